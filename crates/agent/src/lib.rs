@@ -1,0 +1,1 @@
+//! The node agent: endpoint life cycle, configuration, wiring, local API.

@@ -1,0 +1,1 @@
+//! Generated types and services of the packages flow, observer, peer and relay.

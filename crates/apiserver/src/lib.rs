@@ -1,0 +1,1 @@
+//! The embedded store: a small server of the Kubernetes REST API over redb.

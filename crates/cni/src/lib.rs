@@ -1,0 +1,1 @@
+//! The CNI plugin: parse, make the interface, ask the agent.

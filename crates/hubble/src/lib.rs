@@ -1,0 +1,1 @@
+//! Flows: decode, enrich, ring, observer, filters, peers.

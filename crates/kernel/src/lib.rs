@@ -1,0 +1,1 @@
+//! eBPF in the kernel: load, attach, pin, maps as targets, events.

@@ -1,0 +1,1 @@
+//! Links, addresses, routes, rules, neighbours, filters and namespaces, synchronously.

@@ -1,0 +1,1 @@
+//! Tables, targets, and the loop that brings the world to what the tables say.

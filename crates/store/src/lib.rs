@@ -1,0 +1,1 @@
+//! Kubernetes as tables: reflect objects, write back differences.

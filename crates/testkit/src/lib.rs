@@ -1,0 +1,3 @@
+//! The test kit: packet cases, runners, topologies, the demo cluster, oracles, fault injection.
+
+pub mod oracle;

@@ -1,0 +1,2 @@
+//! What `./x` does.
+fn main() {}
