@@ -1,1 +1,13 @@
-//! The path of a packet: stages, wire formats, and the ABI of all maps and events.
+//! The path of a packet as plain functions, the ABI of all maps and events, and the wire formats.
+//!
+//! No dependencies, no allocator, no clock: what a path needs from outside (packet, maps, time, randomness, routes)
+//! comes in through traits, so that the same body runs in `cargo test` and in the kernel.
+#![cfg_attr(not(test), no_std)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic
+)]
+
+pub mod abi;
