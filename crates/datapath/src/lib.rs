@@ -3,6 +3,10 @@
 //! No dependencies, no allocator, no clock: what a path needs from outside (packet, maps, time, randomness, routes)
 //! comes in through traits, so that the same body runs in `cargo test` and in the kernel.
 #![cfg_attr(not(test), no_std)]
+#![allow(
+    clippy::inline_always,
+    reason = "the verifier wants one flat program, and the compiler cannot know that"
+)]
 #![deny(
     clippy::indexing_slicing,
     clippy::unwrap_used,
