@@ -1,0 +1,76 @@
+use super::count::Count;
+use super::*;
+
+#[test]
+fn the_result_lines_of_cargo_are_counted() {
+    let line = "test result: FAILED. 12 passed; 2 failed; 1 ignored; 4 measured; 7 filtered out; finished in 0.01s";
+    assert_eq!(
+        Count::read(line),
+        Count {
+            passed: 12,
+            failed: 2,
+            skipped: 1
+        }
+    );
+}
+
+#[test]
+fn a_closing_line_is_counted_and_prose_is_not() {
+    assert_eq!(
+        Count::read("3 passed, 0 failed, 1 skipped"),
+        Count {
+            passed: 3,
+            failed: 0,
+            skipped: 1
+        }
+    );
+    assert_eq!(Count::read("9 passed, or so it says"), Count::default());
+    assert_eq!(
+        Count::read("x 3 passed, 0 failed, 1 skipped"),
+        Count::default()
+    );
+}
+
+#[test]
+fn a_count_prints_as_it_is_read() {
+    let count = Count {
+        passed: 5,
+        failed: 6,
+        skipped: 7,
+    };
+    assert_eq!(Count::read(&count.to_string()), count);
+}
+
+#[test]
+fn a_program_that_fails_without_test_results_is_an_error() {
+    assert!(counted(&mut Command::new("false")).is_err());
+}
+
+#[test]
+fn a_program_whose_tests_fail_is_counted_once() {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "echo 'test result: FAILED. 1 passed; 2 failed; 0 ignored'; exit 101",
+    ]);
+    let count = counted(&mut command).expect("the results were printed");
+    assert_eq!(
+        count,
+        Count {
+            passed: 1,
+            failed: 2,
+            skipped: 0
+        }
+    );
+}
+
+#[test]
+fn a_step_that_breaks_counts_as_one_failure() {
+    let mut gate = Gate {
+        outcomes: Vec::new(),
+        left_out: Vec::new(),
+    };
+    gate.step("broken", || bail!("no compiler"));
+    assert_eq!(gate.outcomes[0].count.failed, 1);
+    assert!(gate.close(None).is_err());
+}
