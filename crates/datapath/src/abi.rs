@@ -14,7 +14,7 @@ pub mod node;
 pub mod policy;
 pub mod service;
 
-pub use address::{Address, Mac};
+pub use address::{Address, Mac, PrefixKey};
 pub use drop::Drop;
 
 /// Version of the layout; part of the pin directory's name (`abi-1`).

@@ -2,6 +2,10 @@
 
 use super::{Address, plain};
 
+mod entry;
+
+pub use entry::{Entry, Way};
+
 /// Bits of [`ConnectionKey::kind`].
 pub mod kind {
     /// The addresses are IPv6.

@@ -1,0 +1,196 @@
+//! A connection entry in the memory of its table, which other processors write at the same time.
+
+use core::{
+    cell::UnsafeCell, marker::PhantomData, ptr::NonNull, sync::atomic::AtomicU64,
+    sync::atomic::Ordering,
+};
+
+use super::{Connection, Decision, Direction};
+
+/// One entry of `connections` or `openings`, in place. Words are read and written whole; counters are added
+/// atomically; nothing here takes a lock.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    value: NonNull<Connection>,
+    table: PhantomData<&'a UnsafeCell<Connection>>,
+}
+
+/// Which way a packet goes, seen from who began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Initiator to responder.
+    Forward,
+    /// Responder to initiator.
+    Reply,
+}
+
+/// Generates readers of fields that are immutable after insert.
+macro_rules! readers {
+    ($($(#[$doc:meta])* $name:ident: $ty:ty;)+) => { $(
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $name(self) -> $ty {
+            // SAFETY: the constructor promises a live, aligned entry; a volatile read is what concurrent writers expect.
+            unsafe { (&raw const (*self.value.as_ptr()).$name).read_volatile() }
+        }
+    )+ };
+}
+
+/// Generates readers and writers of the fields of one direction.
+macro_rules! sides {
+    ($($(#[$doc:meta])* $name:ident, $set:ident: $ty:ty;)+) => { $(
+        $(#[$doc])*
+        #[inline(always)]
+        pub fn $name(self, way: Way) -> $ty {
+            // SAFETY: as in the readers above.
+            unsafe { (&raw const (*self.side(way)).$name).read_volatile() }
+        }
+        /// Writes the field of the same name.
+        #[inline(always)]
+        pub fn $set(self, way: Way, value: $ty) {
+            // SAFETY: as in the readers above; the entry is writable.
+            unsafe { (&raw mut (*self.side(way)).$name).write_volatile(value) }
+        }
+    )+ };
+}
+
+impl<'a> Entry<'a> {
+    /// An entry out of a cell that one thread uses.
+    pub const fn new(cell: &'a UnsafeCell<Connection>) -> Self {
+        // SAFETY: the pointer of a reference is not null.
+        let value = unsafe { NonNull::new_unchecked(cell.get()) };
+        Self {
+            value,
+            table: PhantomData,
+        }
+    }
+
+    /// An entry out of the pointer that a map lookup gave; `None` for null.
+    ///
+    /// # Safety
+    /// `value` must be null or point to an aligned value that stays mapped and writable for `'a`.
+    #[inline(always)]
+    pub unsafe fn from_ptr(value: *mut Connection) -> Option<Self> {
+        NonNull::new(value).map(|value| Self {
+            value,
+            table: PhantomData,
+        })
+    }
+
+    #[inline(always)]
+    fn side(self, way: Way) -> *mut Direction {
+        let entry = self.value.as_ptr();
+        // SAFETY: projections within a live value.
+        unsafe {
+            match way {
+                Way::Forward => &raw mut (*entry).sent,
+                Way::Reply => &raw mut (*entry).received,
+            }
+        }
+    }
+
+    /// The decision of one direction.
+    #[inline(always)]
+    pub fn decision(self, way: Way) -> Decision {
+        let entry = self.value.as_ptr();
+        // SAFETY: an aligned word of a live value, read whole.
+        unsafe {
+            match way {
+                Way::Forward => (&raw const (*entry).forward).read_volatile(),
+                Way::Reply => (&raw const (*entry).reverse).read_volatile(),
+            }
+        }
+    }
+
+    /// Stores the decision of one direction.
+    #[inline(always)]
+    pub fn set_decision(self, way: Way, decision: Decision) {
+        let entry = self.value.as_ptr();
+        // SAFETY: an aligned word of a live, writable value, written whole.
+        unsafe {
+            match way {
+                Way::Forward => (&raw mut (*entry).forward).write_volatile(decision),
+                Way::Reply => (&raw mut (*entry).reverse).write_volatile(decision),
+            }
+        }
+    }
+
+    /// Adds packets and bytes to the counters of one direction.
+    #[inline(always)]
+    pub fn count(self, way: Way, packets: u64, bytes: u64) {
+        let side = self.side(way);
+        // SAFETY: aligned words of a live value, which everybody changes atomically only.
+        unsafe {
+            AtomicU64::from_ptr(&raw mut (*side).packets).fetch_add(packets, Ordering::Relaxed);
+            AtomicU64::from_ptr(&raw mut (*side).bytes).fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    readers! {
+        /// See [`super::flags`].
+        flags: u16;
+        /// Identity of the initiator as of its first packet, or as last judged.
+        source_identity: u32;
+        /// Identity of the responder as of the first packet, or as last judged.
+        destination_identity: u32;
+        /// The rule that admitted it at the initiator's endpoint.
+        egress_rule: u32;
+        /// The rule that admitted it at the responder's endpoint.
+        ingress_rule: u32;
+        /// Endpoint id of the initiator when local.
+        source_endpoint: u16;
+        /// Endpoint id of the responder when local.
+        destination_endpoint: u16;
+        /// Destination port after the rewrite, network order.
+        to_port: u16;
+        /// Destination after the rewrite.
+        to: crate::abi::Address;
+        /// Source after the rewrite.
+        from: crate::abi::Address;
+        /// Source port after the rewrite, network order.
+        from_port: u16;
+        /// Service that was asked for.
+        service: u32;
+        /// Backend that answers for it.
+        backend: u32;
+        /// Interface on which the first packet arrived.
+        ifindex: u32;
+    }
+
+    sides! {
+        /// Packets so far.
+        packets, set_packets: u64;
+        /// When a packet was last seen, jiffies.
+        last_seen, set_last_seen: u64;
+        /// When the first packet was seen, monotonic nanoseconds.
+        first_ns, set_first_ns: u64;
+        /// End of the handshake, monotonic nanoseconds.
+        answered_ns, set_answered_ns: u64;
+        /// TCP flags seen.
+        tcp_flags, set_tcp_flags: u32;
+        /// SYN segments beyond the first.
+        syn_retransmits, set_syn_retransmits: u32;
+        /// Highest end of sequence space seen.
+        seq_end, set_seq_end: u32;
+        /// Highest acknowledgement seen.
+        ack, set_ack: u32;
+        /// Largest window offered, scaled.
+        window, set_window: u32;
+        /// Window scale announced in the SYN, plus one.
+        window_scale, set_window_scale: u8;
+    }
+
+    /// Records what a later judgement found: identities and rules. Readers tolerate a mixture of two judgements here; the decision word is
+    /// what packets obey.
+    #[inline(always)]
+    pub fn set_judgement(self, identities: (u32, u32), rules: (u32, u32)) {
+        let entry = self.value.as_ptr();
+        // SAFETY: aligned words of a live, writable value.
+        unsafe {
+            (&raw mut (*entry).source_identity).write_volatile(identities.0);
+            (&raw mut (*entry).destination_identity).write_volatile(identities.1);
+            (&raw mut (*entry).egress_rule).write_volatile(rules.0);
+            (&raw mut (*entry).ingress_rule).write_volatile(rules.1);
+        }
+    }
+}
