@@ -1,0 +1,106 @@
+//! Removing a topology by its name alone, so that the next run can clean up after one that was killed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::mount::{UnmountFlags, unmount};
+
+/// Where files of a topology are.
+pub fn directory(name: &str) -> PathBuf {
+    Path::new("/run/axoneme").join(name)
+}
+
+/// Where cgroup2 is mounted on this machine.
+pub fn cgroup_mount() -> anyhow::Result<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("read /proc/self/mounts")?;
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let (_, path, kind) = (words.next()?, words.next()?, words.next()?);
+            (kind == "cgroup2").then(|| PathBuf::from(path))
+        })
+        .next()
+        .context("no cgroup2 file system is mounted")
+}
+
+/// Removes everything that bears the topology's name: processes, mounts, namespaces, cgroup, files.
+pub fn sweep(name: &str) -> anyhow::Result<()> {
+    let cgroup = cgroup_mount()?.join(name);
+    end_processes(&cgroup)?;
+    unmount_below(&directory(name))?;
+    for entry in fs::read_dir(netlink::namespace::DIRECTORY)
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let file = entry.file_name();
+        if let Some(found) = file
+            .to_str()
+            .filter(|found| found.starts_with(&format!("{name}-")))
+        {
+            netlink::namespace::delete_named(found)?;
+        }
+    }
+    remove_groups(&cgroup)?;
+    match fs::remove_dir_all(directory(name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("remove the topology's files")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Kills all that runs in the group, which we made, and waits for it to be empty (`cgroup.kill`, Linux 5.14).
+fn end_processes(cgroup: &Path) -> anyhow::Result<()> {
+    if !cgroup.exists() {
+        return Ok(());
+    }
+    fs::write(cgroup.join("cgroup.kill"), "1")
+        .with_context(|| format!("end what runs in {}", cgroup.display()))?;
+    let end = Instant::now() + Duration::from_secs(10);
+    while is_populated(cgroup) {
+        if Instant::now() > end {
+            bail!("processes in {} do not end", cgroup.display());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+fn is_populated(cgroup: &Path) -> bool {
+    fs::read_to_string(cgroup.join("cgroup.events"))
+        .is_ok_and(|events| events.contains("populated 1"))
+}
+
+fn remove_groups(cgroup: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_groups(&entry.path())?;
+        }
+    }
+    match fs::remove_dir(cgroup) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove cgroup {}", cgroup.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unmount_below(directory: &Path) -> anyhow::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mounts").context("read /proc/self/mounts")?;
+    let mut ours: Vec<PathBuf> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .map(PathBuf::from)
+        .filter(|p| p.starts_with(directory))
+        .collect();
+    ours.sort();
+    for path in ours.iter().rev() {
+        unmount(path, UnmountFlags::DETACH)
+            .with_context(|| format!("unmount {}", path.display()))?;
+    }
+    Ok(())
+}
