@@ -1,1 +1,3 @@
 //! The node agent: endpoint life cycle, configuration, wiring, local API.
+
+pub mod config;

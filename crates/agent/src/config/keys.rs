@@ -1,0 +1,248 @@
+//! The keys: one table for flags, environment, files, `config` output and documentation.
+
+/// One key that is understood.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Upstream's name; also the flag.
+    pub name: &'static str,
+    /// What holds when nothing is given.
+    pub default: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+}
+
+const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
+    Key {
+        name,
+        default,
+        help,
+    }
+}
+
+/// Every key that is understood.
+pub const KEYS: &[Key] = &[
+    key(
+        "k8s-node-name",
+        "",
+        "Name of this node (default: K8S_NODE_NAME, then the host name)",
+    ),
+    key("cluster-name", "default", "Name of the cluster"),
+    key("cluster-id", "0", "Number of the cluster, 0 to 255"),
+    key("enable-ipv4", "true", "Pods have IPv4 addresses"),
+    key("enable-ipv6", "false", "Pods have IPv6 addresses"),
+    key(
+        "routing-mode",
+        "tunnel",
+        "How pods of other nodes are reached: tunnel or native",
+    ),
+    key("tunnel-port", "0", "UDP port of the overlay, 0 for 8472"),
+    key(
+        "auto-direct-node-routes",
+        "false",
+        "With native routing: add routes to the pods of nodes on the same link",
+    ),
+    key(
+        "enable-ipv4-masquerade",
+        "true",
+        "Pods use the node's IPv4 address towards the world",
+    ),
+    key(
+        "enable-ipv6-masquerade",
+        "true",
+        "Pods use the node's IPv6 address towards the world",
+    ),
+    key(
+        "ipv4-native-routing-cidr",
+        "",
+        "Destinations that see the pod's own IPv4 address",
+    ),
+    key(
+        "ipv6-native-routing-cidr",
+        "",
+        "Destinations that see the pod's own IPv6 address",
+    ),
+    key(
+        "enable-ip-masq-agent",
+        "false",
+        "Read the list of spared destinations of ip-masq-agent",
+    ),
+    key(
+        "ip-masq-agent-config-path",
+        "/etc/config/ip-masq-agent",
+        "Where that list is",
+    ),
+    key(
+        "devices",
+        "",
+        "Interfaces towards other nodes (default: found by the node's address)",
+    ),
+    key("mtu", "0", "MTU of the underlay, 0 to detect"),
+    key(
+        "bpf-root",
+        "/sys/fs/bpf",
+        "Where the eBPF file system is mounted",
+    ),
+    key(
+        "cgroup-root",
+        "/run/cilium/cgroupv2",
+        "The node's cgroup (v2)",
+    ),
+    key(
+        "bpf-ct-global-tcp-max",
+        "131072",
+        "Capacity of the table of answered connections",
+    ),
+    key(
+        "ipam",
+        "kubernetes",
+        "Where pod addresses come from: the node's pod CIDRs",
+    ),
+    key("kube-proxy-replacement", "true", "Translate services"),
+    key("bpf-lb-sock", "true", "Translate services at the socket"),
+    key("node-port-range", "30000,32767", "First and last NodePort"),
+    key(
+        "bpf-lb-algorithm",
+        "random",
+        "How backends are chosen: random or maglev",
+    ),
+    key(
+        "service-no-backend-response",
+        "reject",
+        "A service without backends: reject or drop",
+    ),
+    key(
+        "enable-policy",
+        "default",
+        "Whose policy is enforced: default, always or never",
+    ),
+    key("policy-audit-mode", "false", "Report instead of deny"),
+    key(
+        "enable-k8s-networkpolicy",
+        "true",
+        "Read NetworkPolicy objects",
+    ),
+    key(
+        "allow-localhost",
+        "auto",
+        "The node reaches its own pods: auto, always or policy",
+    ),
+    key(
+        "policy-cidr-match-mode",
+        "",
+        "nodes: CIDR selectors match nodes too",
+    ),
+    key(
+        "labels",
+        "",
+        "Which labels make an identity, as a list of patterns",
+    ),
+    key("enable-hubble", "true", "Serve flows"),
+    key(
+        "hubble-socket-path",
+        "/var/run/cilium/hubble.sock",
+        "Unix socket of the flow server",
+    ),
+    key(
+        "hubble-listen-address",
+        "",
+        "TCP address of the flow server",
+    ),
+    key(
+        "hubble-disable-tls",
+        "false",
+        "Serve flows over TCP without TLS",
+    ),
+    key("hubble-tls-cert-file", "", "Certificate of the flow server"),
+    key("hubble-tls-key-file", "", "Key of the flow server"),
+    key(
+        "hubble-tls-client-ca-files",
+        "",
+        "Authorities whose clients may read flows",
+    ),
+    key(
+        "hubble-event-buffer-capacity",
+        "4095",
+        "Flows kept in memory, one less than a power of two",
+    ),
+    key("k8s-api-server-urls", "", "URLs of the API server"),
+    key("k8s-kubeconfig-path", "", "Kubeconfig of the agent"),
+    key(
+        "crd-wait-timeout",
+        "5m",
+        "How long to wait for resource definitions",
+    ),
+    key(
+        "socket-path",
+        "/var/run/cilium/cilium.sock",
+        "Unix socket of the REST API",
+    ),
+    key(
+        "socket-group",
+        "",
+        "Group that may use the sockets besides root",
+    ),
+    key(
+        "state-dir",
+        "/var/run/cilium",
+        "State that survives the agent",
+    ),
+    key(
+        "agent-health-port",
+        "9879",
+        "Port of /healthz on loopback, 0 for none",
+    ),
+    key(
+        "write-cni-conf-when-ready",
+        "",
+        "Where to write the CNI configuration when ready",
+    ),
+    key("log-format", "text", "Logs as text or json"),
+    key("debug", "false", "Log more"),
+];
+
+/// Keys that upstream has and we do not: the values that are accepted, the first being the one to recommend.
+pub const UNSUPPORTED: &[(&str, &str)] = &[
+    ("datapath-mode", "veth"),
+    ("tunnel-protocol", "vxlan"),
+    ("underlay-protocol", "ipv4"),
+    ("ipam", "kubernetes"),
+    ("identity-allocation-mode", "crd"),
+    ("identity-management-mode", "agent"),
+    ("kvstore", "none"),
+    ("enable-endpoint-routes", "false"),
+    ("enable-wireguard", "false"),
+    ("enable-ipsec", "false"),
+    ("encrypt-node", "false"),
+    ("enable-encryption-strict-mode-egress", "false"),
+    ("enable-host-firewall", "false"),
+    ("enable-node-selector-labels", "false"),
+    ("enable-egress-gateway", "false"),
+    ("enable-l2-announcements", "false"),
+    ("enable-bgp-control-plane", "false"),
+    ("enable-gateway-api", "false"),
+    ("enable-ingress-controller", "false"),
+    ("enable-envoy-config", "false"),
+    ("enable-local-redirect-policy", "false"),
+    ("enable-bandwidth-manager", "false"),
+    ("enable-bbr", "false"),
+    ("enable-ipv4-big-tcp", "false"),
+    ("enable-ipv6-big-tcp", "false"),
+    ("enable-xdp-prefilter", "false"),
+    ("enable-sctp", "false"),
+    ("enable-srv6", "false"),
+    ("enable-vtep", "false"),
+    ("enable-nat46x64-gateway", "false"),
+    ("enable-cilium-endpoint-slice", "false"),
+    ("enable-well-known-identities", "false"),
+    ("enable-service-topology", "false"),
+    ("multicast-enabled", "false"),
+    ("mesh-auth-enabled", "false"),
+    ("bpf-lb-mode", "snat"),
+    ("bpf-lb-acceleration", "disabled"),
+    ("bpf-lb-external-clusterip", "false"),
+    ("bpf-lb-sock-hostns-only", "false"),
+    ("policy-deny-response", "none"),
+    ("static-cnp-path", "none"),
+    ("vlan-bpf-bypass", "none"),
+    ("cni-chaining-mode", "none"),
+];

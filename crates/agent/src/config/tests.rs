@@ -1,0 +1,120 @@
+use super::*;
+
+fn config(pairs: &[(&str, &str)]) -> Result<Config, Error> {
+    let node = [("k8s-node-name", "node1")];
+    Config::new(&Given::from_pairs(
+        node.into_iter().chain(pairs.iter().copied()),
+    ))
+}
+
+fn refusal(pairs: &[(&str, &str)]) -> String {
+    config(pairs)
+        .expect_err("the configuration must be refused")
+        .to_string()
+}
+
+#[test]
+fn defaults_are_a_working_configuration() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.datapath.routing, Routing::Tunnel);
+    assert_eq!(config.datapath.tunnel_port, 8472);
+    assert_eq!(config.services.nodeport, (30000, 32767));
+    assert!(config.policy.allow_localhost);
+    assert!(config.unknown.is_empty());
+}
+
+#[test]
+fn a_bad_value_is_refused_with_its_key() {
+    assert!(
+        refusal(&[("routing-mode", "carrier-pigeon")])
+            .starts_with("routing-mode: \"carrier-pigeon\"")
+    );
+    assert!(refusal(&[("enable-ipv4", "maybe")]).starts_with("enable-ipv4: "));
+    assert!(refusal(&[("node-port-range", "5,4")]).starts_with("node-port-range: "));
+    assert!(
+        refusal(&[("hubble-event-buffer-capacity", "4096")])
+            .starts_with("hubble-event-buffer-capacity: ")
+    );
+    assert!(refusal(&[("cluster-name", "-x")]).starts_with("cluster-name: "));
+}
+
+#[test]
+fn what_we_lack_stops_the_start_by_name_and_its_off_value_is_accepted() {
+    let refused = refusal(&[("enable-wireguard", "true")]);
+    assert!(
+        refused.contains("enable-wireguard=true") && refused.contains("set it to false"),
+        "{refused}"
+    );
+    config(&[
+        ("enable-wireguard", "false"),
+        ("datapath-mode", "veth"),
+        ("static-cnp-path", ""),
+    ])
+    .unwrap();
+}
+
+#[test]
+fn an_unknown_key_is_remembered_and_harms_nothing() {
+    assert_eq!(
+        config(&[("enable-teleport", "true")]).unwrap().unknown,
+        ["enable-teleport"]
+    );
+}
+
+#[test]
+fn native_routing_with_masquerade_needs_to_know_what_is_native() {
+    assert!(refusal(&[("routing-mode", "native")]).contains("ipv4-native-routing-cidr"));
+    config(&[
+        ("routing-mode", "native"),
+        ("ipv4-native-routing-cidr", "10.0.0.0/8"),
+    ])
+    .unwrap();
+}
+
+#[test]
+fn flags_win_over_environment_and_environment_over_files() {
+    let directory = tempfile::tempdir().unwrap();
+    for (key, value) in [
+        ("mtu", "1400"),
+        ("cluster-name", "from-file"),
+        ("devices", "eth1"),
+        ("..data", "x"),
+    ] {
+        std::fs::write(directory.path().join(key), value).unwrap();
+    }
+    let matches = command().get_matches_from([
+        "agent",
+        "--config-dir",
+        directory.path().to_str().unwrap(),
+        "--mtu=1500",
+        "--debug",
+    ]);
+    let environment = |name: &str| match name {
+        "CILIUM_MTU" => Some("1450".to_owned()),
+        "CILIUM_CLUSTER_NAME" => Some("from-env".to_owned()),
+        "K8S_NODE_NAME" => Some("node7".to_owned()),
+        _ => None,
+    };
+    let config = Config::new(&gather(&matches, environment).unwrap()).unwrap();
+    assert_eq!(
+        (
+            config.datapath.mtu,
+            config.cluster.as_str(),
+            config.node.as_str()
+        ),
+        (1500, "from-env", "node7")
+    );
+    assert_eq!(config.datapath.devices, ["eth1"]);
+    assert!(config.debug && config.unknown.is_empty());
+}
+
+#[test]
+fn a_tcp_flow_server_without_certificates_is_refused_unless_asked_for() {
+    assert!(refusal(&[("hubble-listen-address", ":4244")]).contains("hubble-tls-cert-file"));
+    let open = config(&[
+        ("hubble-listen-address", ":4244"),
+        ("hubble-disable-tls", "true"),
+    ])
+    .unwrap();
+    assert_eq!(open.hubble.listen.unwrap().port(), 4244);
+}
