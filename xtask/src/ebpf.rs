@@ -182,7 +182,7 @@ fn compile(repo: &Path, cache: &Path) -> Result<PathBuf, String> {
             String::from_utf8_lossy(&run.stderr).trim_end()
         ));
     }
-    Ok(output.join(TARGET).join("release/datapath-ebpf"))
+    Ok(output.join(TARGET).join("release/datapath"))
 }
 
 /// Our linker first, then the distribution's programs only.

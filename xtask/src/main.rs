@@ -5,6 +5,7 @@
     reason = "a command line tool talks to a person"
 )]
 
+mod cargo;
 mod ebpf;
 mod gate;
 mod machine;
@@ -27,7 +28,14 @@ struct Verb {
     run: fn(&Place, &[String]) -> Result<()>,
 }
 
-const VERBS: &[Verb] = &[setup::VERB, setup::EBPF, gate::VERB];
+const VERBS: &[Verb] = &[
+    cargo::DEMO,
+    gate::VERB,
+    setup::VERB,
+    setup::EBPF,
+    cargo::FMT,
+    cargo::DOC,
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -1,10 +1,10 @@
 //! Installs what is missing to build and test: the distribution's packages and bpf-linker. Does nothing when all is there.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+use std::{fs, os::unix::fs::symlink};
 
 use anyhow::{Context, Result, bail};
 
@@ -71,47 +71,52 @@ const PARTS: &[Part] = &[
     },
 ];
 
-/// What only compiling bpf-linker needs.
-const LINKER_PARTS: &[Part] = &[
-    Part {
-        file: "/usr/lib/llvm-22/bin/llvm-config",
-        package: "llvm-22-dev",
-    },
-    Part {
-        file: "/usr/lib/llvm-22/lib/libPolly.a",
-        package: "libpolly-22-dev",
-    },
-    Part {
-        file: "/usr/include/zstd.h",
-        package: "libzstd-dev",
-    },
-    Part {
-        file: "/usr/include/zlib.h",
-        package: "zlib1g-dev",
-    },
+/// Parts of the toolchain that user space is built with, beside its cargo: file, Debian's package, rustup's component.
+const COMPONENTS: &[(&str, &str, &str)] = &[
+    ("cargo-fmt", "rustfmt-web", "rustfmt"),
+    ("cargo-clippy", "rust-web-clippy", "clippy"),
 ];
 
 const LINKER_VERSION: &str = "0.13.0";
 
 /// Makes sure that all of it is there; quick when it is.
 pub(crate) fn ensure(place: &Place) -> Result<()> {
-    let have_linker = linker_version(place).is_some_and(|version| version == LINKER_VERSION);
-    let mut parts: Vec<&Part> = PARTS.iter().collect();
-    if !have_linker {
-        parts.extend(LINKER_PARTS);
-    }
-    let missing: BTreeSet<&str> = parts
+    let mut packages: Vec<&str> = PARTS
         .iter()
         .filter(|part| !Path::new(part.file).exists())
         .map(|part| part.package)
         .collect();
-    if !missing.is_empty() {
-        install(&missing.into_iter().collect::<Vec<_>>())?;
+    let components = missing_components();
+    let has_rustup = std::env::var_os("RUSTUP_TOOLCHAIN").is_some();
+    if !has_rustup {
+        packages.extend(components.iter().map(|(package, _)| package));
     }
-    if !have_linker {
+    if !packages.is_empty() {
+        install(&packages)?;
+    }
+    if has_rustup && !components.is_empty() {
+        let names = components.iter().map(|(_, component)| component);
+        run(Command::new("rustup")
+            .args(["component", "add"])
+            .args(names))?;
+    }
+    if linker_version(place).is_none_or(|version| version != LINKER_VERSION) {
         install_linker(place)?;
     }
     Ok(())
+}
+
+/// Package and component of each program that should lie beside the cargo that runs us, and does not.
+fn missing_components() -> Vec<(&'static str, &'static str)> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_default();
+    let Some(folder) = Path::new(&cargo).parent() else {
+        return Vec::new();
+    };
+    COMPONENTS
+        .iter()
+        .filter(|(program, _, _)| !folder.join(program).exists())
+        .map(|(_, package, component)| (*package, *component))
+        .collect()
 }
 
 /// Installs packages, or says in one sentence why it cannot.
@@ -168,28 +173,37 @@ fn install_linker(place: &Place) -> Result<()> {
     let begun = Instant::now();
     let mut command = Command::new("/usr/bin/cargo");
     command
-        .args([
-            "install",
-            "bpf-linker",
-            "--quiet",
-            "--locked",
-            "--version",
-            LINKER_VERSION,
-        ])
-        .args([
-            "--no-default-features",
-            "--features",
-            "llvm-22",
-            "--force",
-            "--root",
-        ])
+        .args(["install", "bpf-linker", "--quiet", "--locked", "--force"])
+        .args(["--version", LINKER_VERSION])
+        .args(["--no-default-features", "--features", "llvm-22", "--root"])
         .arg(place.tools())
-        .env("PATH", "/usr/lib/llvm-22/bin:/usr/bin:/bin")
+        .env("PATH", "/usr/bin:/bin")
         .env("RUSTC", ebpf::RUSTC)
-        .env("RUSTFLAGS", "-L native=/usr/lib/llvm-22/lib")
+        .env("LLVM_PREFIX", llvm_prefix(place)?)
         .env("CARGO_TARGET_DIR", place.cache.join("tools/target"))
         .env_remove("RUSTUP_TOOLCHAIN");
     run(&mut command).context("bpf-linker")?;
     println!("compiled in {:.0} s", begun.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// A folder whose `lib` holds the compiler's own LLVM under the name the linker looks for. That library comes with the
+/// compiler; the development package would bring the same, its headers and 400 MB more.
+fn llvm_prefix(place: &Place) -> Result<PathBuf> {
+    let libraries = Path::new("/usr/lib").join(format!("{}-linux-gnu", std::env::consts::ARCH));
+    let llvm = libraries.join("libLLVM.so.22.1");
+    if !llvm.exists() {
+        bail!(
+            "{} is missing: rustc-web here is not built on LLVM 22",
+            llvm.display()
+        );
+    }
+    let prefix = place.tools().join("llvm");
+    let link = prefix.join("lib/libLLVM.so");
+    fs::create_dir_all(prefix.join("lib"))?;
+    if fs::symlink_metadata(&link).is_ok() {
+        fs::remove_file(&link)?;
+    }
+    symlink(&llvm, &link).with_context(|| link.display().to_string())?;
+    Ok(prefix)
 }

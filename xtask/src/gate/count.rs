@@ -1,4 +1,4 @@
-//! How many tests passed, failed and were skipped, as cargo and the demo print it.
+//! How many tests passed, failed and were skipped, and the names of the skipped, as cargo and the demo print it.
 
 use std::fmt;
 
@@ -70,4 +70,66 @@ impl fmt::Display for Count {
             self.passed, self.failed, self.skipped
         )
     }
+}
+
+/// Reads the output of `cargo test -- --show-output` line by line.
+///
+/// A test that finds out that it cannot run here prints `skipped, needs …` and returns; to cargo it has passed.
+/// Its output is shown only because of `--show-output`, under its name; so this is where it is found out.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    /// What was counted so far.
+    pub(crate) count: Count,
+    /// Tests that said they were skipped, with the reason they gave.
+    pub(crate) skipped: Vec<String>,
+    /// The test whose output is being read.
+    test: String,
+    /// Whether the output of tests that passed is being read.
+    successes: bool,
+}
+
+impl Reader {
+    /// Takes the next line; says whether a person wants to see it.
+    pub(crate) fn take(&mut self, line: &str) -> Shown {
+        if line == "successes:" {
+            self.successes = true;
+        } else if line == "failures:" || line.starts_with("test result: ") {
+            self.successes = false;
+        }
+        if let Some(name) = line
+            .strip_prefix("---- ")
+            .and_then(|rest| rest.strip_suffix(" stdout ----"))
+        {
+            name.clone_into(&mut self.test);
+        } else if self.successes && line.starts_with("skipped, needs ") {
+            // A test that could not make two namespaces is still one test.
+            let test = std::mem::take(&mut self.test);
+            if !test.is_empty() {
+                self.skipped.push(format!("{test}: {line}"));
+            }
+        }
+        self.count.add(&Count::read(line));
+        if self.successes || line.is_empty() {
+            Shown::No
+        } else {
+            Shown::Yes
+        }
+    }
+
+    /// The count, with those that said they were skipped as such.
+    pub(crate) fn close(mut self) -> (Count, Vec<String>) {
+        let skipped = self.skipped.len() as u64;
+        self.count.passed = self.count.passed.saturating_sub(skipped);
+        self.count.skipped += skipped;
+        (self.count, self.skipped)
+    }
+}
+
+/// Whether a line is worth a person's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// It is.
+    Yes,
+    /// It is what a test that passed has printed.
+    No,
 }

@@ -1,3 +1,5 @@
+//! What counts as passed, failed and skipped.
+
 use super::count::Count;
 use super::*;
 
@@ -53,7 +55,7 @@ fn a_program_whose_tests_fail_is_counted_once() {
         "-c",
         "echo 'test result: FAILED. 1 passed; 2 failed; 0 ignored'; exit 101",
     ]);
-    let count = counted(&mut command).expect("the results were printed");
+    let (count, _) = counted(&mut command).expect("the results were printed");
     assert_eq!(
         count,
         Count {
@@ -72,5 +74,51 @@ fn a_step_that_breaks_counts_as_one_failure() {
     };
     gate.step("broken", || bail!("no compiler"));
     assert_eq!(gate.outcomes[0].count.failed, 1);
-    assert!(gate.close(None).is_err());
+    assert!(gate.close().is_err());
+}
+
+#[test]
+fn a_test_that_says_it_was_skipped_is_not_counted_as_passed() {
+    let output = "\
+successes:
+
+---- netns::a_veth_is_made stdout ----
+skipped, needs root: EPERM
+skipped, needs root: EPERM
+
+---- other stdout ----
+fine
+
+
+successes:
+    netns::a_veth_is_made
+    other
+
+test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s";
+    let mut reader = Reader::default();
+    let shown: Vec<&str> = output
+        .lines()
+        .filter(|line| reader.take(line) == Shown::Yes)
+        .collect();
+    assert_eq!(shown.len(), 1, "only the result line: {shown:?}");
+    let (count, skipped) = reader.close();
+    let expected = Count {
+        passed: 1,
+        failed: 0,
+        skipped: 1,
+    };
+    assert_eq!(count, expected);
+    assert_eq!(
+        skipped,
+        ["netns::a_veth_is_made: skipped, needs root: EPERM"]
+    );
+}
+
+#[test]
+fn the_output_of_a_failed_test_is_shown() {
+    let mut reader = Reader::default();
+    assert_eq!(reader.take("successes:"), Shown::No);
+    assert_eq!(reader.take("chatter"), Shown::No);
+    assert_eq!(reader.take("failures:"), Shown::Yes);
+    assert_eq!(reader.take("assertion failed"), Shown::Yes);
 }

@@ -1,0 +1,75 @@
+//! The verbs that are one call of cargo: `fmt`, `doc`, `demo`.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::place::Place;
+use crate::process::run;
+use crate::{Verb, ebpf, machine, setup};
+
+pub(crate) const FMT: Verb = Verb {
+    name: "fmt",
+    about: "format all sources",
+    run: |place, _| {
+        run(cargo(place).args(["fmt", "--all"]))?;
+        let manifest = place.repo.join("crates/datapath-ebpf/Cargo.toml");
+        run(cargo(place).args(["fmt", "--manifest-path"]).arg(manifest))
+    },
+};
+
+pub(crate) const DOC: Verb = Verb {
+    name: "doc",
+    about: "build the documentation of all crates; a warning is an error",
+    run: |place, _| {
+        run(cargo(place)
+            .args([
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+            ])
+            .env("RUSTDOCFLAGS", "-Dwarnings"))
+    },
+};
+
+pub(crate) const DEMO: Verb = Verb {
+    name: "demo",
+    about: "start a cluster on this machine; with --check, assert it and leave",
+    run: demo,
+};
+
+pub(crate) fn cargo(place: &Place) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(&place.repo);
+    command
+}
+
+/// The programs that the demo cluster consists of.
+const PACKAGES: &[&str] = &["agent", "apiserver", "cli", "cni", "testkit"];
+
+/// Builds every program of the cluster, then becomes `axoneme-demo`.
+fn demo(place: &Place, words: &[String]) -> Result<()> {
+    if let Some(why) = machine::refuses_ebpf() {
+        bail!("the demo cannot run: {why}");
+    }
+    setup::ensure(place)?;
+    ebpf::object(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
+    build_demo(place)?;
+    let program = demo_program()?;
+    // Not a child: Ctrl-C and the exit code are the demo's own.
+    Err(Command::new(&program).args(words).exec()).with_context(|| program.display().to_string())
+}
+
+/// Builds the programs of the cluster.
+pub(crate) fn build_demo(place: &Place) -> Result<()> {
+    let packages = PACKAGES.iter().flat_map(|name| ["--package", name]);
+    run(cargo(place).args(["build", "--bins"]).args(packages))
+}
+
+/// Where cargo puts the demo: beside ourselves.
+pub(crate) fn demo_program() -> Result<std::path::PathBuf> {
+    let us = std::env::current_exe().context("where is xtask?")?;
+    Ok(us.with_file_name("axoneme-demo"))
+}
