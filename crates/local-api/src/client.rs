@@ -156,7 +156,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
-            total: Duration::from_secs(60),
+            total: Duration::from_mins(1),
         }
     }
 }
@@ -185,8 +185,9 @@ impl Request {
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.path
             .push(if self.path.contains('?') { '&' } else { '?' });
-        self.path
-            .push_str(&format!("{}={}", encode(name), encode(value)));
+        self.path.push_str(&encode(name));
+        self.path.push('=');
+        self.path.push_str(&encode(value));
         self
     }
 
@@ -220,15 +221,14 @@ impl Request {
             self.method, self.path
         );
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         if !self.body.is_empty() {
             head.push_str("Content-Type: application/json\r\n");
         }
-        head.push_str(&format!(
-            "Connection: close\r\nContent-Length: {}\r\n\r\n",
-            self.body.len()
-        ));
+        head.push_str("Connection: close\r\nContent-Length: ");
+        head.push_str(&self.body.len().to_string());
+        head.push_str("\r\n\r\n");
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(&self.body);
         stream.write_all(&bytes)
@@ -242,7 +242,8 @@ pub fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~:,".contains(&byte) {
             encoded.push(byte as char);
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let digit = |half: u8| char::from(b"0123456789ABCDEF"[usize::from(half)]);
+            encoded.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
     encoded

@@ -1,11 +1,17 @@
 //! Every request against a real kernel, in namespaces of the test's own.
 
+#![allow(clippy::too_many_lines, reason = "a test reads best as one story")]
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
+
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipnet::IpNet;
 use netlink::address::PrefixRoute;
+use std::os::fd::AsFd;
+
 use netlink::diag::{Diag, Protocol};
+use netlink::filter::{self, Direction, Place};
 use netlink::link::{Learning, OffloadSizes, Veth, VethEnd, Vxlan, VxlanMode};
 use netlink::route::{Kind, Route, Scope};
 use netlink::rule::{Mark, Rule};
@@ -562,5 +568,94 @@ fn sockets_to_a_gone_backend_are_aborted_and_no_others() {
         diag.destroy_connected_to(nobody, Protocol::Tcp)
             .expect("nobody"),
         0
+    );
+}
+
+/// Loads `return TC_ACT_OK (0)` or `TC_ACT_SHOT (2)` as a classifier.
+fn classifier(verdict: i32) -> std::os::fd::OwnedFd {
+    use std::os::fd::FromRawFd;
+    // r0 = verdict; exit
+    let code: [u64; 2] = [0xb7 | (verdict as u64) << 32, 0x95];
+    let licence = c"GPL";
+    let mut attributes = [0_u64; 16];
+    attributes[0] = 3 | (code.len() as u64) << 32; // BPF_PROG_TYPE_SCHED_CLS, instruction count
+    attributes[1] = code.as_ptr() as u64;
+    attributes[2] = licence.as_ptr() as u64;
+    // SAFETY: command 5 is BPF_PROG_LOAD; the attributes point at live memory of the stated length.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            5,
+            attributes.as_ptr(),
+            size_of_val(&attributes),
+        )
+    };
+    assert!(fd >= 0, "load: {}", std::io::Error::last_os_error());
+    // SAFETY: the call succeeded, so this is a new descriptor that nobody else owns.
+    unsafe { std::os::fd::OwnedFd::from_raw_fd(fd as i32) }
+}
+
+#[test]
+fn a_filter_is_attached_replaced_in_place_listed_and_detached() {
+    let namespace = need!(own_namespace());
+    let handle = Handle::open_in(&namespace).expect("handle");
+    let (a, _) = pair(&handle);
+    assert!(
+        handle
+            .filters(a, Direction::Ingress)
+            .is_ok_and(|f| f.is_empty()),
+        "without a qdisc there are none"
+    );
+    handle
+        .run_all(&[filter::add_clsact(a), filter::add_clsact(a)])
+        .expect("twice is fine");
+    let (pass, shot) = (classifier(0), classifier(2));
+    let place = |direction| Place {
+        index: a,
+        direction,
+        priority: 1,
+        handle: 1,
+    };
+    for direction in [Direction::Ingress, Direction::Egress] {
+        handle
+            .run(&filter::set(place(direction), "ax_pass", pass.as_fd()))
+            .expect("attach");
+        let first = handle.filters(a, direction).expect("list");
+        handle
+            .run(&filter::set(place(direction), "ax_shot", shot.as_fd()))
+            .expect("replace");
+        let second = handle.filters(a, direction).expect("list");
+        assert_eq!((first.len(), second.len()), (1, 1), "{first:?} {second:?}");
+        assert_eq!(
+            (first[0].place, first[0].name.as_str()),
+            (place(direction), "ax_pass")
+        );
+        assert_eq!(
+            (second[0].place, second[0].name.as_str()),
+            (place(direction), "ax_shot")
+        );
+        assert_ne!(first[0].program_id, second[0].program_id);
+    }
+    handle
+        .run(&filter::delete(place(Direction::Ingress)))
+        .expect("detach");
+    assert!(
+        handle
+            .filters(a, Direction::Ingress)
+            .expect("list")
+            .is_empty()
+    );
+    assert_eq!(handle.filters(a, Direction::Egress).expect("list").len(), 1);
+    assert!(
+        handle
+            .run(&filter::delete(place(Direction::Ingress)))
+            .expect_err("gone")
+            .is_not_found()
+    );
+    handle.run(&filter::delete_clsact(a)).expect("delete qdisc");
+    assert!(
+        handle
+            .filters(a, Direction::Egress)
+            .is_ok_and(|f| f.is_empty())
     );
 }
