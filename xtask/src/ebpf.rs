@@ -169,8 +169,8 @@ fn compile(repo: &Path, cache: &Path) -> Result<PathBuf, String> {
         .args(["build", "--quiet", "--release", "--target", TARGET])
         .env("PATH", search_path(cache)?)
         .env("RUSTC", RUSTC)
-        // aya-ebpf has inline assembly for a target where that is not stable yet; nothing else may use such features.
-        .env("RUSTC_BOOTSTRAP", "aya_ebpf")
+        // Inline assembly (aya-ebpf) and an atomic add (datapath) are not stable for this target; no other crate may use such features.
+        .env("RUSTC_BOOTSTRAP", "aya_ebpf,datapath")
         .env("CARGO_TARGET_DIR", &output)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(repo).join("\u{1f}"))
         .stdin(Stdio::null())

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::place::Place;
 use crate::process::typed;
-use crate::{Verb, ebpf, machine, setup};
+use crate::{Verb, ebpf, machine, setup, tidy};
 
 mod count;
 #[cfg(test)]
@@ -68,6 +68,16 @@ fn run(place: &Place) -> Result<()> {
             "-Dwarnings",
         ];
         cargo(place, &words)
+    });
+    gate.step("tidy", || {
+        let findings = tidy::findings(place)?;
+        for finding in &findings {
+            println!("{finding}");
+        }
+        match findings.len() {
+            0 => Ok(Found::default()),
+            number => bail!("{number} findings"),
+        }
     });
     gate.step("ebpf", || {
         let object = ebpf::object(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;

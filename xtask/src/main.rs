@@ -12,6 +12,7 @@ mod machine;
 mod place;
 mod process;
 mod setup;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,7 @@ struct Verb {
 const VERBS: &[Verb] = &[
     cargo::DEMO,
     gate::VERB,
+    tidy::VERB,
     setup::VERB,
     setup::EBPF,
     cargo::FMT,
