@@ -1,1 +1,14 @@
-//! Kubernetes as tables: reflect objects, write back differences.
+//! Kubernetes as tables: reflect objects into tables of slim rows, write back differences.
+//!
+//! This is the only crate that knows the Kubernetes client. A [`Client`] stands for the API server, whichever of its URLs
+//! answers; [`reflect`] keeps a table equal to what the server lists; the client's verbs write.
+
+mod client;
+mod pace;
+mod reflect;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Endpoint, Error, Options, Scope};
+pub use pace::Pace;
+pub use reflect::{Rows, reflect};
