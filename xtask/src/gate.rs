@@ -14,16 +14,17 @@ mod count;
 #[cfg(test)]
 mod tests;
 
-use count::{Count, Reader, Shown};
+pub(crate) use count::Count;
+use count::{Reader, Shown};
 
 pub(crate) const VERB: Verb = Verb {
     name: "test",
-    about: "the gate: format, lints, tidy, eBPF build, all tests, demo --check",
+    about: "the gate: format, lints, tidy, eBPF build, all tests",
     run: |place, _| run(place),
 };
 
 /// What a step counted, and the names of what it skipped.
-type Found = (Count, Vec<String>);
+pub(crate) type Found = (Count, Vec<String>);
 
 /// What a step came to.
 struct Outcome {
@@ -106,7 +107,7 @@ fn cargo(place: &Place, words: &[&str]) -> Result<Found> {
 }
 
 /// Runs a program, shows what it prints, and counts the test results in it.
-fn counted(command: &mut Command) -> Result<Found> {
+pub(crate) fn counted(command: &mut Command) -> Result<Found> {
     let what = typed(command);
     let mut child = command
         .stdin(Stdio::null())

@@ -7,6 +7,7 @@
 
 mod cargo;
 mod ebpf;
+mod full;
 mod gate;
 mod machine;
 mod place;
@@ -32,6 +33,7 @@ struct Verb {
 const VERBS: &[Verb] = &[
     cargo::DEMO,
     gate::VERB,
+    full::VERB,
     tidy::VERB,
     setup::VERB,
     setup::EBPF,
