@@ -7,6 +7,14 @@
 //! `from_netdev`, `to_netdev`, `from_overlay`, `from_host` alike) and turns the verdict into its return code; counting,
 //! events and rewriting are done inside.
 #![cfg_attr(not(test), no_std)]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(
+    target_arch = "bpf",
+    allow(
+        internal_features,
+        reason = "the atomic add of the target; one use, in abi::connection::entry"
+    )
+)]
 #![allow(
     clippy::inline_always,
     reason = "the verifier wants one flat program, and the compiler cannot know that"

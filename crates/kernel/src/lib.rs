@@ -1,1 +1,19 @@
 //! eBPF in the kernel: load, attach, pin, maps as targets, events.
+//!
+//! One object holds every program of the packet path. [`Kernel::load`] brings it in once per start, onto the maps that a
+//! former agent left pinned; everything else works on the typed handles of [`maps::Maps`].
+
+pub mod attach;
+pub mod config;
+pub mod layout;
+pub mod map;
+pub mod maps;
+pub mod object;
+pub mod pin;
+mod sys;
+
+pub use config::Config;
+pub use map::{Map, MapError, PerCpuMap, Presence};
+pub use maps::Maps;
+pub use object::{Hook, Kernel, LoadError, Programs};
+pub use pin::{PinDirectory, PinError};

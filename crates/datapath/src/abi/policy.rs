@@ -118,4 +118,4 @@ pub struct PortVerdict {
     pub rule: u32,
 }
 
-plain!(PeerKey = 12, PortKey = 16, PortVerdict = 8);
+plain!(PolicyHead = 8, PeerKey = 12, PortKey = 16, PortVerdict = 8);

@@ -1,9 +1,6 @@
 //! A connection entry in the memory of its table, which other processors write at the same time.
 
-use core::{
-    cell::UnsafeCell, marker::PhantomData, ptr::NonNull, sync::atomic::AtomicU64,
-    sync::atomic::Ordering,
-};
+use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull};
 
 use super::{Connection, Decision, Direction};
 
@@ -121,8 +118,8 @@ impl<'a> Entry<'a> {
         let side = self.side(way);
         // SAFETY: aligned words of a live value, which everybody changes atomically only.
         unsafe {
-            AtomicU64::from_ptr(&raw mut (*side).packets).fetch_add(packets, Ordering::Relaxed);
-            AtomicU64::from_ptr(&raw mut (*side).bytes).fetch_add(bytes, Ordering::Relaxed);
+            add(&raw mut (*side).packets, packets);
+            add(&raw mut (*side).bytes, bytes);
         }
     }
 
@@ -192,5 +189,27 @@ impl<'a> Entry<'a> {
             (&raw mut (*entry).egress_rule).write_volatile(rules.0);
             (&raw mut (*entry).ingress_rule).write_volatile(rules.1);
         }
+    }
+}
+
+/// Adds atomically; the old value is of no interest.
+///
+/// # Safety
+/// `word` must be aligned, live, and changed by everybody in this way only.
+#[inline(always)]
+unsafe fn add(word: *mut u64, value: u64) {
+    // The target has an atomic add but no compare-and-swap, and `core` offers the one only with the other.
+    #[cfg(target_arch = "bpf")]
+    // SAFETY: as promised by the caller.
+    unsafe {
+        core::intrinsics::atomic_xadd::<u64, u64, { core::intrinsics::AtomicOrdering::Relaxed }>(
+            word, value,
+        );
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    // SAFETY: as promised by the caller.
+    unsafe {
+        use core::sync::atomic::{AtomicU64, Ordering};
+        AtomicU64::from_ptr(word).fetch_add(value, Ordering::Relaxed);
     }
 }

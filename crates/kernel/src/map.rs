@@ -1,0 +1,396 @@
+//! A map of the kernel as a typed table: single entries, whole dumps, slices of a sweep, and sums over CPUs.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use datapath::abi::Plain;
+
+use crate::sys::{self, BatchEnd};
+
+/// A map operation that the kernel refused.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} map '{map}': {source}")]
+pub struct MapError {
+    /// Name of the map, as in the ABI.
+    pub map: &'static str,
+    /// What was attempted.
+    pub operation: &'static str,
+    /// The kernel's answer.
+    #[source]
+    pub source: io::Error,
+}
+
+impl MapError {
+    /// Whether the map has no room for another entry.
+    pub fn is_full(&self) -> bool {
+        matches!(
+            self.source.raw_os_error(),
+            Some(libc::E2BIG | libc::ENOSPC | libc::ENOMEM)
+        )
+    }
+}
+
+/// Shorthand of this module.
+pub type Result<T> = std::result::Result<T, MapError>;
+
+/// Whether an operation found the entry that it asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It was there.
+    Present,
+    /// It was not.
+    Absent,
+}
+
+/// A handle to a map with one value per key. Cloning shares the descriptor.
+#[derive(Debug)]
+pub struct Map<K, V> {
+    fd: Arc<OwnedFd>,
+    name: &'static str,
+    entry: PhantomData<fn(K) -> V>,
+}
+
+impl<K, V> Clone for Map<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            fd: Arc::clone(&self.fd),
+            name: self.name,
+            entry: PhantomData,
+        }
+    }
+}
+
+impl<K, V> AsFd for Map<K, V> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Entries that one batch call asks for at first; grown when a bucket of the hash holds more.
+const BATCH: u32 = 1024;
+
+impl<K: Plain, V: Plain> Map<K, V> {
+    /// Takes a descriptor whose key and value sizes the caller has checked against `K` and `V`.
+    pub(crate) fn from_fd(fd: OwnedFd, name: &'static str) -> Self {
+        Self {
+            fd: Arc::new(fd),
+            name,
+            entry: PhantomData,
+        }
+    }
+
+    /// Name of the map, as in the ABI.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn error(&self, operation: &'static str, source: io::Error) -> MapError {
+        MapError {
+            map: self.name,
+            operation,
+            source,
+        }
+    }
+
+    /// The value of `key`. In an LRU table this does not count as a use.
+    pub fn get(&self, key: &K) -> Result<Option<V>> {
+        let mut value = vec![0u8; size_of::<V>()];
+        let found = sys::lookup(self.as_fd(), key.as_bytes(), &mut value)
+            .map_err(|error| self.error("read", error))?;
+        Ok(found.and_then(|()| V::from_bytes(&value)))
+    }
+
+    /// Creates or replaces the entry of `key`.
+    pub fn set(&self, key: &K, value: &V) -> Result<()> {
+        sys::update(self.as_fd(), key.as_bytes(), value.as_bytes(), sys::ANY)
+            .map_err(|error| self.error("write", error))
+    }
+
+    /// Creates the entry of `key` unless there is one; says whether there was.
+    pub fn create(&self, key: &K, value: &V) -> Result<Presence> {
+        match sys::update(self.as_fd(), key.as_bytes(), value.as_bytes(), sys::CREATE) {
+            Ok(()) => Ok(Presence::Absent),
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(Presence::Present),
+            Err(error) => Err(self.error("create an entry of", error)),
+        }
+    }
+
+    /// Removes the entry of `key`; says whether there was one.
+    pub fn remove(&self, key: &K) -> Result<Presence> {
+        let removed = sys::delete(self.as_fd(), key.as_bytes())
+            .map_err(|error| self.error("delete from", error))?;
+        Ok(removed.map_or(Presence::Absent, |()| Presence::Present))
+    }
+
+    /// Creates or replaces many entries; after an error a prefix of them is in the map.
+    pub fn set_all(&self, entries: &[(K, V)]) -> Result<()> {
+        for slice in entries.chunks(BATCH as usize) {
+            let keys: Vec<u8> = slice
+                .iter()
+                .flat_map(|(key, _)| key.as_bytes())
+                .copied()
+                .collect();
+            let values: Vec<u8> = slice
+                .iter()
+                .flat_map(|(_, value)| value.as_bytes())
+                .copied()
+                .collect();
+            let (_, result) = sys::update_batch(self.as_fd(), &keys, &values, slice.len() as u32);
+            if let Err(error) = result {
+                if !batch_is_unsupported(&error) {
+                    return Err(self.error("write", error));
+                }
+                slice
+                    .iter()
+                    .try_for_each(|(key, value)| self.set(key, value))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes many entries; one that is already gone is fine.
+    pub fn remove_all(&self, keys: &[K]) -> Result<()> {
+        let mut rest = keys;
+        while !rest.is_empty() {
+            let slice = &rest[..rest.len().min(BATCH as usize)];
+            let bytes: Vec<u8> = slice.iter().flat_map(Plain::as_bytes).copied().collect();
+            let (done, result) = sys::delete_batch(self.as_fd(), &bytes, slice.len() as u32);
+            let advance = match result {
+                Ok(()) => slice.len(),
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => done as usize + 1,
+                Err(error) if batch_is_unsupported(&error) => {
+                    slice
+                        .iter()
+                        .try_for_each(|key| self.remove(key).map(drop))?;
+                    slice.len()
+                }
+                Err(error) => return Err(self.error("delete from", error)),
+            };
+            rest = rest.get(advance.min(slice.len())..).unwrap_or(&[]);
+        }
+        Ok(())
+    }
+
+    /// All entries. Entries that come or go meanwhile may be missed.
+    pub fn dump(&self) -> Result<Vec<(K, V)>> {
+        let mut all = Vec::new();
+        let mut sweep = self.sweep();
+        while let Some(slice) = sweep.next_slice(BATCH)? {
+            all.extend(slice);
+        }
+        Ok(all)
+    }
+
+    /// Starts a walk in slices.
+    pub fn sweep(&self) -> Sweep<K, V> {
+        Sweep {
+            map: self.clone(),
+            cursor: vec![0; size_of::<K>().max(4)],
+            state: SweepState::Start,
+        }
+    }
+
+    /// Number of entries, by walking keys.
+    pub fn count(&self) -> Result<usize> {
+        let mut count = 0;
+        let mut sweep = self.sweep();
+        while let Some(slice) = sweep.next_slice(BATCH)? {
+            count += slice.len();
+        }
+        Ok(count)
+    }
+}
+
+/// Errors by which a kernel says that this type of map has no batch calls.
+fn batch_is_unsupported(error: &io::Error) -> bool {
+    // 524 is ENOTSUPP, which the kernel lets out although it is not a user space error.
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | 524 | libc::EINVAL)
+    )
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SweepState {
+    Start,
+    Inside,
+    /// Without batch calls: key after key.
+    Stepping,
+    End,
+}
+
+/// A walk over a map in slices; entries that come or go meanwhile may be missed or, rarely, seen twice.
+#[derive(Debug)]
+pub struct Sweep<K, V> {
+    map: Map<K, V>,
+    cursor: Vec<u8>,
+    state: SweepState,
+}
+
+impl<K: Plain, V: Plain> Sweep<K, V> {
+    /// About `count` more entries (a hash returns whole buckets only); `None` at the end.
+    pub fn next_slice(&mut self, count: u32) -> Result<Option<Vec<(K, V)>>> {
+        match self.state {
+            SweepState::End => Ok(None),
+            SweepState::Stepping => self.step(count),
+            SweepState::Start | SweepState::Inside => self.batch(count),
+        }
+    }
+
+    fn batch(&mut self, mut count: u32) -> Result<Option<Vec<(K, V)>>> {
+        loop {
+            let mut keys = vec![0u8; count as usize * size_of::<K>()];
+            let mut values = vec![0u8; count as usize * size_of::<V>()];
+            let first = self.state == SweepState::Start;
+            let result = sys::lookup_batch(
+                self.map.as_fd(),
+                first,
+                &mut self.cursor,
+                &mut keys,
+                &mut values,
+                count,
+            );
+            let (found, end) = match result {
+                Ok(found) => found,
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && count < 1 << 20 => {
+                    count *= 2;
+                    continue;
+                }
+                Err(error) if first && batch_is_unsupported(&error) => {
+                    self.state = SweepState::Stepping;
+                    self.cursor.clear();
+                    return self.step(count);
+                }
+                Err(error) => return Err(self.map.error("walk", error)),
+            };
+            self.state = match end {
+                BatchEnd::More => SweepState::Inside,
+                BatchEnd::Done => SweepState::End,
+            };
+            let entries: Vec<_> = keys
+                .chunks_exact(size_of::<K>())
+                .zip(values.chunks_exact(size_of::<V>()))
+                .take(found as usize)
+                .filter_map(|(key, value)| Some((K::from_bytes(key)?, V::from_bytes(value)?)))
+                .collect();
+            return Ok(if entries.is_empty() && end == BatchEnd::Done {
+                None
+            } else {
+                Some(entries)
+            });
+        }
+    }
+
+    fn step(&mut self, count: u32) -> Result<Option<Vec<(K, V)>>> {
+        let mut entries = Vec::new();
+        while entries.len() < count as usize {
+            let mut next = vec![0u8; size_of::<K>()];
+            let after = (!self.cursor.is_empty()).then_some(self.cursor.as_slice());
+            let found = sys::next_key(self.map.as_fd(), after, &mut next)
+                .map_err(|error| self.map.error("walk", error))?;
+            if found.is_none() {
+                self.state = SweepState::End;
+                break;
+            }
+            if let Some(key) = K::from_bytes(&next)
+                && let Some(value) = self.map.get(&key)?
+            {
+                entries.push((key, value));
+            }
+            self.cursor = next;
+        }
+        Ok((!entries.is_empty()).then_some(entries))
+    }
+}
+
+/// A handle to a map with one value per key and CPU.
+#[derive(Clone, Debug)]
+pub struct PerCpuMap<K, V> {
+    fd: Arc<OwnedFd>,
+    name: &'static str,
+    cpus: usize,
+    entry: PhantomData<fn(K) -> V>,
+}
+
+impl<K: Plain, V: Plain> PerCpuMap<K, V> {
+    /// As [`Map::from_fd`]; `cpus` is the number of possible CPUs.
+    pub(crate) fn from_fd(fd: OwnedFd, name: &'static str, cpus: usize) -> Self {
+        Self {
+            fd: Arc::new(fd),
+            name,
+            cpus,
+            entry: PhantomData,
+        }
+    }
+
+    fn error(&self, operation: &'static str, source: io::Error) -> MapError {
+        MapError {
+            map: self.name,
+            operation,
+            source,
+        }
+    }
+
+    /// Bytes of one CPU's value: the kernel rounds up to eight.
+    fn stride() -> usize {
+        size_of::<V>().next_multiple_of(8)
+    }
+
+    /// The values of `key`, one per possible CPU; empty if there is no entry.
+    pub fn get(&self, key: &K) -> Result<Vec<V>> {
+        let mut values = vec![0u8; Self::stride() * self.cpus];
+        let found = sys::lookup(self.fd.as_fd(), key.as_bytes(), &mut values)
+            .map_err(|error| self.error("read", error))?;
+        Ok(found.map_or_else(Vec::new, |()| Self::split(&values)))
+    }
+
+    fn split(values: &[u8]) -> Vec<V> {
+        values
+            .chunks_exact(Self::stride())
+            .filter_map(|value| V::from_bytes(value.get(..size_of::<V>())?))
+            .collect()
+    }
+
+    /// Removes the entry of `key`; says whether there was one.
+    pub fn remove(&self, key: &K) -> Result<Presence> {
+        let removed = sys::delete(self.fd.as_fd(), key.as_bytes())
+            .map_err(|error| self.error("delete from", error))?;
+        Ok(removed.map_or(Presence::Absent, |()| Presence::Present))
+    }
+
+    /// Sets the value of every CPU.
+    pub fn set(&self, key: &K, value: &V) -> Result<()> {
+        let mut one = value.as_bytes().to_vec();
+        one.resize(Self::stride(), 0);
+        sys::update(
+            self.fd.as_fd(),
+            key.as_bytes(),
+            &one.repeat(self.cpus),
+            sys::ANY,
+        )
+        .map_err(|error| self.error("write", error))
+    }
+
+    /// All entries, with their values per CPU.
+    pub fn dump(&self) -> Result<Vec<(K, Vec<V>)>> {
+        let mut all = Vec::new();
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            let mut next = vec![0u8; size_of::<K>()];
+            let found = sys::next_key(self.fd.as_fd(), last.as_deref(), &mut next)
+                .map_err(|error| self.error("walk", error))?;
+            if found.is_none() {
+                return Ok(all);
+            }
+            if let Some(key) = K::from_bytes(&next) {
+                let values = self.get(&key)?;
+                if !values.is_empty() {
+                    all.push((key, values));
+                }
+            }
+            last = Some(next);
+        }
+    }
+}

@@ -1,0 +1,582 @@
+//! The bpf() system call: the few commands that we need, with owned descriptors and `io::Error`.
+//!
+//! Layouts are those of `union bpf_attr` in include/uapi/linux/bpf.h (kernel 6.6 and later).
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Commands of bpf(2).
+#[derive(Clone, Copy)]
+#[repr(u32)]
+enum Command {
+    MapCreate = 0,
+    Lookup = 1,
+    Update = 2,
+    Delete = 3,
+    NextKey = 4,
+    ObjectPin = 6,
+    ObjectGet = 7,
+    TestRun = 10,
+    ObjectInfo = 15,
+    ProgramQuery = 16,
+    LookupBatch = 24,
+    UpdateBatch = 26,
+    DeleteBatch = 27,
+    LinkCreate = 28,
+    LinkUpdate = 29,
+}
+
+/// `BPF_ANY`: create or replace.
+pub(crate) const ANY: u64 = 0;
+/// `BPF_NOEXIST`: create only.
+pub(crate) const CREATE: u64 = 1;
+
+/// One call; every reference inside `attr` must be valid for the command.
+fn bpf<T>(command: Command, attr: &mut T) -> io::Result<i64> {
+    // SAFETY: `attr` is a `repr(C)` prefix of `union bpf_attr` of the size given, and the callers in this file fill its
+    // pointers from slices that outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as u32,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}
+
+/// A descriptor that the kernel has just returned.
+fn owned(raw: i64) -> OwnedFd {
+    // SAFETY: the system call returned a new descriptor that nobody else owns.
+    unsafe { OwnedFd::from_raw_fd(raw as i32) }
+}
+
+fn address<T: ?Sized>(reference: &T) -> u64 {
+    std::ptr::from_ref(reference).cast::<u8>() as u64
+}
+
+fn address_mut<T: ?Sized>(reference: &mut T) -> u64 {
+    std::ptr::from_mut(reference).cast::<u8>() as u64
+}
+
+fn path_text(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "path contains a zero byte"))
+}
+
+#[repr(C)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    inner: u32,
+    numa: u32,
+    name: [u8; 16],
+}
+
+/// Makes a map; `name` is cut to the kernel's 15 bytes.
+pub(crate) fn map_create(
+    name: &str,
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+) -> io::Result<OwnedFd> {
+    map_create_with_flags(name, map_type, [key_size, value_size, max_entries, 0])
+}
+
+/// The same, with `sizes` = key, value, entries, flags.
+pub(crate) fn map_create_with_flags(
+    name: &str,
+    map_type: u32,
+    sizes: [u32; 4],
+) -> io::Result<OwnedFd> {
+    let [key_size, value_size, max_entries, flags] = sizes;
+    let mut attr = MapCreate {
+        map_type,
+        key_size,
+        value_size,
+        max_entries,
+        flags,
+        inner: 0,
+        numa: 0,
+        name: [0; 16],
+    };
+    for (to, from) in attr.name.iter_mut().take(15).zip(name.bytes()) {
+        *to = from;
+    }
+    bpf(Command::MapCreate, &mut attr).map(owned)
+}
+
+#[repr(C)]
+struct Element {
+    map: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+impl Element {
+    fn new(map: BorrowedFd<'_>, key: &[u8], value: u64, flags: u64) -> Self {
+        Self {
+            map: map.as_raw_fd() as u32,
+            pad: 0,
+            key: address(key),
+            value,
+            flags,
+        }
+    }
+}
+
+/// `Ok(None)` where the error means "no such entry".
+fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the value of `key` into `value`, which must have the map's value size (times CPUs, rounded to 8, if per CPU).
+pub(crate) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<Option<()>> {
+    let mut attr = Element::new(map, key, address_mut(value), 0);
+    absent(bpf(Command::Lookup, &mut attr).map(drop))
+}
+
+/// Writes one entry.
+pub(crate) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+    let mut attr = Element::new(map, key, address(value), flags);
+    bpf(Command::Update, &mut attr).map(drop)
+}
+
+/// Deletes one entry; `None` if there was none.
+pub(crate) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<Option<()>> {
+    let mut attr = Element::new(map, key, 0, 0);
+    absent(bpf(Command::Delete, &mut attr).map(drop))
+}
+
+/// The key after `key` (or the first one) into `next`; `None` at the end.
+pub(crate) fn next_key(
+    map: BorrowedFd<'_>,
+    key: Option<&[u8]>,
+    next: &mut [u8],
+) -> io::Result<Option<()>> {
+    let mut attr = Element::new(map, &[], address_mut(next), 0);
+    attr.key = key.map_or(0, address);
+    absent(bpf(Command::NextKey, &mut attr).map(drop))
+}
+
+#[repr(C)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// What a batch lookup brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BatchEnd {
+    /// There is more behind the cursor.
+    More,
+    /// The map has been walked to its end.
+    Done,
+}
+
+/// Reads up to `count` entries behind `cursor` (empty slice: from the start) and moves the cursor.
+///
+/// `cursor` must hold max(4, key size) bytes. `ENOSPC` means that a bucket of the hash holds more than `count`.
+pub(crate) fn lookup_batch(
+    map: BorrowedFd<'_>,
+    first: bool,
+    cursor: &mut [u8],
+    keys: &mut [u8],
+    values: &mut [u8],
+    count: u32,
+) -> io::Result<(u32, BatchEnd)> {
+    let mut attr = Batch {
+        in_batch: if first { 0 } else { address(cursor) },
+        out_batch: address_mut(cursor),
+        keys: address_mut(keys),
+        values: address_mut(values),
+        count,
+        map: map.as_raw_fd() as u32,
+        element_flags: 0,
+        flags: 0,
+    };
+    match bpf(Command::LookupBatch, &mut attr) {
+        Ok(_) => Ok((attr.count, BatchEnd::More)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+            Ok((attr.count, BatchEnd::Done))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn write_batch(
+    command: Command,
+    map: BorrowedFd<'_>,
+    keys: &[u8],
+    values: u64,
+    count: u32,
+) -> (u32, io::Result<()>) {
+    let mut attr = Batch {
+        in_batch: 0,
+        out_batch: 0,
+        keys: address(keys),
+        values,
+        count,
+        map: map.as_raw_fd() as u32,
+        element_flags: 0,
+        flags: 0,
+    };
+    let result = bpf(command, &mut attr).map(drop);
+    (attr.count, result)
+}
+
+/// Writes `count` entries; returns how many were written before the error, if there was one.
+pub(crate) fn update_batch(
+    map: BorrowedFd<'_>,
+    keys: &[u8],
+    values: &[u8],
+    count: u32,
+) -> (u32, io::Result<()>) {
+    write_batch(Command::UpdateBatch, map, keys, address(values), count)
+}
+
+/// Deletes `count` entries; returns how many were deleted before the error, if there was one.
+pub(crate) fn delete_batch(map: BorrowedFd<'_>, keys: &[u8], count: u32) -> (u32, io::Result<()>) {
+    write_batch(Command::DeleteBatch, map, keys, 0, count)
+}
+
+#[repr(C)]
+struct Object {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// Pins a map, program or link at `path` on a bpffs.
+pub(crate) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let text = path_text(path)?;
+    let mut attr = Object {
+        path: address(text.as_bytes_with_nul()),
+        fd: fd.as_raw_fd() as u32,
+        flags: 0,
+    };
+    bpf(Command::ObjectPin, &mut attr).map(drop)
+}
+
+/// Opens what is pinned at `path`; `None` if nothing is.
+pub(crate) fn open_pin(path: &Path) -> io::Result<Option<OwnedFd>> {
+    let text = path_text(path)?;
+    let mut attr = Object {
+        path: address(text.as_bytes_with_nul()),
+        fd: 0,
+        flags: 0,
+    };
+    absent(bpf(Command::ObjectGet, &mut attr).map(owned))
+}
+
+#[repr(C)]
+struct InfoRequest {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
+fn info<T: Default>(fd: BorrowedFd<'_>) -> io::Result<T> {
+    let mut info = T::default();
+    let mut attr = InfoRequest {
+        fd: fd.as_raw_fd() as u32,
+        length: size_of::<T>() as u32,
+        info: address_mut(&mut info),
+    };
+    bpf(Command::ObjectInfo, &mut attr)?;
+    Ok(info)
+}
+
+/// Start of `struct bpf_map_info`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MapInfo {
+    pub(crate) map_type: u32,
+    pub(crate) id: u32,
+    pub(crate) key_size: u32,
+    pub(crate) value_size: u32,
+    pub(crate) max_entries: u32,
+    pub(crate) flags: u32,
+    pub(crate) name: [u8; 16],
+}
+
+/// What the kernel knows of a map.
+pub(crate) fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
+    info(map)
+}
+
+/// `struct bpf_prog_info` up to `verified_insns`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ProgramInfo {
+    pub(crate) program_type: u32,
+    pub(crate) id: u32,
+    pub(crate) tag: [u8; 8],
+    pub(crate) jited_length: u32,
+    pub(crate) xlated_length: u32,
+    jited: u64,
+    pub(crate) xlated: u64,
+    load_time: u64,
+    created_by: u32,
+    map_count: u32,
+    map_ids: u64,
+    pub(crate) name: [u8; 16],
+    ifindex: u32,
+    bits: u32,
+    netns: [u64; 2],
+    symbol_counts: [u32; 2],
+    symbols: [u64; 2],
+    btf: u32,
+    function_record: u32,
+    functions: u64,
+    function_count: u32,
+    line_count: u32,
+    lines: [u64; 2],
+    line_sizes: [u32; 3],
+    tag_count: u32,
+    tags: u64,
+    pub(crate) run_time_ns: u64,
+    pub(crate) run_count: u64,
+    recursion_misses: u64,
+    pub(crate) verified_instructions: u32,
+    attach_btf_object: u32,
+    attach_btf: u32,
+    pad: u32,
+}
+
+/// What the kernel knows of a program.
+pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+    info(program)
+}
+
+/// The program's instructions after verification, eight bytes each; empty where the kernel hides them.
+pub(crate) fn program_instructions(program: BorrowedFd<'_>) -> io::Result<Vec<[u8; 8]>> {
+    let length = program_info(program)?.xlated_length;
+    let mut instructions = vec![[0u8; 8]; length as usize / 8];
+    let mut request = ProgramInfo {
+        xlated_length: length,
+        xlated: address_mut(instructions.as_mut_slice()),
+        ..ProgramInfo::default()
+    };
+    let mut attr = InfoRequest {
+        fd: program.as_raw_fd() as u32,
+        length: size_of::<ProgramInfo>() as u32,
+        info: address_mut(&mut request),
+    };
+    bpf(Command::ObjectInfo, &mut attr)?;
+    if request.xlated == 0 {
+        instructions.clear();
+    }
+    Ok(instructions)
+}
+
+/// Start of `struct bpf_link_info`; `target` is {interface, attach type} for tcx and the cgroup id for cgroup links.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LinkInfo {
+    pub(crate) link_type: u32,
+    pub(crate) id: u32,
+    pub(crate) program: u32,
+    pad: u32,
+    pub(crate) target: [u32; 4],
+}
+
+/// What the kernel knows of a link.
+pub(crate) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
+    info(link)
+}
+
+/// Where a link attaches (`enum bpf_attach_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum AttachType {
+    Connect4 = 10,
+    Connect6 = 11,
+    SendMsg4 = 14,
+    SendMsg6 = 15,
+    RecvMsg4 = 19,
+    RecvMsg6 = 20,
+    GetPeerName4 = 29,
+    GetPeerName6 = 30,
+    TcxIngress = 46,
+    TcxEgress = 47,
+}
+
+#[repr(C)]
+struct LinkCreate {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    relative: u32,
+    pad: u32,
+    revision: u64,
+}
+
+/// Attaches `program` to `target` (an interface's index for tcx, a cgroup's descriptor otherwise).
+pub(crate) fn link_create(
+    program: BorrowedFd<'_>,
+    target: u32,
+    attach_type: AttachType,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreate {
+        program: program.as_raw_fd() as u32,
+        target,
+        attach_type: attach_type as u32,
+        flags: 0,
+        relative: 0,
+        pad: 0,
+        revision: 0,
+    };
+    bpf(Command::LinkCreate, &mut attr).map(owned)
+}
+
+#[repr(C)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    old_program: u32,
+}
+
+/// Puts `program` in the place of the link's current one, without a packet between them.
+pub(crate) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkUpdate {
+        link: link.as_raw_fd() as u32,
+        program: program.as_raw_fd() as u32,
+        flags: 0,
+        old_program: 0,
+    };
+    bpf(Command::LinkUpdate, &mut attr).map(drop)
+}
+
+#[repr(C)]
+struct Query {
+    target: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    programs: u64,
+    count: u32,
+    pad: u32,
+    program_flags: u64,
+    links: u64,
+    link_flags: u64,
+    revision: u64,
+}
+
+/// Ids of the programs attached to `target` (as in [`link_create`]), in the order in which they run.
+pub(crate) fn attached_programs(target: u32, attach_type: AttachType) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0u32; 64];
+    let mut attr = Query {
+        target,
+        attach_type: attach_type as u32,
+        query_flags: 0,
+        attach_flags: 0,
+        programs: address_mut(ids.as_mut_slice()),
+        count: ids.len() as u32,
+        pad: 0,
+        program_flags: 0,
+        links: 0,
+        link_flags: 0,
+        revision: 0,
+    };
+    match bpf(Command::ProgramQuery, &mut attr) {
+        Ok(_) => {
+            ids.truncate(attr.count as usize);
+            Ok(ids)
+        }
+        // No tcx list has ever been made for this interface.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    program: u32,
+    result: u32,
+    data_in_length: u32,
+    data_out_length: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    context_in_length: u32,
+    context_out_length: u32,
+    context_in: u64,
+    context_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch: u32,
+    pad: u32,
+}
+
+/// What one program run gave.
+pub(crate) struct RunResult {
+    /// The program's return value.
+    pub(crate) result: u32,
+    /// Mean duration of one repetition, nanoseconds.
+    pub(crate) duration_ns: u32,
+    /// The packet afterwards.
+    pub(crate) data: Vec<u8>,
+}
+
+/// Runs `program` on `data`; `context` is a `struct __sk_buff` that is read before and written after the run.
+pub(crate) fn test_run(
+    program: BorrowedFd<'_>,
+    data: &[u8],
+    context: &mut [u8],
+    repeat: u32,
+) -> io::Result<RunResult> {
+    // Room for what a program may push in front (an outer header) and append.
+    let mut out = vec![0u8; data.len() + 512];
+    let mut context_out = context.to_vec();
+    let mut attr = TestRun {
+        program: program.as_raw_fd() as u32,
+        data_in_length: data.len() as u32,
+        data_out_length: out.len() as u32,
+        data_in: address(data),
+        data_out: address_mut(out.as_mut_slice()),
+        repeat,
+        ..TestRun::default()
+    };
+    if !context.is_empty() {
+        attr.context_in_length = context.len() as u32;
+        attr.context_out_length = context.len() as u32;
+        attr.context_in = address(context);
+        attr.context_out = address_mut(context_out.as_mut_slice());
+    }
+    bpf(Command::TestRun, &mut attr)?;
+    context.copy_from_slice(&context_out);
+    out.truncate(attr.data_out_length as usize);
+    Ok(RunResult {
+        result: attr.result,
+        duration_ns: attr.duration,
+        data: out,
+    })
+}
