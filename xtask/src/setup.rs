@@ -1,7 +1,7 @@
 //! Installs what is missing to build and test: the distribution's packages and bpf-linker. Does nothing when all is there.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use std::{fs, os::unix::fs::symlink};
@@ -155,7 +155,9 @@ fn install(packages: &[&str]) -> Result<()> {
 }
 
 fn apt(words: &[&str]) -> Result<()> {
+    // Hundreds of lines of unpacking help nobody; what goes wrong is said on the other stream.
     run(Command::new("apt-get")
+        .stdout(Stdio::null())
         .args(["-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0"])
         .args(words)
         .env("DEBIAN_FRONTEND", "noninteractive"))
