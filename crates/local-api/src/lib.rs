@@ -10,7 +10,8 @@
 //!    the GSO/GRO sizes and `ipLocalReservedPorts`.
 //! 2. `POST /v1/ipam?family=ipv4|ipv6&owner=<namespace>/<pod>` with header `expiration: true`, one call for each family that
 //!    is on → 201 [`IpamResponse`](ipam::IpamResponse). The agent releases the address by itself unless an endpoint with its
-//!    `expiration-uuid` is created in time. `DELETE /v1/ipam/<ip>?pool=<pool>` gives it back.
+//!    `expiration-uuid` is created in time. `DELETE /v1/ipam/<ip>?owner=<owner>&pool=<pool>` gives it back; an address that
+//!    belongs to somebody else by then must stay.
 //! 3. `PUT /v1/endpoint/cilium-local:0` with [`EndpointChangeRequest`](endpoint::EndpointChangeRequest) → 201
 //!    [`Endpoint`](endpoint::Endpoint). With `sync-build-endpoint` the answer comes when the host end is up with its programs
 //!    and the first policy is in force. Any other answer: nothing remains, and the plugin gives the addresses back. The pod

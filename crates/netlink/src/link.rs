@@ -389,26 +389,33 @@ pub fn set_master<'a>(link: impl Into<LinkRef<'a>>, master: u32) -> Request {
     })
 }
 
-/// Largest segments, in bytes, that a device may be handed (GSO) or may merge (GRO), per family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Largest segments, in bytes, that a device may be handed (GSO) or may merge (GRO), per family; `None` leaves a limit alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OffloadSizes {
     /// GSO of IPv6 (and of all before Linux 6.3).
-    pub gso: u32,
+    pub gso: Option<u32>,
     /// GRO of IPv6.
-    pub gro: u32,
+    pub gro: Option<u32>,
     /// GSO of IPv4.
-    pub gso_ipv4: u32,
+    pub gso_ipv4: Option<u32>,
     /// GRO of IPv4.
-    pub gro_ipv4: u32,
+    pub gro_ipv4: Option<u32>,
 }
 
 /// Sets the GSO and GRO size limits.
 pub fn set_offload_sizes<'a>(link: impl Into<LinkRef<'a>>, sizes: OffloadSizes) -> Request {
+    let limits = [
+        (IFLA_GSO_MAX_SIZE, sizes.gso),
+        (IFLA_GRO_MAX_SIZE, sizes.gro),
+        (IFLA_GSO_IPV4_MAX_SIZE, sizes.gso_ipv4),
+        (IFLA_GRO_IPV4_MAX_SIZE, sizes.gro_ipv4),
+    ];
     change("set GSO and GRO sizes of", link, None, |m| {
-        m.attr_u32(IFLA_GSO_MAX_SIZE, sizes.gso);
-        m.attr_u32(IFLA_GRO_MAX_SIZE, sizes.gro);
-        m.attr_u32(IFLA_GSO_IPV4_MAX_SIZE, sizes.gso_ipv4);
-        m.attr_u32(IFLA_GRO_IPV4_MAX_SIZE, sizes.gro_ipv4);
+        for (kind, bytes) in limits {
+            if let Some(bytes) = bytes {
+                m.attr_u32(kind, bytes);
+            }
+        }
     })
 }
 

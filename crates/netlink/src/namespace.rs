@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -41,7 +41,12 @@ impl Namespace {
         let path = path.as_ref();
         let fail =
             |e: &io::Error| Error::from_io("open network namespace", path.display().to_string(), e);
-        let file = File::open(path).map_err(|e| fail(&e))?;
+        // Opening a FIFO must not wait for a writer.
+        let file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)
+            .map_err(|e| fail(&e))?;
         // A plain file opens too; entering it would fail later with a bare EINVAL.
         if !is_namespace(&file).map_err(|e| fail(&e))? {
             return Err(

@@ -134,10 +134,10 @@ fn links_change_state_mtu_mac_name_master_and_alternative_names() {
             link::set_offload_sizes(
                 a,
                 OffloadSizes {
-                    gso: 60_000,
-                    gro: 50_000,
-                    gso_ipv4: 40_000,
-                    gro_ipv4: 30_000,
+                    gso: Some(60_000),
+                    gro: Some(50_000),
+                    gso_ipv4: Some(40_000),
+                    gro_ipv4: Some(30_000),
                 },
             ),
         ])
