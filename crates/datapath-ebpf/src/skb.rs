@@ -9,7 +9,8 @@ use aya_ebpf::{
     },
     helpers::{
         bpf_csum_diff, bpf_l3_csum_replace, bpf_l4_csum_replace, bpf_skb_change_tail,
-        bpf_skb_get_tunnel_key, bpf_skb_load_bytes, bpf_skb_set_tunnel_key, bpf_skb_store_bytes,
+        bpf_skb_change_type, bpf_skb_get_tunnel_key, bpf_skb_load_bytes, bpf_skb_set_tunnel_key,
+        bpf_skb_store_bytes,
     },
 };
 use datapath::{
@@ -249,6 +250,14 @@ impl Packet for Skb {
             unsafe { bpf_skb_change_tail(self.0, len, 0) },
             Drop::InvalidTcBuffer,
         )
+    }
+
+    #[inline(always)]
+    fn accept(&mut self) -> Result<(), Drop> {
+        const PACKET_HOST: u32 = 0;
+        // SAFETY: a helper on the run's context.
+        let result = unsafe { bpf_skb_change_type(self.0, PACKET_HOST) };
+        done(result, Drop::ErrorWritingToPacket)
     }
 
     #[inline(always)]

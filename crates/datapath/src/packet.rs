@@ -71,6 +71,10 @@ pub trait Packet {
     /// (`bpf_skb_change_tail`). [`Drop::InvalidTcBuffer`] on failure.
     fn resize(&mut self, len: u32) -> Result<(), Drop>;
 
+    /// Makes the packet one for this node, whatever its hardware address says (`bpf_skb_change_type`, `PACKET_HOST`), so that
+    /// the stack takes what came through the overlay. [`Drop::ErrorWritingToPacket`] on failure.
+    fn accept(&mut self) -> Result<(), Drop>;
+
     /// What the overlay's interface said about the outer packet (`bpf_skb_get_tunnel_key`).
     /// [`Drop::ErrorRetrievingTunnelKey`] on failure.
     fn tunnel(&self) -> Result<Tunnel, Drop>;

@@ -4,12 +4,16 @@
 //! former agent left pinned; everything else works on the typed handles of [`maps::Maps`].
 
 pub mod attach;
+pub mod clock;
+pub mod collector;
 pub mod config;
+pub mod events;
 pub mod layout;
 pub mod map;
 pub mod maps;
 pub mod object;
 pub mod pin;
+pub mod probe;
 mod sys;
 
 pub use config::Config;

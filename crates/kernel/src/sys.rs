@@ -17,6 +17,7 @@ enum Command {
     Update = 2,
     Delete = 3,
     NextKey = 4,
+    ProgramLoad = 5,
     ObjectPin = 6,
     ObjectGet = 7,
     TestRun = 10,
@@ -261,6 +262,59 @@ pub(crate) fn update_batch(
 /// Deletes `count` entries; returns how many were deleted before the error, if there was one.
 pub(crate) fn delete_batch(map: BorrowedFd<'_>, keys: &[u8], count: u32) -> (u32, io::Result<()>) {
     write_batch(Command::DeleteBatch, map, keys, 0, count)
+}
+
+#[repr(C)]
+struct ProgramLoad {
+    program_type: u32,
+    count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    ifindex: u32,
+    attach_type: u32,
+}
+
+/// `BPF_PROG_TYPE_SCHED_CLS`.
+pub(crate) const CLASSIFIER: u32 = 3;
+/// `BPF_PROG_TYPE_CGROUP_SOCK_ADDR`.
+pub(crate) const SOCKET_ADDRESS: u32 = 18;
+
+/// Loads a program out of raw instructions; the error comes with the verifier's log.
+pub(crate) fn program_load(
+    program_type: u32,
+    attach_type: u32,
+    instructions: &[u64],
+) -> Result<OwnedFd, (io::Error, String)> {
+    let mut log = vec![0u8; 4096];
+    let mut attr = ProgramLoad {
+        program_type,
+        count: instructions.len() as u32,
+        instructions: address(instructions),
+        license: address(c"GPL".to_bytes_with_nul()),
+        log_level: 1,
+        log_size: log.len() as u32,
+        log: address_mut(log.as_mut_slice()),
+        kernel_version: 0,
+        flags: 0,
+        name: *b"axoneme_probe\0\0\0",
+        ifindex: 0,
+        attach_type,
+    };
+    bpf(Command::ProgramLoad, &mut attr)
+        .map(owned)
+        .map_err(|error| {
+            let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+            (
+                error,
+                String::from_utf8_lossy(log.get(..end).unwrap_or(&[])).into_owned(),
+            )
+        })
 }
 
 #[repr(C)]

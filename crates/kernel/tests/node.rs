@@ -42,3 +42,33 @@ fn a_pin_of_another_capacity_stops_the_start_by_name() {
         "{text}"
     );
 }
+
+#[test]
+fn this_kernel_has_every_feature_and_an_unknown_helper_would_be_named() {
+    let Some(_stage) = Stage::new("probe") else {
+        return;
+    };
+    let features = kernel::probe::probe();
+    let missing: Vec<_> = features
+        .iter()
+        .filter(|feature| feature.missing.is_some())
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn the_clock_counts_as_the_kernel_does() {
+    let Some(_stage) = Stage::new("clock") else {
+        return;
+    };
+    let clock = kernel::clock::Clock::start().expect("clock");
+    println!("hz {}", clock.hz());
+    let (before, start) = (clock.now().expect("now"), std::time::Instant::now());
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    let ticks = clock.now().expect("now") - before;
+    let expected = clock.ticks(start.elapsed());
+    assert!(
+        ticks.abs_diff(expected) <= 2 + expected / 20,
+        "{ticks} ticks, {expected} expected"
+    );
+}

@@ -36,6 +36,34 @@ pub struct ConnectionKey {
     pub net: u16,
 }
 
+impl ConnectionKey {
+    /// The key of a packet's tuple, and whether its source is the lower end. Ports in network order.
+    #[inline(always)]
+    pub fn of(
+        source: (&Address, u16),
+        destination: (&Address, u16),
+        protocol: u8,
+        kind: u8,
+    ) -> (Self, bool) {
+        let source_is_low = (source.0.0, source.1) <= (destination.0.0, destination.1);
+        let (low, high) = if source_is_low {
+            (source, destination)
+        } else {
+            (destination, source)
+        };
+        let key = Self {
+            low: *low.0,
+            high: *high.0,
+            low_port: low.1,
+            high_port: high.1,
+            protocol,
+            kind,
+            net: 0,
+        };
+        (key, source_is_low)
+    }
+}
+
 /// What to do with the packets of one direction: a single aligned word, written and read whole.
 ///
 /// Bits 0–7 action, 8–31 hop id (16 bits of index, 8 of incarnation), 32–63 sum of generations it was judged under.

@@ -10,14 +10,14 @@ use kernel::{Config, Kernel};
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 /// One test's place: directory, bpffs, prefix of its namespaces.
-pub struct Stage {
+pub(crate) struct Stage {
     directory: PathBuf,
     bpffs: PathBuf,
 }
 
 impl Stage {
     /// `None`, with the reason printed, where the machine does not allow it; a failure in CI.
-    pub fn new(name: &str) -> Option<Self> {
+    pub(crate) fn new(name: &str) -> Option<Self> {
         // SAFETY: asks for a number.
         if unsafe { libc::geteuid() } != 0 {
             assert!(
@@ -53,12 +53,12 @@ impl Stage {
     }
 
     /// Where the bpffs is mounted.
-    pub fn bpffs(&self) -> &Path {
+    pub(crate) fn bpffs(&self) -> &Path {
         &self.bpffs
     }
 
     /// Small maps, because several tests run at once.
-    pub fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         Config {
             connections: 4096,
             openings: 4096,
@@ -71,7 +71,7 @@ impl Stage {
     }
 
     /// Everything on, without overlay.
-    pub fn features() -> Features {
+    pub(crate) fn features() -> Features {
         Features {
             hz: 250,
             ipv4: 1,
@@ -89,7 +89,7 @@ impl Stage {
     }
 
     /// Loads the object.
-    pub fn load(&self) -> Kernel {
+    pub(crate) fn load(&self) -> Kernel {
         Kernel::load(&self.bpffs, &self.config(), Self::features()).expect("load")
     }
 }

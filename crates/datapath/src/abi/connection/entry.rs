@@ -190,6 +190,17 @@ impl<'a> Entry<'a> {
             (&raw mut (*entry).ingress_rule).write_volatile(rules.1);
         }
     }
+
+    /// Records which endpoints of this node a later judgement covered; same caveat.
+    #[inline(always)]
+    pub fn set_endpoints(self, source: u16, destination: u16) {
+        let entry = self.value.as_ptr();
+        // SAFETY: aligned fields of a live, writable value.
+        unsafe {
+            (&raw mut (*entry).source_endpoint).write_volatile(source);
+            (&raw mut (*entry).destination_endpoint).write_volatile(destination);
+        }
+    }
 }
 
 /// Adds atomically; the old value is of no interest.
