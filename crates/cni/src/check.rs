@@ -58,7 +58,7 @@ fn check_interface(in_pod: &Handle, link: &Link, previous: &Success) -> Result<(
     for address in previous
         .addresses
         .iter()
-        .filter(|a| a.interface == Some(position))
+        .filter(|a| a.interface.is_none_or(|of| of == position))
     {
         if !present.contains(&address.address) {
             return Err(failed(format!(
@@ -74,7 +74,6 @@ fn check_routes(in_pod: &Handle, link: &Link, previous: &Success) -> Result<(), 
     let mut present = in_pod.routes(Family::V4, None)?;
     present.extend(in_pod.routes(Family::V6, None)?);
     for wanted in &previous.routes {
-        // Routes of other interfaces are their plugins' affair.
         let found = present.iter().any(|route| {
             route.destination == wanted.destination
                 && (wanted.gateway.is_none() || route.gateway == wanted.gateway)

@@ -423,6 +423,11 @@ fn del_succeeds_without_agent_or_namespace_and_is_queued_once() {
     let expected =
         json!({"container-id": bench.attachment.container, "container-interface-name": "eth0"});
     assert_eq!(bench.queued(), [expected]);
+    assert_eq!(
+        bench.call("DEL", &json!({"state-dir": "/proc/axcni"})).exit,
+        0,
+        "also when nothing can be queued"
+    );
     for gone in ["/run/netns/axcni-never-there", ""] {
         let mut variables = bench.variables("DEL");
         variables.insert("CNI_NETNS", gone.into());
@@ -657,4 +662,76 @@ fn the_process_speaks_the_protocol() {
     );
     let (exit, error) = run("FRY", "{}");
     assert_eq!((exit, &error["code"]), (Some(1), &json!(4)));
+}
+
+/// The real binary inside the bench's node.
+fn spawn(bench: &Bench, command: &str) -> std::process::Child {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let (variables, stdin) = (
+        bench.variables(command),
+        bench.config(&json!({})).to_string(),
+    );
+    let mut child = bench
+        .host
+        .run(|| {
+            Command::new(env!("CARGO_BIN_EXE_axoneme-cni"))
+                .env_clear()
+                .envs(variables)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("spawn")
+        })
+        .expect("enter the node");
+    child
+        .stdin
+        .take()
+        .expect("stdin")
+        .write_all(stdin.as_bytes())
+        .expect("write");
+    child
+}
+
+#[test]
+fn a_plugin_killed_at_any_moment_leaves_nothing_after_del() {
+    let bench = need!(bench());
+    let start = Instant::now();
+    let whole = spawn(&bench, "ADD").wait_with_output().expect("wait");
+    assert!(
+        whole.status.success(),
+        "{}",
+        String::from_utf8_lossy(&whole.stdout)
+    );
+    let whole = start.elapsed();
+    assert!(spawn(&bench, "DEL").wait().expect("wait").success());
+    assert!(bench.links().is_empty() && bench.agent().is_empty());
+    let rounds = 40;
+    let mut killed_inside = 0;
+    for round in 0..rounds {
+        let mut child = spawn(&bench, "ADD");
+        std::thread::sleep(whole * round / rounds);
+        child.kill().expect("kill");
+        let status = child.wait().expect("wait");
+        killed_inside += usize::from(!status.success());
+        assert!(spawn(&bench, "DEL").wait().expect("wait").success());
+        assert!(
+            bench.links().is_empty(),
+            "round {round}: {:?}",
+            bench.links()
+        );
+        let mut state = bench.agent().state();
+        assert!(
+            state.endpoints.is_empty(),
+            "round {round}: {:?}",
+            state.endpoints
+        );
+        // What no endpoint took over expires at the agent.
+        state.addresses.clear();
+    }
+    assert!(
+        killed_inside > rounds as usize / 4,
+        "only {killed_inside} of {rounds} kills hit a running plugin"
+    );
+    assert!(bench.queued().is_empty());
 }

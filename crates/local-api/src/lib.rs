@@ -18,6 +18,8 @@
 //!    end's addresses and routes are set while this call runs.
 //! 4. `DELETE /v1/endpoint` with [`EndpointBatchDeleteRequest`](endpoint::EndpointBatchDeleteRequest) → 200, or 404 when there
 //!    is none. The agent gives the addresses back. When it cannot be reached the same body waits in `<state>/deleteQueue`.
+//!    A runtime may kill the plugin during call 3 and start a DEL at once, so the agent carries out calls on one attachment one
+//!    after the other, in the order they came.
 //! 5. `GET /v1/endpoint/cni-attachment-id:<container id>:<interface>` → the endpoint, for CHECK.
 //! 6. `GET /v1/endpoint` → all, for GC, which deletes attachments the runtime does not know by call 4.
 
