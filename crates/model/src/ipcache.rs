@@ -1,1 +1,482 @@
-//! ipcache.
+//! The ipcache: who every address and prefix is, from all who have something to say about it.
+//!
+//! Resources make claims about addresses; per address the strongest claim becomes the row. Addresses of hosts are kept
+//! apart from prefixes by the data plane (exact before longest prefix); here both are keys, a host being a prefix of
+//! full length.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use ipnet::IpNet;
+
+use crate::endpoint::{EndpointId, EndpointRow, PodName};
+use crate::identity::{Identity, IdentityScope, Reserved};
+use crate::node::{IpPair, Locality, NodeRow};
+use crate::numbers::{Exhausted, Numbers};
+use crate::policy::cidr::{CidrIndex, Cover, Owner};
+
+/// Who says so. Ordered from the weakest to the strongest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// Not said.
+    Unspec,
+    /// Taken over from before a restart.
+    Restored,
+    /// Made up from policies: CIDR rules, learnt names.
+    Generated,
+    /// The agent's own API.
+    Api,
+    /// A file.
+    Directory,
+    /// Another cluster.
+    ClusterMesh,
+    /// A Kubernetes object.
+    K8s,
+    /// A CiliumEndpoint or CiliumNode.
+    CustomResource,
+    /// etcd.
+    KvStore,
+    /// This node itself.
+    Local,
+    /// The API server's addresses.
+    KubeApiserver,
+}
+
+/// What makes claims.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// An endpoint of this node.
+    Endpoint(EndpointId),
+    /// A CiliumEndpoint.
+    CiliumEndpoint(PodName),
+    /// A node.
+    Node(Arc<str>),
+    /// The API server.
+    KubeApiserver,
+    /// A prefix that a policy names.
+    Prefix(IpNet),
+}
+
+/// Where an address is, which decides the way to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Location {
+    /// A pod of this node.
+    LocalEndpoint {
+        /// Its endpoint.
+        id: EndpointId,
+        /// Its host interface.
+        ifindex: u32,
+    },
+    /// This node itself.
+    LocalNode,
+    /// A pod of another node, behind that node's address.
+    RemoteEndpoint {
+        /// End of the tunnel or of the direct route.
+        node: IpAddr,
+    },
+    /// Another node.
+    RemoteNode,
+    /// Outside of the cluster.
+    World,
+}
+
+impl Location {
+    /// Whose address it is, for CIDR selectors.
+    pub fn owner(self) -> Owner {
+        match self {
+            Self::LocalEndpoint { .. } | Self::RemoteEndpoint { .. } => Owner::Pod,
+            Self::LocalNode | Self::RemoteNode => Owner::Node,
+            Self::World => Owner::World,
+        }
+    }
+}
+
+/// What one resource says about one address or prefix.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Claim {
+    /// How much it counts.
+    pub source: Source,
+    /// When the object was created, in seconds since 1970, 0 if that means nothing: of two claims that count the same
+    /// the younger object's is right, since addresses are given anew.
+    pub created: u64,
+    /// Identity.
+    pub identity: Identity,
+    /// Where it is.
+    pub location: Location,
+    /// Encryption key of the node behind it; 0 none, 255 WireGuard.
+    pub encryption_key: u8,
+}
+
+/// A row: what the data plane is to know of an address or prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Identity; this number goes on the wire.
+    pub identity: Identity,
+    /// The CIDR selectors that cover it. With the identity it makes the peer, see [`PeerNumbers`].
+    pub cover: Cover,
+    /// Where it is.
+    pub location: Location,
+    /// Encryption key of the node behind it.
+    pub encryption_key: u8,
+    /// Who said so.
+    pub source: Source,
+}
+
+impl Row {
+    /// What its peer number stands for; `None` = its peer is its identity. The identity of a prefix of the world is its
+    /// own already, so only pods and nodes are cut.
+    pub fn part(&self) -> Option<PartKey> {
+        let cut = self.location.owner() != Owner::World && !self.cover.is_empty();
+        cut.then(|| PartKey {
+            identity: self.identity,
+            cover: self.cover.clone(),
+        })
+    }
+}
+
+/// A part of an identity: those of its addresses that the same CIDR selectors cover.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartKey {
+    /// The identity that is cut.
+    pub identity: Identity,
+    /// What covers the part.
+    pub cover: Cover,
+}
+
+/// The numbers by which policies know the parts of identities on this node.
+#[derive(Debug, Clone)]
+pub struct PeerNumbers {
+    nodes: Numbers<PartKey>,
+    pods: Numbers<PartKey>,
+}
+
+impl Default for PeerNumbers {
+    fn default() -> Self {
+        // Half of the scope's numbers are for parts, the other half for nodes that have identities of their own.
+        Self {
+            nodes: Numbers::new(0x0280_0000..=0x02ff_ffff),
+            pods: Numbers::new(0x0300_0001..=0x03ff_ffff),
+        }
+    }
+}
+
+impl PeerNumbers {
+    fn of(&mut self, key: &PartKey) -> &mut Numbers<PartKey> {
+        let node = [
+            Reserved::Host,
+            Reserved::RemoteNode,
+            Reserved::KubeApiserver,
+        ]
+        .iter()
+        .any(|r| r.id() == key.identity);
+        let node = node || IdentityScope::of(key.identity) == IdentityScope::LocalNode;
+        if node {
+            &mut self.nodes
+        } else {
+            &mut self.pods
+        }
+    }
+
+    /// Takes numbers over from before a restart.
+    pub fn restore(&mut self, parts: impl IntoIterator<Item = (u32, PartKey)>) {
+        for (number, key) in parts {
+            self.of(&key).restore([(number, key)]);
+        }
+    }
+
+    /// Takes a use of the number of a row's peer.
+    pub fn acquire(&mut self, row: &Row) -> Result<u32, Exhausted> {
+        match row.part() {
+            None => Ok(row.identity.0),
+            Some(key) => self.of(&key).acquire(&key),
+        }
+    }
+
+    /// Gives a use back; returns the number if that was its last and it may be [`Self::forget`]ten.
+    pub fn release(&mut self, row: &Row) -> Option<u32> {
+        let key = row.part()?;
+        let numbers = self.of(&key);
+        (numbers.release(&key) == crate::numbers::Release::Unused)
+            .then(|| numbers.get(&key))
+            .flatten()
+    }
+
+    /// Frees an unused number, once no map names it any more.
+    pub fn forget(&mut self, number: u32) -> Option<PartKey> {
+        self.nodes
+            .forget(number)
+            .or_else(|| self.pods.forget(number))
+    }
+
+    /// All numbers with what they stand for.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &PartKey)> {
+        self.nodes
+            .iter()
+            .chain(self.pods.iter())
+            .map(|(number, key, _)| (number, key))
+    }
+}
+
+/// A pod of another node, as its CiliumEndpoint describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteEndpoint {
+    /// Identity.
+    pub identity: Identity,
+    /// Addresses.
+    pub ips: Vec<IpAddr>,
+    /// Address of its node.
+    pub node: IpAddr,
+    /// Encryption key of its node.
+    pub encryption_key: u8,
+    /// When the object was created, in seconds since 1970.
+    pub created: u64,
+}
+
+/// All claims. Clones share their content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    by_resource: OrdMap<Resource, Arc<[(IpNet, Claim)]>>,
+    by_address: OrdMap<(IpAddr, u8), OrdMap<Resource, Claim>>,
+}
+
+fn key_of(net: IpNet) -> (IpAddr, u8) {
+    (net.network(), net.prefix_len())
+}
+
+impl Snapshot {
+    /// Takes in what a resource says now; nothing if it is gone. Returns the keys whose rows may differ.
+    pub fn apply(&mut self, resource: &Resource, claims: Vec<(IpNet, Claim)>) -> BTreeSet<IpNet> {
+        let old = self.by_resource.remove(resource);
+        let mut touched = BTreeSet::new();
+        for (net, claim) in old.iter().flat_map(|old| old.iter()) {
+            if !claims
+                .iter()
+                .any(|(new, of)| new.trunc() == *net && of == claim)
+            {
+                touched.insert(*net);
+            }
+            if let Some(users) = self.by_address.get_mut(&key_of(*net)) {
+                users.remove(resource);
+                if users.is_empty() {
+                    self.by_address.remove(&key_of(*net));
+                }
+            }
+        }
+        let claims: Arc<[(IpNet, Claim)]> = claims
+            .into_iter()
+            .map(|(net, claim)| (net.trunc(), claim))
+            .collect();
+        for (net, claim) in claims.iter() {
+            let known = old
+                .iter()
+                .flat_map(|old| old.iter())
+                .any(|(of, same)| of == net && same == claim);
+            if !known {
+                touched.insert(*net);
+            }
+            self.by_address
+                .entry(key_of(*net))
+                .or_default()
+                .insert(resource.clone(), claim.clone());
+        }
+        if !claims.is_empty() {
+            self.by_resource.insert(resource.clone(), claims);
+        }
+        touched
+    }
+
+    /// The keys inside a prefix, that one included: what a CIDR selector that came or went can have touched.
+    pub fn inside(&self, net: IpNet) -> BTreeSet<IpNet> {
+        let from = (net.network(), 0);
+        let to = (net.broadcast(), 128);
+        let inside = self
+            .by_address
+            .range(from..=to)
+            .filter_map(|((address, len), _)| IpNet::new(*address, *len).ok());
+        inside.filter(|of| net.contains(of)).collect()
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> impl Iterator<Item = IpNet> {
+        self.by_address
+            .keys()
+            .filter_map(|(address, len)| IpNet::new(*address, *len).ok())
+    }
+
+    /// All claims about an address or prefix, the one that counts first.
+    pub fn claims(&self, net: IpNet) -> Vec<(&Resource, &Claim)> {
+        let users = self.by_address.get(&key_of(net.trunc()));
+        let mut all: Vec<_> = users.into_iter().flat_map(|users| users.iter()).collect();
+        all.sort_by(|(a, x), (b, y)| {
+            (y.source, y.created)
+                .cmp(&(x.source, x.created))
+                .then_with(|| a.cmp(b))
+        });
+        all
+    }
+
+    /// The row of an address or prefix.
+    pub fn row(&self, net: IpNet, cidrs: &CidrIndex) -> Option<Row> {
+        let (_, claim) = self.claims(net).into_iter().next()?;
+        let owner = claim.location.owner();
+        let covering = cidrs.cover_prefix(&net.trunc());
+        let cover = covering
+            .selectors()
+            .iter()
+            .filter(|selector| selector.reach().includes(owner))
+            .cloned()
+            .collect();
+        Some(Row {
+            identity: claim.identity,
+            cover,
+            location: claim.location,
+            encryption_key: claim.encryption_key,
+            source: claim.source,
+        })
+    }
+}
+
+fn claims_about(
+    addresses: impl IntoIterator<Item = IpAddr>,
+    claim: impl Fn(IpAddr) -> Option<Claim>,
+) -> Vec<(IpNet, Claim)> {
+    addresses
+        .into_iter()
+        .filter_map(|address| Some((IpNet::from(address), claim(address)?)))
+        .collect()
+}
+
+/// What an endpoint of this node says. Before its identity is known it is `init`.
+pub fn endpoint_claims(row: &EndpointRow) -> Vec<(IpNet, Claim)> {
+    let claim = Claim {
+        source: Source::Local,
+        created: 0,
+        identity: row.identity.unwrap_or(Reserved::Init.id()),
+        location: Location::LocalEndpoint {
+            id: row.id,
+            ifindex: row.ifindex,
+        },
+        encryption_key: 0,
+    };
+    claims_about(row.ips.iter(), |_| Some(claim.clone()))
+}
+
+/// What a CiliumEndpoint says. About pods of this node only the node itself speaks: an object that says so is stale,
+/// or the node's own echo.
+pub fn remote_endpoint_claims(
+    endpoint: &RemoteEndpoint,
+    this_node: &[IpAddr],
+) -> Vec<(IpNet, Claim)> {
+    if this_node.contains(&endpoint.node) {
+        return Vec::new();
+    }
+    let claim = Claim {
+        source: Source::CustomResource,
+        created: endpoint.created,
+        identity: endpoint.identity,
+        location: Location::RemoteEndpoint {
+            node: endpoint.node,
+        },
+        encryption_key: endpoint.encryption_key,
+    };
+    claims_about(endpoint.ips.iter().copied(), |_| Some(claim.clone()))
+}
+
+/// What a node says of itself: its addresses and its router's, its health endpoint and its ingress listener.
+pub fn node_claims(node: &NodeRow) -> Vec<(IpNet, Claim)> {
+    let local = node.locality == Locality::Local;
+    let own = Claim {
+        source: if local {
+            Source::Local
+        } else {
+            Source::CustomResource
+        },
+        created: 0,
+        identity: if local {
+            Reserved::Host.id()
+        } else {
+            Reserved::RemoteNode.id()
+        },
+        location: if local {
+            Location::LocalNode
+        } else {
+            Location::RemoteNode
+        },
+        encryption_key: if local { 0 } else { node.encryption_key },
+    };
+    let addresses: BTreeSet<IpAddr> = node
+        .addresses
+        .iter()
+        .copied()
+        .chain(node.ip.iter())
+        .collect();
+    let mut claims = claims_about(addresses, |_| Some(own.clone()));
+    // The router's address lies in the pods' range: another node's can be reached only the way its pods are.
+    let behind = |address: IpAddr| {
+        node.ip
+            .same_family(address)
+            .or_else(|| node.ip.iter().next())
+    };
+    let through = |pair: &IpPair, identity: Identity| {
+        claims_about(pair.iter(), |address| {
+            let location = if local {
+                Location::LocalNode
+            } else {
+                Location::RemoteEndpoint {
+                    node: behind(address)?,
+                }
+            };
+            Some(Claim {
+                identity,
+                location,
+                ..own.clone()
+            })
+        })
+    };
+    claims.extend(through(&node.router, own.identity));
+    if !local {
+        // This node's own are endpoints, which speak for themselves.
+        claims.extend(through(&node.health, Reserved::Health.id()));
+        claims.extend(through(&node.ingress, Reserved::Ingress.id()));
+    }
+    claims
+}
+
+/// What is said of the API server's addresses that are addresses of other nodes. This node stays the host, and outside
+/// of the cluster the address is a prefix with an identity of its own.
+pub fn kube_apiserver_claims(addresses: &[IpAddr], nodes: &[NodeRow]) -> Vec<(IpNet, Claim)> {
+    let on_another_node = |address: &IpAddr| {
+        nodes
+            .iter()
+            .any(|node| node.locality == Locality::Remote && node.addresses.contains(address))
+    };
+    claims_about(addresses.iter().copied().filter(on_another_node), |_| {
+        Some(Claim {
+            source: Source::KubeApiserver,
+            created: 0,
+            identity: Reserved::KubeApiserver.id(),
+            location: Location::RemoteNode,
+            encryption_key: 0,
+        })
+    })
+}
+
+/// What a policy's prefix says: it has an identity of its own, and lies outside, unless somebody knows better.
+pub fn prefix_claims(prefix: IpNet, identity: Identity) -> Vec<(IpNet, Claim)> {
+    let location = Location::World;
+    vec![(
+        prefix,
+        Claim {
+            source: Source::Generated,
+            created: 0,
+            identity,
+            location,
+            encryption_key: 0,
+        },
+    )]
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,4 +11,5 @@ pub mod identity;
 pub mod ipam;
 pub mod ipcache;
 pub mod node;
+pub mod numbers;
 pub mod service;

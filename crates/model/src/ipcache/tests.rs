@@ -1,0 +1,280 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::cidr::{CidrSelector, Reach};
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn pod(name: &str) -> Resource {
+    Resource::CiliumEndpoint(PodName {
+        namespace: "shop".into(),
+        name: name.into(),
+    })
+}
+
+fn remote(identity: u32, at: &str, node: &str, created: u64) -> RemoteEndpoint {
+    RemoteEndpoint {
+        identity: Identity(identity),
+        ips: vec![ip(at)],
+        node: ip(node),
+        encryption_key: 0,
+        created,
+    }
+}
+
+fn node(name: &str, locality: Locality, at: &str, router: &str) -> NodeRow {
+    NodeRow {
+        name: name.into(),
+        locality,
+        ip: IpPair::first_of([ip(at)]),
+        router: IpPair::first_of([ip(router)]),
+        addresses: vec![ip(at)],
+        pod_cidrs_v4: Vec::new(),
+        pod_cidrs_v6: Vec::new(),
+        health: IpPair::default(),
+        ingress: IpPair::default(),
+        encryption_key: 0,
+        wireguard_key: None,
+        labels: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn the_strongest_source_wins_and_what_it_hid_comes_back() {
+    let mut snapshot = Snapshot::default();
+    let none = CidrIndex::default();
+    let at = net("10.0.1.5/32");
+    snapshot.apply(
+        &Resource::Prefix(at),
+        prefix_claims(at, Identity(0x0100_0001)),
+    );
+    snapshot.apply(
+        &pod("web"),
+        remote_endpoint_claims(&remote(300, "10.0.1.5", "192.0.2.2", 0), &[]),
+    );
+    let row = snapshot.row(at, &none).unwrap();
+    assert_eq!(
+        (row.identity, row.location),
+        (
+            Identity(300),
+            Location::RemoteEndpoint {
+                node: ip("192.0.2.2")
+            }
+        )
+    );
+    assert_eq!(
+        snapshot.apply(&pod("web"), Vec::new()),
+        BTreeSet::from([at])
+    );
+    let row = snapshot.row(at, &none).unwrap();
+    assert_eq!(
+        (row.identity, row.location),
+        (Identity(0x0100_0001), Location::World)
+    );
+}
+
+#[test]
+fn of_two_pods_that_claim_an_address_the_younger_has_it() {
+    let mut snapshot = Snapshot::default();
+    for (name, identity, created) in [("a", 301, 20), ("b", 302, 30), ("c", 303, 10)] {
+        snapshot.apply(
+            &pod(name),
+            remote_endpoint_claims(&remote(identity, "10.0.1.5", "192.0.2.2", created), &[]),
+        );
+    }
+    assert_eq!(
+        snapshot
+            .row(net("10.0.1.5/32"), &CidrIndex::default())
+            .unwrap()
+            .identity,
+        Identity(302)
+    );
+}
+
+#[test]
+fn only_this_node_speaks_of_its_own_pods() {
+    let stale = remote(300, "10.0.0.5", "192.0.2.1", 0);
+    assert_eq!(
+        remote_endpoint_claims(&stale, &[ip("192.0.2.1"), ip("2001:db8::1")]),
+        []
+    );
+}
+
+#[test]
+fn nodes_are_host_here_and_remote_node_elsewhere() {
+    let mut snapshot = Snapshot::default();
+    let (here, there) = (
+        node("n1", Locality::Local, "192.0.2.1", "10.0.0.1"),
+        node("n2", Locality::Remote, "192.0.2.2", "10.0.1.1"),
+    );
+    for of in [&here, &there] {
+        snapshot.apply(&Resource::Node(of.name.clone()), node_claims(of));
+    }
+    let show = |snapshot: &Snapshot| -> Vec<String> {
+        let row = |at| (at, snapshot.row(at, &CidrIndex::default()).unwrap());
+        snapshot
+            .keys()
+            .map(row)
+            .map(|(at, row)| format!("{at} {} {:?}", row.identity, row.location))
+            .collect()
+    };
+    let through = "RemoteEndpoint { node: 192.0.2.2 }";
+    let router = format!("10.0.1.1/32 6 {through}");
+    assert_eq!(
+        show(&snapshot),
+        [
+            "10.0.0.1/32 1 LocalNode",
+            &router,
+            "192.0.2.1/32 1 LocalNode",
+            "192.0.2.2/32 6 RemoteNode"
+        ]
+    );
+    let api = kube_apiserver_claims(
+        &[ip("192.0.2.1"), ip("192.0.2.2"), ip("203.0.113.1")],
+        &[here, there],
+    );
+    assert_eq!(
+        snapshot.apply(&Resource::KubeApiserver, api),
+        BTreeSet::from([net("192.0.2.2/32")])
+    );
+    assert_eq!(show(&snapshot)[3], "192.0.2.2/32 7 RemoteNode");
+}
+
+#[test]
+fn an_unchanged_claim_touches_nothing() {
+    let mut snapshot = Snapshot::default();
+    let mut of = remote(300, "10.0.1.5", "192.0.2.2", 0);
+    assert_eq!(
+        snapshot
+            .apply(&pod("web"), remote_endpoint_claims(&of, &[]))
+            .len(),
+        1
+    );
+    assert_eq!(
+        snapshot
+            .apply(&pod("web"), remote_endpoint_claims(&of, &[]))
+            .len(),
+        0
+    );
+    of.ips.push(ip("fd00::5"));
+    assert_eq!(
+        snapshot.apply(&pod("web"), remote_endpoint_claims(&of, &[])),
+        BTreeSet::from([net("fd00::5/128")])
+    );
+}
+
+#[test]
+fn a_block_that_cuts_through_an_identity_makes_two_peers_of_it() {
+    let mut snapshot = Snapshot::default();
+    for (name, at) in [("a", "10.0.1.5"), ("b", "10.0.2.5")] {
+        snapshot.apply(
+            &pod(name),
+            remote_endpoint_claims(&remote(300, at, "192.0.2.2", 0), &[]),
+        );
+    }
+    let block = CidrSelector::new(net("10.0.1.0/24"), [], Reach::Everything);
+    let mut cidrs = CidrIndex::default();
+    cidrs.acquire(&block);
+    assert_eq!(
+        snapshot.inside(block.net()),
+        BTreeSet::from([net("10.0.1.5/32")])
+    );
+    let mut numbers = PeerNumbers::default();
+    let (inside, outside) = (
+        snapshot.row(net("10.0.1.5/32"), &cidrs).unwrap(),
+        snapshot.row(net("10.0.2.5/32"), &cidrs).unwrap(),
+    );
+    let part = numbers.acquire(&inside).unwrap();
+    assert_eq!(part >> 24, 3);
+    assert_eq!(numbers.acquire(&inside), Ok(part));
+    assert_eq!(numbers.acquire(&outside), Ok(300));
+    assert_eq!(
+        (numbers.release(&inside), numbers.release(&outside)),
+        (None, None)
+    );
+    assert_eq!(numbers.release(&inside), Some(part));
+    assert_eq!(numbers.forget(part), inside.part());
+    // A node's parts are of the nodes' scope.
+    let host = Row {
+        identity: Reserved::RemoteNode.id(),
+        location: Location::RemoteNode,
+        ..inside
+    };
+    assert_eq!(numbers.acquire(&host).unwrap() >> 24, 2);
+}
+
+fn any_claims() -> impl Strategy<Value = Vec<(IpNet, Claim)>> {
+    let claim = (0_u8..8, 24_u8..=32, 0_u32..4, 0_usize..4, 0_u64..3).prop_map(
+        |(host, len, identity, source, created)| {
+            let net = IpNet::new(IpAddr::from([10, 0, 0, host * 32]), len)
+                .unwrap()
+                .trunc();
+            let source = [
+                Source::Generated,
+                Source::K8s,
+                Source::CustomResource,
+                Source::Local,
+            ][source];
+            (
+                net,
+                Claim {
+                    source,
+                    created,
+                    identity: Identity(300 + identity),
+                    location: Location::RemoteNode,
+                    encryption_key: 0,
+                },
+            )
+        },
+    );
+    prop::collection::btree_map(0_u8..4, claim, 0..3).prop_map(|claims| {
+        let unique: BTreeMap<IpNet, Claim> = claims.into_values().collect();
+        unique.into_iter().collect()
+    })
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Claims(u16, Vec<(IpNet, Claim)>),
+    Block(CidrSelector, bool),
+}
+
+fn any_change() -> impl Strategy<Value = Change> {
+    let block = (0_u8..8, 22_u8..=32, any::<bool>()).prop_map(|(host, len, add)| {
+        let net = IpNet::new(IpAddr::from([10, 0, 0, host * 32]), len).unwrap();
+        Change::Block(CidrSelector::new(net, [], Reach::Everything), add)
+    });
+    prop_oneof![3 => (0_u16..5, any_claims()).prop_map(|(id, claims)| Change::Claims(id, claims)), 1 => block]
+}
+
+proptest! {
+    #[test]
+    fn rows_kept_by_changes_equal_rows_made_anew(changes in prop::collection::vec(any_change(), 0..40)) {
+        let mut snapshot = Snapshot::default();
+        let mut cidrs = CidrIndex::default();
+        let mut kept: BTreeMap<IpNet, Row> = BTreeMap::new();
+        for change in changes {
+            let touched = match change {
+                Change::Claims(id, claims) => snapshot.apply(&Resource::Endpoint(EndpointId(id)), claims),
+                Change::Block(block, true) => { cidrs.acquire(&block); snapshot.inside(block.net()) }
+                Change::Block(block, false) => { cidrs.release(&block); snapshot.inside(block.net()) }
+            };
+            for at in touched {
+                match snapshot.row(at, &cidrs) {
+                    Some(row) => kept.insert(at, row),
+                    None => kept.remove(&at),
+                };
+            }
+            let anew: BTreeMap<IpNet, Row> = snapshot.keys().map(|at| (at, snapshot.row(at, &cidrs).unwrap())).collect();
+            prop_assert_eq!(&kept, &anew);
+        }
+    }
+}
