@@ -193,7 +193,10 @@ fn declared_names(source: &Source, findings: &mut Vec<Finding>) {
         let name = name
             .split(|character: char| !character.is_alphanumeric() && character != '_')
             .next();
-        if let Some(word) = name.and_then(empty_word).filter(|_| !source.is_test()) {
+        if let Some(word) = name
+            .and_then(|name| empty_word(source, name))
+            .filter(|_| !source.is_test())
+        {
             findings.push(Finding::new(
                 source,
                 index + 1,

@@ -9,8 +9,17 @@ const MOST_LINES: usize = 500;
 const LONG_TABLES: &[&str] = &[];
 
 /// Words that say nothing of what a thing does.
-pub(super) const EMPTY_WORDS: &[&str] = &[
+const EMPTY_WORDS: &[&str] = &[
     "util", "utils", "helper", "helpers", "common", "misc", "manager", "handler2", "new2",
+];
+
+/// Where such a word is the field's own: beginning of the path, word.
+const OWN_WORDS: &[(&str, &str)] = &[
+    // What the kernel calls the functions that it offers to eBPF programs.
+    ("crates/kernel/", "helper"),
+    ("crates/datapath-ebpf/", "helper"),
+    // Types of the REST API, named as upstream names them.
+    ("crates/local-api/", "manager"),
 ];
 
 /// First folders that exist on one machine only.
@@ -37,7 +46,7 @@ fn names(source: &Source, findings: &mut Vec<Finding>) {
     }
     for part in source.path.split('/') {
         let stem = part.split('.').next().unwrap_or(part);
-        if let Some(word) = empty_word(stem) {
+        if let Some(word) = empty_word(source, stem) {
             let why = format!("'{word}' does not say what is in it");
             findings.push(Finding::new(source, 1, "names", why));
         }
@@ -45,7 +54,7 @@ fn names(source: &Source, findings: &mut Vec<Finding>) {
 }
 
 /// The first word in a snake, kebab or camel case name that says nothing.
-pub(super) fn empty_word(name: &str) -> Option<&'static str> {
+pub(super) fn empty_word(source: &Source, name: &str) -> Option<&'static str> {
     let mut words = vec![String::new()];
     for character in name.chars() {
         if !character.is_alphanumeric() || character.is_uppercase() {
@@ -55,9 +64,13 @@ pub(super) fn empty_word(name: &str) -> Option<&'static str> {
             word.extend(character.to_lowercase());
         }
     }
+    let own = |word: &str| {
+        let mut owners = OWN_WORDS.iter().filter(|(_, own)| *own == word);
+        owners.any(|(start, _)| source.path.starts_with(start))
+    };
     EMPTY_WORDS
         .iter()
-        .find(|empty| words.iter().any(|word| word == *empty))
+        .find(|empty| words.iter().any(|word| word == *empty) && !own(empty))
         .copied()
 }
 

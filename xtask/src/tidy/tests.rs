@@ -273,6 +273,9 @@ fn names_that_say_nothing_are_found_in_paths_and_declarations() {
     );
     assert_eq!(broken_by(AGENT, "mod common;"), ["names"]);
     assert_eq!(broken_by(AGENT, "struct Utilisation;"), NONE);
+    let kernel = "crates/kernel/src/probe.rs";
+    assert_eq!(broken_by(kernel, "fn has_helper() {}"), NONE);
+    assert_eq!(broken_by(kernel, "struct MapManager;"), ["names"]);
 }
 
 #[test]
