@@ -166,8 +166,16 @@ fn path_of(name: &str) -> Result<PathBuf> {
 /// A namespace made under [`DIRECTORY`], removed when dropped.
 #[derive(Debug)]
 pub struct NamedNamespace {
-    namespace: Option<Namespace>,
+    namespace: Namespace,
     name: String,
+    at_drop: AtDrop,
+}
+
+/// What becomes of a named namespace whose guard goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtDrop {
+    Delete,
+    Keep,
 }
 
 impl NamedNamespace {
@@ -191,13 +199,14 @@ impl NamedNamespace {
             let _ = fs::remove_file(&path);
             return Err(fail(&error));
         }
-        // From here on the guard cleans up, also when opening fails.
-        let mut made = Self {
-            namespace: None,
+        let namespace = Namespace::open(&path).inspect_err(|_| {
+            let _ = delete_named(name);
+        })?;
+        Ok(Self {
+            namespace,
             name: name.to_owned(),
-        };
-        made.namespace = Some(Namespace::open(&path)?);
-        Ok(made)
+            at_drop: AtDrop::Delete,
+        })
     }
 
     /// The name.
@@ -211,10 +220,9 @@ impl NamedNamespace {
     }
 
     /// Leaves the namespace in place when the guard goes, and returns it.
-    pub fn persist(mut self) -> Namespace {
-        let namespace = self.namespace.take();
-        std::mem::forget(self);
-        namespace.unwrap_or_else(|| unreachable!("create fills it before the guard is handed out"))
+    pub fn persist(mut self) -> Result<Namespace> {
+        self.at_drop = AtDrop::Keep;
+        Namespace::open(self.path())
     }
 }
 
@@ -222,15 +230,15 @@ impl std::ops::Deref for NamedNamespace {
     type Target = Namespace;
 
     fn deref(&self) -> &Namespace {
-        self.namespace
-            .as_ref()
-            .unwrap_or_else(|| unreachable!("create fills it before the guard is handed out"))
+        &self.namespace
     }
 }
 
 impl Drop for NamedNamespace {
     fn drop(&mut self) {
-        let _ = delete_named(&self.name);
+        if self.at_drop == AtDrop::Delete {
+            let _ = delete_named(&self.name);
+        }
     }
 }
 

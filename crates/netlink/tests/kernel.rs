@@ -471,6 +471,18 @@ fn namespaces_are_told_apart_and_entered_by_threads_only() {
     let path = namespace.path();
     drop(namespace);
     assert!(!path.exists());
+    let kept = need!(own_namespace());
+    let (name, path) = (kept.name().to_owned(), kept.path());
+    let kept = kept.persist().expect("persist");
+    assert!(
+        path.exists()
+            && Namespace::named(&name)
+                .expect("named")
+                .is_same(&kept)
+                .expect("compare")
+    );
+    namespace::delete_named(&name).expect("delete");
+    assert!(!path.exists());
     namespace::delete_named("axnl-never-there").expect("gone is fine");
 }
 
