@@ -1,0 +1,220 @@
+//! The life of an endpoint: created, restored, relabelled, taken down.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use datapath::abi::endpoint::{Endpoint, MAX_SLOTS, flags};
+use kernel::attach;
+use model::endpoint::{EndpointId, EndpointRow, Event, LifeCycle, saved};
+use model::identity::Identity;
+use model::ipcache;
+use model::labels::LabelSet;
+use netlink::link;
+
+use super::{Command, Engine, Error};
+
+impl Engine {
+    pub(super) fn execute(&mut self, command: Command) {
+        match command {
+            Command::Create(row, answer) => {
+                let result = self.create(*row);
+                // A caller that has gone away gets the endpoint taken down by its deletion.
+                let _ = answer.send(result);
+            }
+            Command::Delete(id, answer) => {
+                let _ = answer.send(self.delete(id));
+            }
+            Command::Identify(id, labels, identity) => self.identify(id, labels, identity),
+        }
+    }
+
+    /// Brings an endpoint into force: row that lets nothing through, programs, policy, addresses, device up. Any failure
+    /// takes back all of it.
+    fn create(&mut self, mut row: EndpointRow) -> Result<EndpointRow, Error> {
+        let id = self.free_id(row.id)?;
+        row.id = id;
+        row.life = LifeCycle::created();
+        self.slots.insert(id, self.free_slot()?);
+        if let Some(other) = self.endpoints.values().find(|other| other.ifindex & 0xffff == row.ifindex & 0xffff) {
+            self.slots.remove(&id);
+            let taken = format!("interface {} has the place of endpoint {} in the table: make it anew", row.ifname, other.id);
+            return Err(Error::Exhausted(taken));
+        }
+        if row.identity.is_some() {
+            row.life.apply(Event::IdentityKnown);
+        }
+        self.endpoints.insert(id, row);
+        match self.build(id) {
+            Ok(()) => Ok(self.endpoints.get(&id).cloned().ok_or(Error::Unknown(id))?),
+            Err(error) => {
+                if let Err(second) = self.delete(id) {
+                    tracing::error!(endpoint = %id, error = %second, "a failed endpoint is not wholly removed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn build(&mut self, id: EndpointId) -> Result<(), Error> {
+        let Some(row) = self.endpoints.get(&id).cloned() else { return Err(Error::Unknown(id)) };
+        let closed = Endpoint { ifindex: row.ifindex, id: id.0, flags: flags::NOT_READY, ..Endpoint::default() };
+        self.forwarding.place_endpoint(row.ifindex & 0xffff, closed)?;
+        attach::attach_pod(&self.handle, row.ifindex, &self.kernel.programs)?;
+        self.tell(id, Event::BuildStarted);
+        self.absorb();
+        self.ipcache.apply(&ipcache::Resource::Endpoint(id), ipcache::endpoint_claims(&row));
+        let touched = self.tell_subject(id);
+        self.settle(touched);
+        self.save(id)?;
+        self.bring_about()?;
+        self.handle.run(&link::set_up(row.ifindex))?;
+        Ok(())
+    }
+
+    /// Takes an endpoint down; what is already gone is not missed.
+    fn delete(&mut self, id: EndpointId) -> Result<EndpointRow, Error> {
+        self.tell(id, Event::DisconnectRequested);
+        let row = self.endpoints.remove(&id).ok_or(Error::Unknown(id))?;
+        self.slots.remove(&id);
+        self.asked.remove(&id);
+        if let Some(link) = self.handle.find_link(row.ifindex)?.filter(|link| link.name == *row.ifname) {
+            self.handle.run(&link::delete(link.index).or_gone())?;
+        }
+        self.ipcache.apply(&ipcache::Resource::Endpoint(id), Vec::new());
+        let touched = self.tell_subject(id);
+        self.settle(touched);
+        self.unsave(id)?;
+        self.bring_about()?;
+        Ok(row)
+    }
+
+    fn identify(&mut self, id: EndpointId, labels: LabelSet, identity: Identity) {
+        let Some(row) = self.endpoints.get_mut(&id) else { return };
+        self.asked.remove(&id);
+        if let Some(pod) = row.pod.as_ref().and_then(|name| self.inputs.pods.get(name)) {
+            row.named_ports.clone_from(&pod.named_ports);
+        }
+        row.labels = labels;
+        row.identity = Some(identity);
+        row.life.apply(Event::IdentityKnown);
+        row.life.apply(Event::BuildRequested);
+        row.life.apply(Event::BuildStarted);
+        let row = row.clone();
+        self.ipcache.apply(&ipcache::Resource::Endpoint(id), ipcache::endpoint_claims(&row));
+        let touched = self.tell_subject(id);
+        self.absorb();
+        self.settle(touched);
+        if let Err(error) = self.save(id).and_then(|()| self.bring_about()) {
+            tracing::error!(endpoint = %id, %error, "a changed identity is not yet in force");
+            self.tell(id, Event::BuildFailed);
+        }
+    }
+
+    fn tell(&mut self, id: EndpointId, event: Event) {
+        if let Some(row) = self.endpoints.get_mut(&id) {
+            row.life.apply(event);
+        }
+    }
+
+    /// After a commit: what was asked for is in force for all whose policies are in the kernel.
+    pub(super) fn note_in_force(&mut self) {
+        for row in self.endpoints.values_mut().filter(|row| row.identity.is_some()) {
+            if row.life.wants_build() {
+                row.life.apply(Event::BuildStarted);
+            }
+            row.life.apply(Event::BuildSucceeded);
+            row.policy_revision = self.revision.max(1);
+        }
+    }
+
+    /// Takes over endpoints from before a restart. Those without a device are gone; devices that lost a program are put down.
+    pub(super) fn restore(&mut self, rows: Vec<EndpointRow>) -> Result<(), Error> {
+        let slots: BTreeMap<u16, u16> = self.forwarding.endpoints().values().map(|endpoint| (endpoint.id, endpoint.slot)).collect();
+        for mut row in rows {
+            let id = row.id;
+            let there = self.handle.find_link(row.ifindex)?.is_some_and(|link| link.name == *row.ifname);
+            if !there {
+                tracing::info!(endpoint = %id, interface = %row.ifname, "an endpoint is gone since the last run");
+                self.unsave(id)?;
+                continue;
+            }
+            attach::attach_pod(&self.handle, row.ifindex, &self.kernel.programs)?;
+            row.life = LifeCycle::restored();
+            if row.identity.is_some() {
+                row.life.apply(Event::IdentityKnown);
+            }
+            let slot = match slots.get(&id.0) {
+                Some(slot) if !self.slots.values().any(|used| used == slot) => *slot,
+                _ => self.free_slot()?,
+            };
+            self.slots.insert(id, slot);
+            self.ipcache.apply(&ipcache::Resource::Endpoint(id), ipcache::endpoint_claims(&row));
+            self.endpoints.insert(id, row);
+            let touched = self.tell_subject(id);
+            self.settle(touched);
+        }
+        Ok(())
+    }
+
+    fn free_id(&self, wanted: EndpointId) -> Result<EndpointId, Error> {
+        let free = |id: &u16| *id != 0 && !self.endpoints.contains_key(&EndpointId(*id));
+        // Spread, so that a number rests before it is used again.
+        let start = 1 + rand::random::<u16>() % 0xfff0;
+        std::iter::once(wanted.0)
+            .chain(start..=u16::MAX)
+            .chain(1..start)
+            .find(free)
+            .map(EndpointId)
+            .ok_or_else(|| Error::Exhausted("all endpoint numbers are in use".to_owned()))
+    }
+
+    fn free_slot(&self) -> Result<u16, Error> {
+        let used: std::collections::BTreeSet<u16> = self.slots.values().copied().collect();
+        (0..MAX_SLOTS as u16).find(|slot| !used.contains(slot)).ok_or_else(|| {
+            Error::Exhausted(format!("this node has {MAX_SLOTS} endpoints already"))
+        })
+    }
+
+    fn file_of(&self, id: EndpointId) -> PathBuf {
+        self.config.state_dir.join("endpoints").join(format!("{id}.json"))
+    }
+
+    fn save(&self, id: EndpointId) -> Result<(), Error> {
+        let failed = |message: String| Error::Save { id, message };
+        let row = self.endpoints.get(&id).ok_or(Error::Unknown(id))?;
+        let text = saved::encode(row).map_err(|error| failed(error.to_string()))?;
+        let path = self.file_of(id);
+        let temporary = path.with_extension("new");
+        std::fs::write(&temporary, text)
+            .and_then(|()| std::fs::rename(&temporary, &path))
+            .map_err(|error| failed(format!("{}: {error}", path.display())))
+    }
+
+    fn unsave(&self, id: EndpointId) -> Result<(), Error> {
+        match std::fs::remove_file(self.file_of(id)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Save { id, message: error.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Endpoints that an earlier run saved; a file that cannot be read is left where it is, and said.
+pub fn read_saved(state_dir: &std::path::Path) -> std::io::Result<Vec<EndpointRow>> {
+    let directory = state_dir.join("endpoints");
+    std::fs::create_dir_all(&directory)?;
+    let mut rows = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        match std::fs::read_to_string(&path).map_err(|e| e.to_string()).and_then(|text| saved::decode(&text).map_err(|e| e.to_string())) {
+            Ok(row) => rows.push(row),
+            Err(error) => tracing::error!(file = %path.display(), %error, "an endpoint cannot be taken over"),
+        }
+    }
+    rows.sort_by_key(|row| row.id);
+    Ok(rows)
+}

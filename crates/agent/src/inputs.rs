@@ -1,0 +1,269 @@
+//! What the store says, as tables: one reflector for each kind, and how an object becomes a row.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use api::cilium::{CiliumCIDRGroup, CiliumClusterwideNetworkPolicy, CiliumEndpoint, CiliumIdentity, CiliumNetworkPolicy, CiliumNode};
+use api::kubernetes::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Resource, Service};
+use ipnet::IpNet;
+use model::endpoint::{NamedPort, PodName};
+use model::identity::{Identity, from_security_labels};
+use model::labels::LabelSet;
+use model::node::{AddressKind, NodeObject};
+use model::policy::{CidrGroup, Invalid, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy};
+use reconcile::{Subscription, Table};
+use reconcile::tasks::TaskGroup;
+use store::{Client, Scope, reflect};
+
+/// A pod of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodRow {
+    /// uid of the object.
+    pub uid: Arc<str>,
+    /// Labels of the object.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// Service account.
+    pub service_account: Option<Arc<str>>,
+    /// Named ports, sorted.
+    pub named_ports: Vec<NamedPort>,
+    /// It uses the node's network.
+    pub host_network: bool,
+}
+
+/// An endpoint as its agent announced it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoteEndpoint {
+    /// Identity.
+    pub identity: Identity,
+    /// Address of its node.
+    pub node: Option<IpAddr>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its named ports.
+    pub named_ports: Vec<NamedPort>,
+}
+
+/// A policy object as it is now; one that cannot be read says why.
+pub type PolicyResult = Result<Arc<PolicyObject>, Invalid>;
+
+/// All tables that the store fills.
+#[derive(Clone)]
+pub struct Inputs {
+    /// Pods of this node.
+    pub pods: Table<PodName, PodRow>,
+    /// Labels of namespaces.
+    pub namespaces: Table<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
+    /// Nodes, as Kubernetes knows them.
+    pub nodes: Table<Arc<str>, NodeObject>,
+    /// Nodes, as their agents announce them.
+    pub announced_nodes: Table<Arc<str>, NodeObject>,
+    /// Identities.
+    pub identities: Table<Identity, LabelSet>,
+    /// Endpoints of all nodes.
+    pub endpoints: Table<PodName, RemoteEndpoint>,
+    /// Services.
+    pub services: Table<PodName, Service>,
+    /// Endpoint slices.
+    pub slices: Table<PodName, EndpointSlice>,
+    /// Policies of all kinds.
+    pub network_policies: Table<ObjectKey, PolicyResult>,
+    /// Policies of a namespace.
+    pub cilium_policies: Table<ObjectKey, PolicyResult>,
+    /// Policies of the cluster.
+    pub clusterwide_policies: Table<ObjectKey, PolicyResult>,
+    /// Groups of prefixes.
+    pub groups: Table<Arc<str>, Result<Arc<CidrGroup>, Invalid>>,
+}
+
+/// Starts a reflector of one kind.
+macro_rules! reflected {
+    ($client:expr, $tasks:expr, $scope:expr, $name:literal, $kind:ty, $rows:expr) => {{
+        let (writer, table) = Table::new($name, &[$name]);
+        let client = $client.clone();
+        let rows = $rows;
+        $tasks.spawn($name, move |stop| reflect::<$kind, _, _>(client, $scope, $name, writer, rows, stop));
+        table
+    }};
+}
+
+impl Inputs {
+    /// Starts to follow everything that an agent needs.
+    pub fn follow(client: &Client, tasks: &TaskGroup, node: &str, options: &ParseOptions) -> Self {
+        let own = Scope::fields(format!("spec.nodeName={node}"));
+        let (knp, cnp, ccnp) = (options.clone(), options.clone(), options.clone());
+        Self {
+            pods: reflected!(client, tasks, own, "pods", Pod, |pod| vec![pod_row(&pod)]),
+            namespaces: reflected!(client, tasks, Scope::all(), "namespaces", Namespace, |of: Namespace| {
+                vec![(of.metadata.name.as_str().into(), texts(&of.metadata.labels))]
+            }),
+            nodes: reflected!(client, tasks, Scope::all(), "nodes", Node, |node| vec![node_row(&node)]),
+            announced_nodes: reflected!(client, tasks, Scope::all(), "ciliumnodes", CiliumNode, |node| vec![announced_row(&node)]),
+            identities: reflected!(client, tasks, Scope::all(), "ciliumidentities", CiliumIdentity, |of| identity_row(&of)),
+            endpoints: reflected!(client, tasks, Scope::all(), "ciliumendpoints", CiliumEndpoint, |of| endpoint_row(&of)),
+            services: reflected!(client, tasks, Scope::all(), "services", Service, |of: Service| vec![(name_of(&of), of)]),
+            slices: reflected!(client, tasks, Scope::all(), "endpointslices", EndpointSlice, |of: EndpointSlice| vec![(name_of(&of), of)]),
+            network_policies: reflected!(client, tasks, Scope::all(), "networkpolicies", NetworkPolicy, move |of| {
+                policy_row(Kind::NetworkPolicy, &of, &knp)
+            }),
+            cilium_policies: reflected!(client, tasks, Scope::all(), "ciliumnetworkpolicies", CiliumNetworkPolicy, move |of| {
+                policy_row(Kind::CiliumNetworkPolicy, &of, &cnp)
+            }),
+            clusterwide_policies: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "ciliumclusterwidenetworkpolicies",
+                CiliumClusterwideNetworkPolicy,
+                move |of| policy_row(Kind::CiliumClusterwideNetworkPolicy, &of, &ccnp)
+            ),
+            groups: reflected!(client, tasks, Scope::all(), "ciliumcidrgroups", CiliumCIDRGroup, |of| group_row(&of)),
+        }
+    }
+
+    /// Names of the kinds whose first complete list has not come yet.
+    pub fn waiting_for(&self) -> Vec<&'static str> {
+        let mut waiting: Vec<&'static str> = Vec::new();
+        waiting.extend(self.pods.snapshot().waiting_for());
+        waiting.extend(self.namespaces.snapshot().waiting_for());
+        waiting.extend(self.nodes.snapshot().waiting_for());
+        waiting.extend(self.announced_nodes.snapshot().waiting_for());
+        waiting.extend(self.identities.snapshot().waiting_for());
+        waiting.extend(self.endpoints.snapshot().waiting_for());
+        waiting.extend(self.services.snapshot().waiting_for());
+        waiting.extend(self.slices.snapshot().waiting_for());
+        waiting.extend(self.network_policies.snapshot().waiting_for());
+        waiting.extend(self.cilium_policies.snapshot().waiting_for());
+        waiting.extend(self.clusterwide_policies.snapshot().waiting_for());
+        waiting.extend(self.groups.snapshot().waiting_for());
+        waiting
+    }
+
+    /// One subscription for each table.
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        vec![
+            self.pods.subscribe(),
+            self.namespaces.subscribe(),
+            self.nodes.subscribe(),
+            self.announced_nodes.subscribe(),
+            self.identities.subscribe(),
+            self.endpoints.subscribe(),
+            self.services.subscribe(),
+            self.slices.subscribe(),
+            self.network_policies.subscribe(),
+            self.cilium_policies.subscribe(),
+            self.clusterwide_policies.subscribe(),
+            self.groups.subscribe(),
+        ]
+    }
+}
+
+fn texts(map: &BTreeMap<String, String>) -> BTreeMap<Arc<str>, Arc<str>> {
+    map.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect()
+}
+
+/// Namespace and name of any object, which is how pods are named too.
+fn name_of<R: Resource>(object: &R) -> PodName {
+    PodName { namespace: object.meta().namespace.as_str().into(), name: object.meta().name.as_str().into() }
+}
+
+fn pod_row(pod: &Pod) -> (PodName, PodRow) {
+    let containers = pod.spec.containers.iter().chain(&pod.spec.init_containers);
+    let mut named_ports: Vec<NamedPort> = containers
+        .flat_map(|container| &container.ports)
+        .filter(|port| !port.name.is_empty())
+        .filter_map(|port| named_port(&port.name, port.container_port, &port.protocol))
+        .collect();
+    named_ports.sort_unstable();
+    named_ports.dedup();
+    let account = Some(pod.spec.service_account_name.as_str()).filter(|name| !name.is_empty());
+    let row = PodRow {
+        uid: pod.metadata.uid.as_str().into(),
+        labels: texts(&pod.metadata.labels),
+        service_account: account.map(Into::into),
+        named_ports,
+        host_network: pod.spec.host_network,
+    };
+    (name_of(pod), row)
+}
+
+fn named_port(name: &str, port: u16, protocol: &str) -> Option<NamedPort> {
+    let protocol = if protocol.is_empty() { "TCP" } else { protocol };
+    Some(NamedPort { name: name.into(), port, protocol: protocol.parse().ok()? })
+}
+
+fn node_row(node: &Node) -> (Arc<str>, NodeObject) {
+    let addresses = node.status.addresses.iter();
+    let mut pod_cidrs: Vec<IpNet> = node.spec.pod_cidrs.iter().filter_map(|text| text.parse().ok()).collect();
+    if pod_cidrs.is_empty() {
+        pod_cidrs.extend(node.spec.pod_cidr.parse::<IpNet>());
+    }
+    let object = NodeObject {
+        addresses: addresses.filter_map(|a| address_of(&a.address_type, &a.address)).collect(),
+        pod_cidrs,
+        labels: texts(&node.metadata.labels),
+        uid: node.metadata.uid.as_str().into(),
+        ..NodeObject::default()
+    };
+    (node.metadata.name.as_str().into(), object)
+}
+
+fn announced_row(node: &CiliumNode) -> (Arc<str>, NodeObject) {
+    let object = NodeObject {
+        addresses: node.spec.addresses.iter().filter_map(|a| address_of(&a.address_type, &a.ip)).collect(),
+        pod_cidrs: node.spec.ipam.pod_cidrs.iter().filter_map(|text| text.parse().ok()).collect(),
+        labels: texts(&node.metadata.labels),
+        uid: node.metadata.uid.as_str().into(),
+        ..NodeObject::default()
+    };
+    (node.metadata.name.as_str().into(), object)
+}
+
+fn address_of(kind: &str, address: &str) -> Option<(AddressKind, IpAddr)> {
+    Some((AddressKind::from_word(kind)?, address.parse().ok()?))
+}
+
+fn identity_row(of: &CiliumIdentity) -> Vec<(Identity, LabelSet)> {
+    let Ok(number) = of.metadata.name.parse() else {
+        tracing::warn!(name = of.metadata.name, "an identity whose name is not a number is left out");
+        return Vec::new();
+    };
+    match from_security_labels(&of.security_labels) {
+        Ok(labels) => vec![(Identity(number), labels)],
+        Err(error) => {
+            tracing::warn!(identity = number, %error, "an identity with unreadable labels is left out");
+            Vec::new()
+        }
+    }
+}
+
+fn endpoint_row(of: &CiliumEndpoint) -> Vec<(PodName, RemoteEndpoint)> {
+    let (Some(identity), Some(networking)) = (&of.status.identity, &of.status.networking) else { return Vec::new() };
+    let Ok(identity) = u32::try_from(identity.id) else { return Vec::new() };
+    let texts = networking.addressing.iter().flat_map(|pair| [&pair.ipv4, &pair.ipv6]);
+    let row = RemoteEndpoint {
+        identity: Identity(identity),
+        node: networking.node.parse().ok(),
+        addresses: texts.filter_map(|text| text.parse().ok()).collect(),
+        named_ports: of.status.named_ports.iter().filter_map(|p| named_port(&p.name, p.port, &p.protocol)).collect(),
+    };
+    vec![(name_of(of), row)]
+}
+
+fn policy_row<R: Resource>(kind: Kind, object: &R, options: &ParseOptions) -> Vec<(ObjectKey, PolicyResult)> {
+    let namespace = object.meta().namespace.as_str().into();
+    let key = ObjectKey { kind, namespace, name: object.meta().name.as_str().into() };
+    let result = match serde_json::to_value(object) {
+        Ok(value) => parse_policy(&value, options).map(Arc::new),
+        Err(error) => {
+            tracing::error!(policy = %key, %error, "a policy cannot be written as JSON");
+            return Vec::new();
+        }
+    };
+    vec![(key, result)]
+}
+
+fn group_row(of: &CiliumCIDRGroup) -> Vec<(Arc<str>, Result<Arc<CidrGroup>, Invalid>)> {
+    let Ok(value) = serde_json::to_value(of) else { return Vec::new() };
+    vec![(of.metadata.name.as_str().into(), parse_cidr_group(&value).map(Arc::new))]
+}
