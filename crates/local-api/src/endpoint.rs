@@ -106,7 +106,7 @@ pub struct EndpointStatus {
     pub named_ports: Vec<Port>,
 }
 
-/// Body of `PUT` and `PATCH /v1/endpoint/{id}`. What the CNI plugin sends is written at [`EndpointChangeRequest`].
+/// Body of `PUT` and `PATCH /v1/endpoint/{id}`. What the CNI plugin sends is listed in the documentation of crate `cni`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct EndpointChangeRequest {
