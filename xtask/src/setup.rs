@@ -171,7 +171,7 @@ fn linker_version(place: &Place) -> Option<String> {
 
 /// Compiles bpf-linker against the LLVM that the distribution's compiler uses, so that both speak the same bitcode.
 fn install_linker(place: &Place) -> Result<()> {
-    println!("compiling bpf-linker {LINKER_VERSION} (once; 1 to 3 minutes)");
+    println!("compiling bpf-linker {LINKER_VERSION} (once; 1 to 5 minutes)");
     let begun = Instant::now();
     let mut command = Command::new("/usr/bin/cargo");
     command
@@ -185,6 +185,8 @@ fn install_linker(place: &Place) -> Result<()> {
         .env("CARGO_TARGET_DIR", place.cache.join("tools/target"))
         .env_remove("RUSTUP_TOOLCHAIN");
     run(&mut command).context("bpf-linker")?;
+    // Hundreds of megabytes that nobody reads again.
+    fs::remove_dir_all(place.cache.join("tools/target"))?;
     println!("compiled in {:.0} s", begun.elapsed().as_secs_f64());
     Ok(())
 }
