@@ -27,10 +27,15 @@
 )]
 
 pub mod abi;
+pub mod context;
 pub mod environment;
+pub mod family;
 pub mod maps;
 pub mod packet;
+pub mod paths;
+pub mod stages;
 mod verdict;
+pub mod wire;
 
 pub use environment::Environment;
 pub use maps::Maps;

@@ -1,0 +1,257 @@
+//! What a packet carries through the stages of its path.
+
+use crate::{
+    Environment, Maps, Packet, Verdict,
+    abi::{
+        Address, Drop,
+        connection::{ConnectionKey, Entry, Way},
+        endpoint::Endpoint,
+        node::Node,
+    },
+    stages::nat::Ends,
+};
+
+/// The three seams of one program, so that stages have one parameter instead of three.
+pub trait Seams {
+    /// The packet.
+    type Packet: Packet;
+    /// The tables.
+    type Maps: Maps;
+    /// Everything else.
+    type Environment: Environment;
+}
+
+impl<P: Packet, M: Maps, E: Environment> Seams for (P, M, E) {
+    type Packet = P;
+    type Maps = M;
+    type Environment = E;
+}
+
+/// Whether the path is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The next stage.
+    Next,
+    /// [`Cx::verdict`] holds what becomes of the packet.
+    Done,
+}
+
+/// Which part of a datagram the packet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragment {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The first fragment: it has the ports.
+    First,
+    /// A later one: its ports are those of the first, where that was seen.
+    Later,
+    /// A later one whose first was not seen: it has no ports.
+    Orphan,
+}
+
+/// Addresses and ports as the packet has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuple {
+    /// Source address.
+    pub source: Address,
+    /// Destination address.
+    pub destination: Address,
+    /// Source port, network order; ICMP echo request: the identifier.
+    pub source_port: u16,
+    /// Destination port, network order; ICMP echo reply: the identifier.
+    pub destination_port: u16,
+    /// IP protocol number of the payload.
+    pub protocol: u8,
+}
+
+/// One end of the packet: who it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Side<'a> {
+    /// Security identity.
+    pub identity: u32,
+    /// What policies know it by.
+    pub peer: u32,
+    /// Rule that let the packet pass at this end.
+    pub rule: u32,
+    /// Hop that leads there.
+    pub hop: u32,
+    /// Flags of its address row.
+    pub flags: u16,
+    /// The endpoint, when it is one of this node.
+    pub endpoint: Option<&'a Endpoint>,
+}
+
+impl Side<'_> {
+    /// Id of the local endpoint, else 0.
+    #[inline(always)]
+    pub fn id(&self) -> u16 {
+        self.endpoint.map_or(0, |endpoint| endpoint.id)
+    }
+}
+
+/// Who was judged last, and how: what a drop is booked on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Judged {
+    /// Endpoint id.
+    pub endpoint: u16,
+    /// See [`crate::abi::event::direction`].
+    pub direction: u8,
+    /// Hubble's number for how it matched.
+    pub match_type: u8,
+    /// The rule that decided.
+    pub rule: u32,
+    /// The policy it belongs to.
+    pub policy: u32,
+}
+
+/// Rewrite of a connection, as its entry holds it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rewrite {
+    /// Bits of [`crate::abi::connection::flags`].
+    pub flags: u16,
+    /// Destination port, network order.
+    pub to_port: u16,
+    /// Source port, network order.
+    pub from_port: u16,
+    /// Destination.
+    pub to: Address,
+    /// Source.
+    pub from: Address,
+    /// Service that was asked for.
+    pub service: u32,
+    /// Backend that answers.
+    pub backend: u32,
+}
+
+/// One packet on one path.
+pub struct Cx<'a, S: Seams> {
+    /// The packet.
+    pub packet: &'a mut S::Packet,
+    /// The tables.
+    pub maps: &'a S::Maps,
+    /// Clock, chance, routes, sockets, constants.
+    pub env: &'a S::Environment,
+    /// The node's row.
+    pub node: &'a Node,
+    /// Which path, see [`crate::abi::event::hook`].
+    pub hook: u8,
+    /// TCP flags; for ICMP its type.
+    pub tcp_flags: u8,
+    /// For ICMP its code.
+    pub icmp_code: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// Which part of a datagram.
+    pub fragment: Fragment,
+    /// Whether an IPv4 packet may be fragmented on its way.
+    pub fragmentable: bool,
+    /// Whether the entry was found by its alias.
+    pub aliased: bool,
+    /// Way of the packet in its connection.
+    pub way: Way,
+    /// Octets at the IP layer (the frame without its Ethernet header).
+    pub length: u32,
+    /// Offset of the transport header.
+    pub l4: u32,
+    /// TCP: sequence number, host order. Fragments: identification.
+    pub sequence: u32,
+    /// TCP: acknowledgement number, host order.
+    pub acknowledgement: u32,
+    /// TCP: octets of payload. Until the transport header is read: length of the IP packet without padding.
+    pub payload: u32,
+    /// Sum of generations read before the tables that a decision rests on.
+    pub generation: u32,
+    /// TCP: window, host order, unscaled.
+    pub window: u16,
+    /// Addresses and ports as the packet had them when it came.
+    pub tuple: Tuple,
+    /// Key of the connection's primary.
+    pub key: ConnectionKey,
+    /// The connection, when there is one.
+    pub entry: Option<Entry<'a>>,
+    /// The sender.
+    pub source: Side<'a>,
+    /// The receiver.
+    pub destination: Side<'a>,
+    /// Rewrite of a new connection.
+    pub rewrite: Rewrite,
+    /// What a drop is booked on.
+    pub judged: Judged,
+    /// What becomes of the packet, once a stage says [`Step::Done`].
+    pub verdict: Verdict,
+}
+
+impl<'a, S: Seams> Cx<'a, S> {
+    /// A packet at the start of the path of `hook`.
+    #[inline(always)]
+    pub fn new(
+        packet: &'a mut S::Packet,
+        maps: &'a S::Maps,
+        env: &'a S::Environment,
+        node: &'a Node,
+        hook: u8,
+    ) -> Self {
+        let length = packet.len().saturating_sub(crate::wire::eth::LENGTH);
+        Self {
+            packet,
+            maps,
+            env,
+            node,
+            hook,
+            tcp_flags: 0,
+            icmp_code: 0,
+            ttl: 0,
+            tos: 0,
+            fragment: Fragment::Whole,
+            fragmentable: false,
+            aliased: false,
+            way: Way::Forward,
+            length,
+            l4: 0,
+            sequence: 0,
+            acknowledgement: 0,
+            payload: 0,
+            generation: 0,
+            window: 0,
+            tuple: Tuple::default(),
+            key: ConnectionKey::default(),
+            entry: None,
+            source: Side::default(),
+            destination: Side::default(),
+            rewrite: Rewrite::default(),
+            judged: Judged::default(),
+            verdict: Verdict::Pass,
+        }
+    }
+
+    /// Ends the path.
+    #[inline(always)]
+    pub fn done(&mut self, verdict: Verdict) -> Result<Step, Drop> {
+        self.verdict = verdict;
+        Ok(Step::Done)
+    }
+
+    /// Destination as the packet has it after translation: what a router goes by.
+    #[inline(always)]
+    pub fn destination_on_the_wire(&self) -> Address {
+        match self.entry {
+            Some(entry) => {
+                let ends = Ends::of(&self.key, entry.flags());
+                match self.way {
+                    Way::Forward => ends.rewritten(entry).responder.0,
+                    Way::Reply => ends.initiator.0,
+                }
+            }
+            None => self.tuple.destination,
+        }
+    }
+
+    /// Whether the packet is IPv4.
+    #[inline(always)]
+    pub fn is_v4(&self) -> bool {
+        self.tuple.source.is_v4()
+    }
+}

@@ -1,0 +1,49 @@
+//! One path per hook, each a list of stages. Read these first.
+
+mod from_container;
+mod from_host;
+mod from_netdev;
+mod from_overlay;
+mod to_container;
+mod to_netdev;
+
+pub use from_container::from_container;
+pub use from_host::from_host;
+pub use from_netdev::from_netdev;
+pub use from_overlay::from_overlay;
+pub use to_container::to_container;
+pub use to_netdev::to_netdev;
+
+use crate::{
+    Environment, Maps, Packet, Verdict,
+    abi::Drop,
+    context::{Cx, Step},
+    stages::record,
+};
+
+/// Ends the path if a stage says so.
+macro_rules! step {
+    ($stage:expr) => {
+        if $stage? == $crate::context::Step::Done {
+            return Ok($crate::context::Step::Done);
+        }
+    };
+}
+use step;
+
+/// Runs the stages of a hook on a packet and books it.
+#[inline(always)]
+fn run<P: Packet, M: Maps, E: Environment>(
+    hook: u8,
+    packet: &mut P,
+    maps: &M,
+    env: &E,
+    stages: impl FnOnce(&mut Cx<'_, (P, M, E)>) -> Result<Step, Drop>,
+) -> Verdict {
+    let Some(node) = maps.node() else {
+        return Verdict::Drop(Drop::HostNotReady);
+    };
+    let mut cx = Cx::new(packet, maps, env, node, hook);
+    let result = stages(&mut cx);
+    record::finish(&mut cx, result)
+}

@@ -1,0 +1,29 @@
+//! Egress of the uplink: what the node's own stack sends, and pods' traffic that went through it.
+
+use super::{run, step};
+use crate::{
+    Environment, Maps, Packet, Verdict,
+    abi::{Drop, event::hook},
+    context::{Cx, Seams, Step},
+    stages::{connection, fragment, icmp, identity, nat, uplink},
+};
+
+/// Keeps the node's own connections in the one table of ports, and translates what left a pod by way of the stack.
+#[inline(always)]
+pub fn to_netdev<P: Packet, M: Maps, E: Environment>(packet: &mut P, maps: &M, env: &E) -> Verdict {
+    run(hook::TO_NETDEV, packet, maps, env, stages)
+}
+
+#[inline(always)]
+fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    step!(uplink::done_before(cx));
+    step!(uplink::parse(cx));
+    step!(uplink::untracked(cx));
+    fragment::fragment(cx);
+    step!(icmp::related(cx));
+    step!(connection::established(cx));
+    step!(uplink::own(cx));
+    identity::destination(cx);
+    nat::own_port(cx)?;
+    uplink::record(cx)
+}

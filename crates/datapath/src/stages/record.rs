@@ -1,0 +1,141 @@
+//! What is told and counted: every packet once, where it ended.
+
+use crate::{
+    Environment, Maps, Packet, Verdict,
+    abi::{
+        Address, Drop, Mac,
+        connection::flags,
+        endpoint::hop_kind,
+        event::{DropKey, Event, kind, outcome},
+    },
+    context::{Cx, Seams, Step},
+    environment::Feature,
+    wire::eth::EthHeader,
+};
+
+/// Ends a path: books the packet where it belongs and gives the hook its verdict.
+#[inline(always)]
+pub fn finish<S: Seams>(cx: &mut Cx<'_, S>, result: Result<Step, Drop>) -> Verdict {
+    let verdict = match result {
+        Ok(_) => cx.verdict,
+        Err(reason) => {
+            dropped(cx, reason);
+            Verdict::Drop(reason)
+        }
+    };
+    let index = u32::from(cx.hook) * 4;
+    let outcome = match verdict {
+        Verdict::Drop(_) => outcome::DROPPED,
+        Verdict::Answer { .. } => outcome::ANSWERED,
+        _ => outcome::FORWARDED,
+    };
+    let bytes = u64::from(cx.length);
+    cx.maps.count_hook(index + outcome::RECEIVED, bytes);
+    cx.maps.count_hook(index + outcome, bytes);
+    verdict
+}
+
+/// Books a drop at the endpoint judged; before any judgement, at the sender or receiver that the hook stands for.
+#[inline(never)]
+fn dropped<S: Seams>(cx: &mut Cx<'_, S>, reason: Drop) {
+    if cx.judged.endpoint == 0 {
+        cx.judged.endpoint = match cx.source.id() {
+            0 => cx.destination.id(),
+            id => id,
+        };
+    }
+    let denied = matches!(
+        reason,
+        Drop::PolicyDenied | Drop::PolicyDeny | Drop::InvalidIdentity | Drop::PolicyLockdown
+    );
+    let key = DropKey {
+        endpoint: cx.judged.endpoint,
+        reason: reason.number(),
+        direction: cx.judged.direction,
+        rule: if denied { cx.judged.rule } else { 0 },
+    };
+    cx.maps.count_drop(&key, u64::from(cx.length));
+    let kind = if denied { kind::DENIED } else { kind::DROPPED };
+    emit(cx, kind, reason.number());
+}
+
+/// Tells of a new connection.
+#[inline(always)]
+pub fn opened<S: Seams>(cx: &Cx<'_, S>) {
+    emit(cx, kind::OPENED, 0);
+}
+
+/// Tells of a connection's first answer.
+#[inline(always)]
+pub fn answered<S: Seams>(cx: &Cx<'_, S>) {
+    emit(cx, kind::ANSWERED, 0);
+}
+
+/// Hints that a connection can be collected.
+#[inline(always)]
+pub fn closing<S: Seams>(cx: &Cx<'_, S>) {
+    emit(cx, kind::CLOSING, 0);
+}
+
+#[inline(never)]
+fn emit<S: Seams>(cx: &Cx<'_, S>, kind: u8, reason: u8) {
+    if !cx.env.on(Feature::Events) {
+        return;
+    }
+    let time_ns = cx.env.now_ns();
+    let macs: EthHeader = cx.packet.load(0).unwrap_or_default();
+    let hop_kind = cx
+        .maps
+        .hop(cx.destination.hop & 0xffff)
+        .map_or(hop_kind::NONE, |hop| hop.kind);
+    cx.maps.emit(|event| {
+        event.time_ns = time_ns;
+        event.kind = kind;
+        event.reason = reason;
+        event.hop_kind = hop_kind;
+        event.macs = both(macs.destination, macs.source);
+        fill(cx, event);
+    });
+}
+
+#[inline(always)]
+const fn both(Mac(to): Mac, Mac(from): Mac) -> [u8; 12] {
+    [
+        to[0], to[1], to[2], to[3], to[4], to[5], from[0], from[1], from[2], from[3], from[4],
+        from[5],
+    ]
+}
+
+/// Writes what is the same for every kind of event.
+#[inline(always)]
+fn fill<S: Seams>(cx: &Cx<'_, S>, event: &mut Event) {
+    let translated = cx.rewrite.flags & flags::DESTINATION_NAT != 0;
+    event.hook = cx.hook;
+    event.direction = cx.judged.direction;
+    event.protocol = cx.tuple.protocol;
+    event.tcp_flags = cx.tcp_flags;
+    event.icmp_code = cx.icmp_code;
+    event.match_type = cx.judged.match_type;
+    event.source = cx.tuple.source;
+    event.destination = cx.tuple.destination;
+    event.translated = if translated {
+        cx.rewrite.to
+    } else {
+        Address::NONE
+    };
+    event.source_port = cx.tuple.source_port;
+    event.destination_port = cx.tuple.destination_port;
+    event.translated_port = if translated { cx.rewrite.to_port } else { 0 };
+    event.length = cx.length.min(0xffff) as u16;
+    event.source_identity = cx.source.identity;
+    event.destination_identity = cx.destination.identity;
+    event.egress_rule = cx.source.rule;
+    event.ingress_rule = cx.destination.rule;
+    event.source_endpoint = cx.source.id();
+    event.destination_endpoint = cx.destination.id();
+    event.ifindex = cx.packet.ifindex();
+    event.policy = cx.judged.policy;
+    event.audited = u8::from(cx.rewrite.flags & flags::AUDITED != 0);
+    event.pad = 0;
+    event.pad2 = [0; 3];
+}
