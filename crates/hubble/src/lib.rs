@@ -1,1 +1,20 @@
 //! Flows: decode, enrich, ring, observer, filters, peers.
+//!
+//! The way of a record: [`records`] (decoded from the data plane) → [`intake`] ([`enrich`]: names as of that moment) → [`ring`] →
+//! [`observer`] (questions of clients), served by [`server`]. A record is kept once, compactly; the flows that it
+//! stands for are put together when somebody reads them.
+
+pub mod enrich;
+pub mod filter;
+pub mod flow;
+pub mod intake;
+pub mod mask;
+pub mod names;
+pub mod observer;
+pub mod peer;
+pub mod records;
+pub mod ring;
+pub mod server;
+
+/// Version of this server as clients see it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

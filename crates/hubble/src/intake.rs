@@ -1,0 +1,147 @@
+//! The way in: records become flows in the ring, and the namespaces that they touch are remembered.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use api::hubble::{Timestamp, flow as pb};
+
+use crate::{
+    enrich,
+    flow::Observed,
+    names::Names,
+    records::Record,
+    ring::{AgentEntry, Entry, Lost, Ring},
+};
+
+/// For how long a namespace is listed after its last flow.
+const NAMESPACE_TTL: Duration = Duration::from_secs(3600);
+
+/// Where records were lost before they could be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossSource {
+    /// The kernel's ring of events was full.
+    KernelRing,
+    /// The queue in front of the observer was full.
+    Queue,
+}
+
+/// Accepts what is to be observed; shared by all that have something to tell.
+pub struct Intake {
+    ring: Arc<Ring>,
+    names: Arc<dyn Names>,
+    namespaces: Arc<Namespaces>,
+}
+
+impl Intake {
+    /// An intake in front of `ring`.
+    pub fn new(ring: Arc<Ring>, names: Arc<dyn Names>) -> Self {
+        Self {
+            ring,
+            names,
+            namespaces: Arc::new(Namespaces::default()),
+        }
+    }
+
+    /// The ring behind it.
+    pub fn ring(&self) -> &Arc<Ring> {
+        &self.ring
+    }
+
+    /// The namespaces seen lately.
+    pub fn namespaces(&self) -> &Arc<Namespaces> {
+        &self.namespaces
+    }
+
+    /// Gives a record its names and appends its flows.
+    pub fn record(&self, record: Record) {
+        let enriched = Arc::new(enrich::enrich(record, &*self.names));
+        let mut first = true;
+        for flow in enrich::flows(enriched) {
+            if first {
+                self.note(&flow);
+                first = false;
+            }
+            self.ring.push(Entry::Flow(flow));
+        }
+    }
+
+    /// Appends a flow that came as a message.
+    pub fn message(&self, flow: pb::Flow) {
+        let ends = [&flow.source, &flow.destination];
+        for end in ends
+            .into_iter()
+            .flatten()
+            .filter(|end| !end.namespace.is_empty())
+        {
+            self.namespaces
+                .seen(&Arc::from(end.namespace.as_str()), Instant::now());
+        }
+        self.ring.push(Entry::Message(Arc::new(flow)));
+    }
+
+    /// Appends something the agent did, now.
+    pub fn agent_event(&self, event: pb::AgentEvent) {
+        let time = SystemTime::now().into();
+        self.ring
+            .push(Entry::Agent(Arc::new(AgentEntry { time, event })));
+    }
+
+    /// Appends that `count` records never came; nothing for 0.
+    pub fn lost(&self, source: LossSource, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let source = match source {
+            LossSource::KernelRing => pb::LostEventSource::PerfEventRingBuffer,
+            LossSource::Queue => pb::LostEventSource::ObserverEventsQueue,
+        };
+        let time = Timestamp::from(SystemTime::now());
+        let event = pb::LostEvent {
+            source: source.into(),
+            num_events_lost: count,
+            cpu: None,
+            first: Some(time),
+            last: Some(time),
+        };
+        self.ring.push(Entry::Lost(Arc::new(Lost { time, event })));
+    }
+
+    fn note(&self, flow: &Observed) {
+        let now = Instant::now();
+        for namespace in flow.namespaces() {
+            self.namespaces.seen(namespace, now);
+        }
+    }
+}
+
+/// Namespaces and when a flow last touched them.
+#[derive(Default)]
+pub struct Namespaces {
+    // A clock per name, written with every record; nobody needs its history, so it is no table.
+    seen: Mutex<BTreeMap<Arc<str>, Instant>>,
+}
+
+impl Namespaces {
+    fn seen(&self, namespace: &Arc<str>, now: Instant) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.get_mut(namespace) {
+            Some(last) => *last = now,
+            None => {
+                seen.insert(namespace.clone(), now);
+            }
+        }
+    }
+
+    /// Those seen within an hour before `now`, sorted; forgets the others.
+    pub fn recent(&self, now: Instant) -> Vec<Arc<str>> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, last| now.saturating_duration_since(*last) < NAMESPACE_TTL);
+        seen.keys().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! The names that numbers and addresses have at this moment: the seam to the agent's tables.
+
+use std::{net::IpAddr, sync::Arc};
+
+/// What is known of one end of a connection. Shared: one value per endpoint or address, not one per flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointNames {
+    /// Namespace of the pod, empty for what is no pod.
+    pub namespace: Arc<str>,
+    /// Name of the pod, empty for what is no pod.
+    pub pod_name: Arc<str>,
+    /// Sorted labels as `source:key=value`.
+    pub labels: Vec<Arc<str>>,
+    /// Owning workloads as (name, kind); only known for pods of this node.
+    pub workloads: Vec<(Arc<str>, Arc<str>)>,
+    /// Cluster of the endpoint.
+    pub cluster_name: Arc<str>,
+}
+
+/// A service by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceName {
+    /// Name of the service.
+    pub name: Arc<str>,
+    /// Namespace of the service.
+    pub namespace: Arc<str>,
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyOrigin {
+    /// Name of the policy object.
+    pub name: Arc<str>,
+    /// Namespace of the policy object, empty when it is cluster-wide.
+    pub namespace: Arc<str>,
+    /// Kind of the policy object, e.g. `CiliumNetworkPolicy`.
+    pub kind: Arc<str>,
+    /// Labels of the rule.
+    pub labels: Vec<Arc<str>>,
+    /// Revision of the policy in which the rule was in force.
+    pub revision: u64,
+}
+
+/// Answers with what is true now; called once per record, so that later renames do not change old flows.
+pub trait Names: Send + Sync {
+    /// Names of an address whose identity the data plane gave.
+    fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>>;
+    /// The service that has this address and port as a frontend.
+    fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>>;
+    /// DNS names by which the local endpoint `asker` knows `address`.
+    fn fqdns(&self, asker: u16, address: IpAddr) -> Vec<Arc<str>>;
+    /// The policies behind a rule id.
+    fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>>;
+    /// Name of an interface.
+    fn interface(&self, index: u32) -> Option<Arc<str>>;
+}
+
+/// Knows no names; for a node that is just starting, and for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoNames;
+
+impl Names for NoNames {
+    fn endpoint(&self, _: IpAddr, _: u32) -> Option<Arc<EndpointNames>> {
+        None
+    }
+    fn service(&self, _: IpAddr, _: u16) -> Option<Arc<ServiceName>> {
+        None
+    }
+    fn fqdns(&self, _: u16, _: IpAddr) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+    fn rule(&self, _: u32) -> Vec<Arc<PolicyOrigin>> {
+        Vec::new()
+    }
+    fn interface(&self, _: u32) -> Option<Arc<str>> {
+        None
+    }
+}

@@ -1,0 +1,258 @@
+//! The service `observer.Observer` over one node's ring.
+
+mod reader;
+mod stream;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use api::hubble::{
+    Timestamp,
+    observer::{
+        GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest,
+        GetDebugEventsResponse, GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest,
+        GetNamespacesResponse, GetNodesRequest, GetNodesResponse, Namespace, ServerStatusRequest,
+        ServerStatusResponse, observer_server,
+    },
+};
+use futures::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    filter::Selection,
+    flow::Node,
+    intake::{Intake, Namespaces},
+    mask::Mask,
+    ring::{Entry, Read, Ring},
+};
+use reader::{Reader, Span};
+use stream::{AgentEvents, Flows};
+
+/// Settings of an observer.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Cluster of this node.
+    pub cluster: String,
+    /// Name of this node.
+    pub node: String,
+    /// Labels of this node as `key=value`.
+    pub node_labels: Vec<String>,
+    /// Version as clients print it.
+    pub version: String,
+    /// Least time between two reports of entries that a reader missed.
+    pub lost_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster: "default".into(),
+            node: String::new(),
+            node_labels: Vec::new(),
+            version: format!("axoneme v{}", crate::VERSION),
+            lost_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Answers questions about the flows of this node.
+#[derive(Clone)]
+pub struct Observer {
+    ring: Arc<Ring>,
+    namespaces: Arc<Namespaces>,
+    node: Arc<Node>,
+    config: Arc<Config>,
+    started: Instant,
+    shutdown: CancellationToken,
+}
+
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Observer {
+    /// An observer of what `intake` takes; streams end when `shutdown` is cancelled.
+    pub fn new(intake: &Intake, config: Config, shutdown: CancellationToken) -> Self {
+        let mut labels = config.node_labels.clone();
+        labels.sort();
+        Self {
+            ring: intake.ring().clone(),
+            namespaces: intake.namespaces().clone(),
+            node: Arc::new(Node {
+                name: format!("{}/{}", config.cluster, config.node),
+                labels,
+            }),
+            config: Arc::new(config),
+            started: Instant::now(),
+            shutdown,
+        }
+    }
+
+    fn reader(&self, span: Span, start: u64) -> Reader {
+        Reader::new(self.ring.clone(), span, start, self.shutdown.clone())
+    }
+
+    /// Flows per second over the last minute, or over what the ring holds of it.
+    fn flows_rate(&self, now: Timestamp) -> f64 {
+        const WINDOW: Duration = Duration::from_secs(60);
+        let now = now.unix_nanos();
+        let since = now - WINDOW.as_nanos() as i128;
+        let (mut flows, mut first) = (0_u64, now);
+        for position in (self.ring.oldest()..self.ring.head()).rev() {
+            let Read::Entry(entry) = self.ring.read(position) else {
+                break;
+            };
+            if !matches!(entry, Entry::Flow(_) | Entry::Message(_)) {
+                continue;
+            }
+            let time = entry.time().unix_nanos();
+            if time < since {
+                return flows as f64 / WINDOW.as_secs_f64();
+            }
+            flows += 1;
+            first = first.min(time);
+        }
+        let full = self.ring.head() > self.ring.capacity();
+        let span = if full {
+            now - first
+        } else {
+            WINDOW.as_nanos() as i128
+        };
+        if span == 0 {
+            0.0
+        } else {
+            flows as f64 / (span as f64 / 1e9)
+        }
+    }
+}
+
+/// Requests that share first, number, since, until and follow.
+macro_rules! span {
+    ($request:expr) => {
+        Span::new(
+            $request.number,
+            $request.first,
+            $request.follow,
+            $request.since,
+            $request.until,
+        )
+        .map_err(Status::invalid_argument)
+    };
+}
+
+#[tonic::async_trait]
+impl observer_server::Observer for Observer {
+    type GetFlowsStream = Replies<GetFlowsResponse>;
+    type GetAgentEventsStream = Replies<GetAgentEventsResponse>;
+    type GetDebugEventsStream = Replies<GetDebugEventsResponse>;
+
+    async fn get_flows(
+        &self,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        let request = request.into_inner();
+        let span = span!(request)?;
+        let invalid = |error: &dyn std::error::Error| Status::invalid_argument(error.to_string());
+        let selection = Selection::compile(&request.whitelist, &request.blacklist)
+            .map_err(|error| invalid(&error))?;
+        let paths = request
+            .field_mask
+            .map(|mask| mask.paths)
+            .unwrap_or_default();
+        let mask = Mask::new(&paths).map_err(|error| invalid(&error))?;
+        let node = self.node.clone();
+        let start = span
+            .start(&self.ring, |entry| match entry.flow(&node) {
+                Some(flow) => selection.matches(&flow),
+                None => false,
+            })
+            .await;
+        let flows = Flows {
+            reader: self.reader(span, start),
+            selection,
+            mask,
+            node,
+            lost: stream::LostTally::new(self.config.lost_interval),
+        };
+        Ok(Response::new(Box::pin(flows.into_stream())))
+    }
+
+    async fn get_agent_events(
+        &self,
+        request: Request<GetAgentEventsRequest>,
+    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
+        let request = request.into_inner();
+        let span = span!(request)?;
+        let start = span
+            .start(&self.ring, |entry| matches!(entry, Entry::Agent(_)))
+            .await;
+        let events = AgentEvents {
+            reader: self.reader(span, start),
+            node: self.node.clone(),
+        };
+        Ok(Response::new(Box::pin(events.into_stream())))
+    }
+
+    async fn get_debug_events(
+        &self,
+        request: Request<GetDebugEventsRequest>,
+    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
+        let request = request.into_inner();
+        let span = span!(request)?;
+        // The data plane has no debug messages; a follower waits for them until it or the server goes.
+        let (follow, shutdown) = (span.follows(), self.shutdown.clone());
+        let nothing = futures::stream::once(async move {
+            if follow {
+                shutdown.cancelled().await;
+            }
+        });
+        let nothing = futures::StreamExt::filter_map(nothing, |()| std::future::ready(None));
+        Ok(Response::new(Box::pin(nothing)))
+    }
+
+    async fn get_nodes(
+        &self,
+        _: Request<GetNodesRequest>,
+    ) -> Result<Response<GetNodesResponse>, Status> {
+        Err(Status::unimplemented(
+            "GetNodes is answered by the relay; this is one node",
+        ))
+    }
+
+    async fn get_namespaces(
+        &self,
+        _: Request<GetNamespacesRequest>,
+    ) -> Result<Response<GetNamespacesResponse>, Status> {
+        let namespaces = self
+            .namespaces
+            .recent(Instant::now())
+            .into_iter()
+            .map(|namespace| Namespace {
+                cluster: self.config.cluster.clone(),
+                namespace: namespace.to_string(),
+            });
+        Ok(Response::new(GetNamespacesResponse {
+            namespaces: namespaces.collect(),
+        }))
+    }
+
+    async fn server_status(
+        &self,
+        _: Request<ServerStatusRequest>,
+    ) -> Result<Response<ServerStatusResponse>, Status> {
+        Ok(Response::new(ServerStatusResponse {
+            num_flows: self.ring.len(),
+            max_flows: self.ring.capacity(),
+            seen_flows: self.ring.seen_flows(),
+            uptime_ns: self.started.elapsed().as_nanos() as u64,
+            version: self.config.version.clone(),
+            flows_rate: self.flows_rate(SystemTime::now().into()),
+            ..ServerStatusResponse::default()
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Ring events of the data plane as records.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use datapath::abi::{
+    Address,
+    endpoint::hop_kind,
+    event::{Event, direction, hook, kind},
+};
+
+use super::{Judgement, Mode, Party, Point, Record, Side, Way, What, protocol};
+
+/// Identity of the node itself.
+const HOST: u32 = 1;
+
+/// Turns the kernel's monotonic time into wall-clock time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    offset_ns: u64,
+}
+
+impl Clock {
+    /// A clock from two readings taken together: `CLOCK_MONOTONIC` in nanoseconds, and the wall clock.
+    pub fn new(monotonic_ns: u64, wall: SystemTime) -> Self {
+        let wall_ns = wall
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos() as u64);
+        Self {
+            offset_ns: wall_ns.saturating_sub(monotonic_ns),
+        }
+    }
+
+    fn wall_ns(self, monotonic_ns: u64) -> u64 {
+        self.offset_ns.saturating_add(monotonic_ns)
+    }
+}
+
+/// The record of an event; `None` for events that tell nothing to readers of flows (a first answer, a kind of a newer
+/// data plane).
+pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
+    let what = match event.kind {
+        kind::OPENED => What::New {
+            point: point(event),
+            egress: judged_egress(event).then(|| judgement(event, event.egress_rule)),
+            ingress: judged_ingress(event).then(|| judgement(event, event.ingress_rule)),
+        },
+        kind::CLOSING => What::Closed {
+            point: point(event),
+            way: Way::Unknown,
+        },
+        kind::DENIED => {
+            let side = side(event).unwrap_or(Side::Ingress);
+            let rule = match side {
+                Side::Egress => event.egress_rule,
+                Side::Ingress => event.ingress_rule,
+            };
+            What::Denied {
+                side,
+                judgement: judgement(event, rule),
+                reason: event.reason,
+            }
+        }
+        kind::DROPPED => What::Dropped {
+            side: side(event),
+            reason: event.reason,
+        },
+        _ => return None,
+    };
+    let ports = has_ports(event.protocol);
+    let translated = !event.translated.is_none();
+    let asked = party(event.destination, event.destination_port, ports);
+    let (destination, destination_port) = if translated {
+        party(event.translated, event.translated_port, ports)
+    } else {
+        asked
+    };
+    let (source, source_port) = party(event.source, event.source_port, ports);
+    Some(Record {
+        time_ns: clock.wall_ns(event.time_ns),
+        source: Party {
+            address: source,
+            port: source_port,
+            identity: event.source_identity,
+            endpoint: event.source_endpoint,
+        },
+        destination: Party {
+            address: destination,
+            port: destination_port,
+            identity: event.destination_identity,
+            endpoint: event.destination_endpoint,
+        },
+        asked: translated.then(|| SocketAddr::new(asked.0, asked.1)),
+        translated_source: None,
+        protocol: event.protocol,
+        tcp_flags_or_icmp_type: event.tcp_flags,
+        icmp_code: event.icmp_code,
+        interface: event.ifindex,
+        macs: macs(event.macs),
+        what,
+    })
+}
+
+fn has_ports(number: u8) -> bool {
+    matches!(number, protocol::TCP | protocol::UDP | protocol::SCTP)
+}
+
+fn party(address: Address, port: u16, ports: bool) -> (IpAddr, u16) {
+    (address.into(), if ports { u16::from_be(port) } else { 0 })
+}
+
+fn macs(octets: [u8; 12]) -> Option<[[u8; 6]; 2]> {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = octets;
+    (octets != [0; 12]).then_some([[a, b, c, d, e, f], [g, h, i, j, k, l]])
+}
+
+fn judgement(event: &Event, rule: u32) -> Judgement {
+    Judgement {
+        rule,
+        match_type: if rule == 0 { 0 } else { event.match_type },
+        mode: if event.audited == 1 {
+            Mode::Audited
+        } else {
+            Mode::Enforced
+        },
+        proxy_port: 0,
+    }
+}
+
+/// The sender's policy is judged where its packets come in.
+fn judged_egress(event: &Event) -> bool {
+    event.hook == hook::FROM_CONTAINER && event.source_endpoint != 0
+}
+
+/// The receiver's policy is judged at whichever hook delivers.
+fn judged_ingress(event: &Event) -> bool {
+    event.destination_endpoint != 0 && event.hook != hook::TO_NETDEV
+}
+
+fn side(event: &Event) -> Option<Side> {
+    match event.direction {
+        direction::INGRESS => Some(Side::Ingress),
+        direction::EGRESS => Some(Side::Egress),
+        _ if event.hook == hook::FROM_CONTAINER && event.source_endpoint != 0 => Some(Side::Egress),
+        _ if event.destination_endpoint != 0 => Some(Side::Ingress),
+        _ => None,
+    }
+}
+
+fn point(event: &Event) -> Point {
+    match event.hop_kind {
+        hop_kind::LOCAL => Point::ToEndpoint,
+        hop_kind::TUNNEL => Point::ToOverlay,
+        hop_kind::PROXY => Point::ToProxy,
+        hop_kind::STACK if event.destination_identity == HOST => Point::ToHost,
+        hop_kind::ROUTE => Point::ToNetwork,
+        _ if event.destination_endpoint != 0 => Point::ToEndpoint,
+        _ if event.hook == hook::TO_NETDEV => Point::ToNetwork,
+        _ => Point::ToStack,
+    }
+}
+
+#[cfg(test)]
+mod tests;
