@@ -15,7 +15,7 @@
 //!    row per policy, however many ports it has rules for.
 //! 5. [`Snapshot::apply`] takes one [`Change`] and says what is [`Touched`]; [`Snapshot::refresh`] brings rows up to
 //!    date. A property test holds: what is kept up to date equals what is made anew.
-//! 6. `explain` says for two parties and a port which rules were considered, which decided, and the
+//! 6. [`Snapshot::explain`] says for two parties and a port which rules were considered, which decided, and the
 //!    smallest change that would turn the verdict around.
 //!
 //! # What decides
@@ -50,6 +50,7 @@
 
 pub mod cidr;
 mod classes;
+mod explain;
 pub(crate) mod field;
 mod ids;
 mod parse;
@@ -62,6 +63,7 @@ mod snapshot;
 pub use classes::{
     Class, Enforcing, Fit, MatchType, Peer, PolicyRows, PortKey, PortVerdict, Scope, Verdict,
 };
+pub use explain::{Considered, Explanation, Governed, Party, Reason, Standing};
 pub use field::Invalid;
 pub use ids::{Origin, RuleId, RuleIds};
 pub use parse::{

@@ -254,13 +254,19 @@ fn parse_expression(field: &Field<'_>, keys: Keys) -> Result<Requirement, Invali
         .iter()
         .map(parse_value)
         .collect::<Result<BTreeSet<_>, _>>()?;
-    let listed = |values: BTreeSet<Arc<str>>| match values.is_empty() {
-        true => Err(field.error("values must name at least one value for In and NotIn")),
-        false => Ok(values),
+    let listed = |values: BTreeSet<Arc<str>>| {
+        if values.is_empty() {
+            Err(field.error("values must name at least one value for In and NotIn"))
+        } else {
+            Ok(values)
+        }
     };
-    let unlisted = |operator| match values.is_empty() {
-        true => Ok(operator),
-        false => Err(field.error("values must be empty for Exists and DoesNotExist")),
+    let unlisted = |operator| {
+        if values.is_empty() {
+            Ok(operator)
+        } else {
+            Err(field.error("values must be empty for Exists and DoesNotExist"))
+        }
     };
     let operator = match operator.text()? {
         "In" => Operator::In(listed(values)?),

@@ -1,1 +1,15 @@
-//! Slow, obvious reference implementations that share no code with what they judge.
+//! The policy oracle: a slow, obvious evaluator of policies over the raw objects, and a generator of random cases.
+//!
+//! It judges the policy engine and therefore shares nothing with it: selectors, namespaces, addresses and ports are
+//! read here a second time, straight from the JSON and from the written semantics, one question at a time. It does not
+//! validate: what it is given is valid.
+
+mod judge;
+mod matching;
+mod random;
+mod selectors;
+mod worlds;
+
+pub use judge::{Answer, Question, Way, judge};
+pub use random::Dice;
+pub use worlds::{Mode, Party, Pod, World, random_question, random_world};

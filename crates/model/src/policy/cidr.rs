@@ -53,14 +53,19 @@ pub struct CidrSelector {
 }
 
 impl CidrSelector {
-    /// A selector; exceptions that do not lie inside the prefix are left out, since they except nothing.
+    /// A selector. Exceptions beside the prefix except nothing and are left out; one around it excepts all of it, which
+    /// happens when a group's member lies inside an exception.
     pub fn new(net: IpNet, except: impl IntoIterator<Item = IpNet>, reach: Reach) -> Self {
         let net = net.trunc();
-        let mut inside: Vec<IpNet> = except
-            .into_iter()
-            .map(|e| e.trunc())
-            .filter(|e| net.contains(e))
-            .collect();
+        let overlap = |except: IpNet| {
+            let except = except.trunc();
+            if except.contains(&net) {
+                Some(net)
+            } else {
+                net.contains(&except).then_some(except)
+            }
+        };
+        let mut inside: Vec<IpNet> = except.into_iter().filter_map(overlap).collect();
         inside.sort_unstable();
         inside.dedup();
         Self {

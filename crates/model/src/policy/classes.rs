@@ -182,9 +182,10 @@ impl PolicyRows {
         quota: usize,
         before: Option<&Self>,
     ) -> Self {
-        let enforcing = match key.rules.is_empty() && key.default == DefaultVerdict::Allow {
-            true => Enforcing::No,
-            false => Enforcing::Yes,
+        let enforcing = if key.rules.is_empty() && key.default == DefaultVerdict::Allow {
+            Enforcing::No
+        } else {
+            Enforcing::Yes
         };
         let mut rows = Self {
             enforcing,
@@ -348,12 +349,13 @@ impl PolicyRows {
         self.signatures
             .retain(|_, signature| self.classes.contains_key(signature));
         let needed = self.peers.len() + self.ports.len();
-        self.fit = match self.classes_run_out || needed > self.quota {
-            true => Fit::Lockdown {
+        self.fit = if self.classes_run_out || needed > self.quota {
+            Fit::Lockdown {
                 needed,
                 quota: self.quota,
-            },
-            false => Fit::Whole,
+            }
+        } else {
+            Fit::Whole
         };
     }
 
@@ -397,3 +399,6 @@ impl PolicyRows {
             .unwrap_or(lockdown)
     }
 }
+
+#[cfg(test)]
+mod tests;

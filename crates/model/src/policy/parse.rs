@@ -171,3 +171,6 @@ pub fn parse_cidr_group(object: &Value) -> Result<CidrGroup, Invalid> {
 fn group_label(name: &str) -> Label {
     Label::new(Source::CidrGroup, format!("{CIDR_GROUP_NAME}/{name}"), "")
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,14 +49,13 @@ impl Region {
 
     fn emit(&self, inherited: Option<u16>, low: u32, bits: u32, rows: &mut Vec<(u16, u8, u16)>) {
         let choices = self.choices();
-        let value = match inherited.filter(|value| choices.contains(value)) {
-            Some(value) => value,
-            None => {
+        let value = inherited
+            .filter(|value| choices.contains(value))
+            .unwrap_or_else(|| {
                 let value = choices[0];
                 rows.push((low as u16, (16 - bits) as u8, value));
                 value
-            }
-        };
+            });
         if let Self::Split(_, lower, upper) = self {
             lower.emit(Some(value), low, bits - 1, rows);
             upper.emit(Some(value), low + (1 << (bits - 1)), bits - 1, rows);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use super::classes::{Decider, Peer, PolicyRows, Ranked, Scope, Signature};
+use super::classes::{Decider, Peer, PolicyRows, Ranked, Scope, Signature, port_names};
 use super::ids::{Origin, RuleId, RuleIds};
 use super::parse::CidrGroup;
 use super::parts::{PartId, Parts, PeerFacts, PeerList};
@@ -276,11 +276,13 @@ impl Snapshot {
             };
         }
         let keys: Vec<PolicyKey> = self.keys.keys().cloned().collect();
-        keys.iter().for_each(|key| touched.whole(key));
+        for key in &keys {
+            touched.whole(key);
+        }
         let subjects: Vec<SubjectId> = self.subjects.keys().copied().collect();
-        subjects
-            .into_iter()
-            .for_each(|id| self.choose_policies(id, touched));
+        for id in subjects {
+            self.choose_policies(id, touched);
+        }
     }
 
     /// The settings.
@@ -348,13 +350,8 @@ impl Snapshot {
     /// The rows of a policy; `before` gives classes the numbers that they have. `None` if no endpoint uses it.
     pub fn row(&self, key: &PolicyKey, before: Option<&PolicyRows>) -> Option<PolicyRows> {
         let active = self.keys.get(key)?;
-        let ranked = key
-            .rules
-            .iter()
-            .filter_map(|id| self.rules.get(id))
-            .map(|rule| rule.ranked.clone());
         let own_ports = (key.direction == Direction::Ingress).then(|| key.named_ports.clone());
-        let decider = Decider::new(ranked.collect(), key.default, own_ports);
+        let decider = Decider::new(self.ranked(&key.rules), key.default, own_ports);
         let defaults = Scope::ALL.map(|scope| signature(active, &self.bare[scope as usize]));
         let mut rows = PolicyRows::new(
             key.clone(),
@@ -368,6 +365,31 @@ impl Snapshot {
         }
         rows.finish();
         Some(rows)
+    }
+
+    pub(super) fn ranked(&self, rules: &[RuleId]) -> Vec<Ranked> {
+        let known = rules.iter().filter_map(|id| self.rules.get(id));
+        known.map(|rule| rule.ranked.clone()).collect()
+    }
+
+    /// What rules see of a peer, whether the snapshot knows it or not.
+    pub(super) fn signature_of(&self, rules: &[Ranked], facts: &PeerFacts) -> Signature {
+        let mut parts: Vec<PartId> = rules.iter().filter_map(|rule| rule.part).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        let names: Vec<_> = port_names(rules.iter().map(|rule| &rule.ports))
+            .into_iter()
+            .collect();
+        let active = ActiveKey {
+            users: 0,
+            parts: parts.into(),
+            names: names.into(),
+        };
+        let peer = ActivePeer {
+            parts: self.parts.matching(facts),
+            facts: Arc::new(facts.clone()),
+        };
+        signature(&active, &peer)
     }
 
     /// Brings rows up to date after a change; what they become is what [`Snapshot::row`] makes. False if no endpoint

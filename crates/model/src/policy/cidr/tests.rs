@@ -25,6 +25,13 @@ fn an_exception_has_a_prefix_of_its_own_that_nothing_covers() {
 }
 
 #[test]
+fn an_exception_around_the_prefix_leaves_nothing_of_it() {
+    let selector = CidrSelector::new(net("10.1.0.0/16"), [net("10.0.0.0/8")], Reach::World);
+    assert!(!selector.covers("10.1.2.3".parse().unwrap(), Owner::World));
+    assert!(index(&[selector]).partition()[&net("10.1.0.0/16")].is_empty());
+}
+
+#[test]
 fn only_an_ip_block_reaches_pods_and_only_on_request_a_cidr_reaches_nodes() {
     for (reach, world, node, pod) in [
         (Reach::World, true, false, false),

@@ -83,6 +83,16 @@ impl Decider {
         }
     }
 
+    /// The verdict on one port, without making rows.
+    pub(crate) fn verdict(
+        &self,
+        signature: &Signature,
+        protocol: Protocol,
+        port: u16,
+    ) -> PortVerdict {
+        self.decide(&self.applied(signature), protocol, port)
+    }
+
     /// The rows of the class with this signature.
     pub(crate) fn rows(&self, signature: &Signature) -> Vec<Row> {
         let applied = self.applied(signature);
@@ -163,10 +173,9 @@ impl Decider {
                 Some((rule, width)) if rule.rank.3 != Action::Pass => {
                     return verdict_of(rule, protocol, width);
                 }
-                // Pass leaves the tier, and with it the default deny at its end.
-                Some(_) => {}
                 None if tier == Tier::Normal && self.default != DefaultVerdict::Allow => break,
-                None => {}
+                // Pass leaves the tier, and with it the default deny at its end.
+                Some(_) | None => {}
             }
         }
         match self.default {

@@ -228,50 +228,7 @@ fn parse_entry(
     context: &PeerContext<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Rule, Invalid> {
-    let fields = match direction {
-        Direction::Ingress => {
-            field.only(&[
-                "fromEndpoints",
-                "fromCIDR",
-                "fromCIDRSet",
-                "fromEntities",
-                "fromNodes",
-                "fromGroups",
-                "fromRequires",
-                "toPorts",
-                "icmps",
-                "authentication",
-            ])?;
-            &FROM
-        }
-        Direction::Egress => {
-            field.only(&[
-                "toEndpoints",
-                "toCIDR",
-                "toCIDRSet",
-                "toEntities",
-                "toNodes",
-                "toGroups",
-                "toRequires",
-                "toServices",
-                "toFQDNs",
-                "toPorts",
-                "icmps",
-                "authentication",
-            ])?;
-            &TO
-        }
-    };
-    field.without(&[
-        "fromNodes",
-        "fromGroups",
-        "toNodes",
-        "toGroups",
-        "toServices",
-        "toFQDNs",
-    ])?;
-    refuse_requires(field)?;
-    refuse_authentication(field)?;
+    let fields = check_fields(field, direction)?;
     let peers = parse_peers(field, fields, context)?;
     let ports = parse_entry_ports(field, context, warnings)?;
     let (peers, ports) = match (peers, ports) {
@@ -353,4 +310,53 @@ fn refuse_authentication(field: &Field<'_>) -> Result<(), Invalid> {
         "disabled" => Ok(()),
         _ => Err(mode.error("is not supported by this version; the object is not applied")),
     }
+}
+
+/// Refuses what is unknown or not enforced yet, and says what the peers' fields are called.
+fn check_fields(field: &Field<'_>, direction: Direction) -> Result<&'static PeerFields, Invalid> {
+    let fields = match direction {
+        Direction::Ingress => {
+            field.only(&[
+                "fromEndpoints",
+                "fromCIDR",
+                "fromCIDRSet",
+                "fromEntities",
+                "fromNodes",
+                "fromGroups",
+                "fromRequires",
+                "toPorts",
+                "icmps",
+                "authentication",
+            ])?;
+            &FROM
+        }
+        Direction::Egress => {
+            field.only(&[
+                "toEndpoints",
+                "toCIDR",
+                "toCIDRSet",
+                "toEntities",
+                "toNodes",
+                "toGroups",
+                "toRequires",
+                "toServices",
+                "toFQDNs",
+                "toPorts",
+                "icmps",
+                "authentication",
+            ])?;
+            &TO
+        }
+    };
+    field.without(&[
+        "fromNodes",
+        "fromGroups",
+        "toNodes",
+        "toGroups",
+        "toServices",
+        "toFQDNs",
+    ])?;
+    refuse_requires(field)?;
+    refuse_authentication(field)?;
+    Ok(fields)
 }

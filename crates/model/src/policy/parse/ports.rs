@@ -164,11 +164,12 @@ fn parse_port(field: &Field<'_>, extended: ExtendedProtocols) -> Result<Vec<Port
 }
 
 fn within(field: &Field<'_>, name: &str, count: usize) -> Result<(), Invalid> {
-    match count <= MAX_ITEMS {
-        true => Ok(()),
-        false => Err(field.error(format!(
+    if count <= MAX_ITEMS {
+        Ok(())
+    } else {
+        Err(field.error(format!(
             "{name} has {count} items, the limit is {MAX_ITEMS}"
-        ))),
+        )))
     }
 }
 

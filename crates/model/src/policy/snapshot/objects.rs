@@ -35,7 +35,9 @@ impl Snapshot {
             .filter(|id| !kept.contains(id));
         let gone: Vec<RuleId> = gone.copied().collect();
         self.reselect(&object.key, touched);
-        gone.into_iter().for_each(|id| self.deactivate(id, touched));
+        for id in gone {
+            self.deactivate(id, touched);
+        }
         for key in self
             .keys
             .keys()
@@ -50,10 +52,9 @@ impl Snapshot {
             return;
         };
         self.reselect(key, touched);
-        old.ids
-            .iter()
-            .flatten()
-            .for_each(|id| self.deactivate(*id, touched));
+        for id in old.ids.iter().flatten() {
+            self.deactivate(*id, touched);
+        }
     }
 
     /// Objects that name groups are taken in again, since what they name may have other members now.

@@ -72,12 +72,12 @@ impl Snapshot {
         }
         for (id, before, now) in affected {
             if let Some(subject) = self.subjects.get_mut(&id) {
-                before.into_iter().for_each(|at| {
+                for at in before {
                     subject.selected.remove(&(key.clone(), at));
-                });
-                now.into_iter().for_each(|at| {
+                }
+                for at in now {
                     subject.selected.insert((key.clone(), at));
-                });
+                }
             }
             self.choose_policies(id, touched);
         }
