@@ -46,7 +46,7 @@ pub(crate) struct Column {
     /// Heading.
     pub(crate) name: String,
     /// OpenAPI type: string, integer, number, boolean, date.
-    pub(crate) column_type: String,
+    pub(crate) value_type: String,
     /// 0 is shown always, above only in wide output.
     pub(crate) priority: i64,
     /// JSON path into the object.
@@ -65,6 +65,10 @@ pub(crate) struct Version {
 }
 
 /// A kind: names, scope, versions.
+#[allow(
+    clippy::struct_field_names,
+    reason = "`kind` is what the API calls this field"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kind {
     /// API group; empty for core.
@@ -142,7 +146,7 @@ impl Registry {
             match definition::kind_of(object) {
                 Ok(kind) => registry.insert(kind),
                 Err(fault) => {
-                    tracing::warn!(field = fault.field, "CRD is not served: {}", fault.message)
+                    tracing::warn!(field = fault.field, "CRD is not served: {}", fault.message);
                 }
             }
         }

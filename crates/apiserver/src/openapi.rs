@@ -22,7 +22,9 @@ pub(crate) fn index(registry: &Registry) -> Value {
     };
     add("", "v1");
     for (group, versions) in registry.groups() {
-        versions.iter().for_each(|version| add(group, version));
+        for version in versions {
+            add(group, version);
+        }
     }
     json!({"paths": paths})
 }

@@ -25,7 +25,7 @@ use crate::tls::{self, Identity, TlsError};
 use crate::{slices, verbs};
 
 /// A connection that sends no request for this long is closed.
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_mins(10);
 /// How long a stop waits for answers in progress.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -209,10 +209,10 @@ impl Wiring {
                             match tokio::time::timeout(DRAIN, acceptor.accept(stream.0)).await {
                                 Ok(Ok(stream)) => serve(service, Door::Tcp, stream, shutdown).await,
                                 Ok(Err(error)) => {
-                                    tracing::debug!(peer = %stream.1, "TLS handshake: {error}")
+                                    tracing::debug!(peer = %stream.1, "TLS handshake: {error}");
                                 }
                                 Err(_) => {
-                                    tracing::debug!(peer = %stream.1, "TLS handshake took too long")
+                                    tracing::debug!(peer = %stream.1, "TLS handshake took too long");
                                 }
                             }
                         }

@@ -104,9 +104,12 @@ pub(crate) struct Store {
 
 type Finish = Box<dyn FnOnce(Result<(), ApiError>) + Send>;
 
+/// Runs the change; says whether it is to be applied, and how the answer is given once it is.
+type Run = Box<dyn FnOnce(&mut Transaction<'_>) -> (Result<(), ()>, Finish) + Send>;
+
 struct Job {
     durable: Durable,
-    run: Box<dyn FnOnce(&mut Transaction<'_>) -> (Result<(), ()>, Finish) + Send>,
+    run: Run,
 }
 
 impl Store {
@@ -325,7 +328,7 @@ impl Shared {
     fn reload_registry(&self) -> Result<(), StoreError> {
         let mut definitions: Vec<Value> = Vec::new();
         self.view()?.scan(&DEFINITIONS.into(), None, |_, bytes| {
-            definitions.extend(serde_json::from_slice(bytes))
+            definitions.extend(serde_json::from_slice(bytes));
         })?;
         *self
             .registry

@@ -76,7 +76,7 @@ impl Renderer {
     pub(crate) fn object(&self, stored: &[u8]) -> Vec<u8> {
         match self.rendering {
             Rendering::Object => self.whole(stored),
-            Rendering::Metadata => self.metadata(stored).to_string().into_bytes(),
+            Rendering::Metadata => Self::metadata(stored).to_string().into_bytes(),
             Rendering::Table(row) => {
                 let object = parse(stored);
                 let revision = crate::object::meta(&object, "resourceVersion");
@@ -186,7 +186,7 @@ impl Renderer {
         body
     }
 
-    fn metadata(&self, stored: &[u8]) -> Value {
+    fn metadata(stored: &[u8]) -> Value {
         let mut object = parse(stored);
         json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"].take()})
     }
@@ -207,7 +207,7 @@ impl Renderer {
         let cells = columns::cells(&self.kind, &self.version, &object, Timestamp::now());
         let carried = match row {
             RowObject::None => Value::Null,
-            RowObject::Metadata => self.metadata(stored),
+            RowObject::Metadata => Self::metadata(stored),
             RowObject::Whole => parse(&self.whole(stored)),
         };
         let mut row = json!({"cells": cells});
@@ -229,7 +229,7 @@ impl ListBody<'_> {
                 .body
                 .extend(self.renderer.row(row, stored).to_string().into_bytes()),
             Rendering::Object | Rendering::Metadata => {
-                self.body.extend(self.renderer.object(stored))
+                self.body.extend(self.renderer.object(stored));
             }
         }
     }

@@ -82,9 +82,9 @@ fn kind(row: &Row, origin: Origin) -> Kind {
     let columns: Vec<Column> = row
         .columns
         .iter()
-        .map(|&(name, column_type, priority, path)| Column {
+        .map(|&(name, value_type, priority, path)| Column {
             name: name.to_owned(),
-            column_type: column_type.to_owned(),
+            value_type: value_type.to_owned(),
             priority,
             path: path.to_owned(),
         })

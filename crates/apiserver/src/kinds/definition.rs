@@ -125,7 +125,7 @@ fn version_of(name: &str, version: &Value) -> Version {
             .flatten()
             .map(|column| Column {
                 name: text(column, "name"),
-                column_type: text(column, "type"),
+                value_type: text(column, "type"),
                 priority: column.get("priority").and_then(Value::as_i64).unwrap_or(0),
                 path: text(column, "jsonPath"),
             })

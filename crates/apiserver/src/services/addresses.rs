@@ -36,7 +36,9 @@ pub(super) fn assign(
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             draft.spec(field, None);
         }
-        held.iter().for_each(|claim| transaction.release(claim));
+        for claim in &held {
+            transaction.release(claim);
+        }
         return Ok(());
     }
     let wanted = wanted(draft)?;
@@ -119,26 +121,7 @@ fn families(
         .iter()
         .map(|range| Family::of(range.addr()))
         .collect();
-    let mut written = texts(draft.new, "/spec/ipFamilies");
-    if written.is_empty() {
-        written = draft
-            .old
-            .map(|old| texts(old, "/spec/ipFamilies"))
-            .unwrap_or_default();
-    }
-    let mut families = Vec::new();
-    for (index, name) in written.iter().enumerate() {
-        let field = format!("spec.ipFamilies[{index}]");
-        let family =
-            Family::parse(name).ok_or_else(|| draft.refuse(&field, "must be IPv4 or IPv6"))?;
-        if families.contains(&family) {
-            return Err(draft.refuse(&field, "is there twice"));
-        }
-        if !configured.contains(&family) {
-            return Err(not_configured(draft, index, family));
-        }
-        families.push(family);
-    }
+    let mut families = written_families(draft, &configured)?;
     for (index, address) in wanted
         .iter()
         .enumerate()
@@ -174,6 +157,30 @@ fn families(
             "spec.ipFamilyPolicy",
             "the server has a service range for one family only",
         ));
+    }
+    Ok(families)
+}
+
+fn written_families(draft: &Draft<'_>, configured: &[Family]) -> Result<Vec<Family>, ApiError> {
+    let mut written = texts(draft.new, "/spec/ipFamilies");
+    if written.is_empty() {
+        written = draft
+            .old
+            .map(|old| texts(old, "/spec/ipFamilies"))
+            .unwrap_or_default();
+    }
+    let mut families = Vec::new();
+    for (index, name) in written.iter().enumerate() {
+        let field = format!("spec.ipFamilies[{index}]");
+        let family =
+            Family::parse(name).ok_or_else(|| draft.refuse(&field, "must be IPv4 or IPv6"))?;
+        if families.contains(&family) {
+            return Err(draft.refuse(&field, "is there twice"));
+        }
+        if !configured.contains(&family) {
+            return Err(not_configured(draft, index, family));
+        }
+        families.push(family);
     }
     Ok(families)
 }

@@ -1,5 +1,6 @@
 //! Node ports, and the health port of services that keep traffic on its node.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use rand::Rng;
@@ -65,6 +66,7 @@ pub(super) fn assign(
     };
     let may_have_ports = matches!(service_type(draft.new), "NodePort" | "LoadBalancer");
     let mut list: Vec<Value> = ports(draft.new).cloned().collect();
+    let mut given_here = BTreeSet::new();
     for (index, port) in list.iter_mut().enumerate() {
         let field = format!("spec.ports[{index}].nodePort");
         let asked = number(port, "nodePort");
@@ -88,6 +90,9 @@ pub(super) fn assign(
             continue;
         }
         let given = take(transaction, range, draft, &field, protocol(port), asked)?;
+        if !given_here.insert((protocol(port).to_owned(), given)) {
+            return Err(draft.refuse(&field, &format!("{given} is there twice")));
+        }
         if let Some(port) = port.as_object_mut() {
             port.insert("nodePort".to_owned(), given.into());
         }
@@ -103,16 +108,16 @@ pub(super) fn assign(
     Ok(())
 }
 
-/// The node port the same port (by name, or by number and protocol) had before.
+/// The node port that the port of the same name had before; a port alone may have no name.
 fn before(old: Option<&Value>, port: &Value) -> u16 {
-    let Some(old) = old else { return 0 };
-    let same = |other: &&Value| {
-        protocol(other) == protocol(port)
-            && (number(other, "port") == number(port, "port")
-                || (port.get("name").is_some() && other.get("name") == port.get("name")))
+    let name = |port: &Value| {
+        port.get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
-    ports(old)
-        .find(same)
+    let same = |other: &&Value| name(other) == name(port);
+    old.and_then(|old| ports(old).find(same))
         .map_or(0, |port| number(port, "nodePort"))
 }
 

@@ -136,8 +136,7 @@ fn ports(service: &Service, pod: &Pod) -> Vec<(String, String, Option<u16>, Opti
             &port.protocol
         };
         let number = match &port.target_port {
-            None => Some(port.port),
-            Some(IntOrString::Int(0)) => Some(port.port),
+            None | Some(IntOrString::Int(0)) => Some(port.port),
             Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
             Some(IntOrString::String(name)) => named_port(pod, name, protocol),
         };

@@ -55,7 +55,7 @@ pub(crate) async fn keep(store: Store, shutdown: CancellationToken) {
         revisions.borrow_and_update();
         let newer = listed && follow(&store, &mut seen, &mut listed);
         let failed = settle(&store, &mut seen).await;
-        if newer || !listed && !failed {
+        if newer {
             continue;
         }
         tokio::select! {
@@ -92,7 +92,7 @@ async fn list(store: &Store) -> Result<Seen, ApiError> {
 fn all<T: DeserializeOwned>(view: &View, resource: &str) -> Result<Vec<T>, ApiError> {
     let mut objects = Vec::new();
     view.scan(&Arc::from(resource), None, |_, bytes| {
-        objects.extend(decode(bytes))
+        objects.extend(decode(bytes));
     })?;
     Ok(objects)
 }
@@ -222,6 +222,18 @@ impl Seen {
         known
     }
 
+    /// Takes in what was written here, before its events come.
+    fn learn(&mut self, service: &Name, removed: &[String], written: &[Bytes]) {
+        for slice in removed {
+            self.forget(service, slice);
+        }
+        let touched = std::mem::take(&mut self.touched);
+        for slice in written.iter().filter_map(|bytes| decode(bytes)) {
+            self.remember(slice);
+        }
+        self.touched = touched;
+    }
+
     fn plan(&self, name: &Name) -> Option<Plan> {
         let existing: Vec<&EndpointSlice> = self
             .slices
@@ -268,17 +280,16 @@ async fn settle(store: &Store, seen: &mut Seen) -> bool {
     let plans = plans
         .into_iter()
         .filter(|(_, plan)| *plan != Plan::default());
-    let mut results = stream::iter(plans)
+    let results = stream::iter(plans)
         .map(|(name, plan)| {
             let service = seen
                 .services
                 .get(&name)
                 .map(|service| service.metadata.uid.clone());
-            let (store, kind, removed) = (store.clone(), Arc::clone(&kind), plan.remove.clone());
-            let namespace = name.0.clone();
+            let service = service.map(|uid| (Key::new("services".into(), &name.0, &name.1), uid));
+            let (kind, removed, namespace) =
+                (Arc::clone(&kind), plan.remove.clone(), name.0.clone());
             async move {
-                let service =
-                    service.map(|uid| (Key::new("services".into(), &name.0, &name.1), uid));
                 let write = store.write(Durable::Yes, move |transaction| {
                     apply(transaction, &kind, &namespace, service.as_ref(), plan)
                 });
@@ -289,19 +300,9 @@ async fn settle(store: &Store, seen: &mut Seen) -> bool {
         .collect::<Vec<_>>()
         .await;
     let mut failed = false;
-    for (name, removed, result) in results.drain(..) {
+    for (name, removed, result) in results {
         match result {
-            Ok(Some(written)) => {
-                removed
-                    .iter()
-                    .for_each(|slice| _ = seen.forget(&name, slice));
-                let before = std::mem::take(&mut seen.touched);
-                written
-                    .iter()
-                    .filter_map(|bytes| decode(bytes))
-                    .for_each(|slice| seen.remember(slice));
-                seen.touched = before;
-            }
+            Ok(Some(written)) => seen.learn(&name, &removed, &written),
             // The service has changed hands meanwhile: its event is on the way.
             Ok(None) => {}
             Err(error) => {

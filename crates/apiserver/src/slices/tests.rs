@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::desired::{Plan, SERVICE_NAME, plan};
 
-fn service(selector: &str, ports: serde_json::Value) -> Service {
+fn service(selector: &str, ports: &serde_json::Value) -> Service {
     serde_json::from_value(json!({
         "metadata": {"name": "web", "namespace": "shop", "uid": "u", "labels": {"team": "a"}},
         "spec": {"selector": {"app": selector}, "ports": ports, "ipFamilies": ["IPv4", "IPv6"], "clusterIP": "10.0.0.1"}
@@ -64,7 +64,7 @@ fn addresses(slices: &[EndpointSlice], family: &str) -> Vec<String> {
 fn ready_pods_are_endpoints_of_both_families_with_node_target_and_ports() {
     let service = service(
         "web",
-        json!([{"name": "h", "port": 80, "targetPort": 8080}, {"name": "d", "port": 53, "protocol": "UDP"}]),
+        &json!([{"name": "h", "port": 80, "targetPort": 8080}, {"name": "d", "port": 53, "protocol": "UDP"}]),
     );
     let slices = settle(
         &service,
@@ -114,7 +114,7 @@ fn a_terminating_pod_serves_but_is_not_ready() {
     let mut leaving = pod("a", 1, true);
     leaving.metadata.deletion_timestamp = Some("2026-01-01T00:00:00Z".into());
     let slices = settle(
-        &service("web", json!([{"port": 80}])),
+        &service("web", &json!([{"port": 80}])),
         &[leaving.clone()],
         Vec::new(),
     );
@@ -123,7 +123,7 @@ fn a_terminating_pod_serves_but_is_not_ready() {
         (conditions.ready, conditions.serving, conditions.terminating),
         (Some(false), Some(true), Some(true))
     );
-    let mut publishing = service("web", json!([{"port": 80}]));
+    let mut publishing = service("web", &json!([{"port": 80}]));
     publishing.spec.publish_not_ready_addresses = Some(true);
     let slices = settle(&publishing, &[leaving], slices);
     assert_eq!(slices[0].endpoints[0].conditions.ready, Some(true));
@@ -133,7 +133,7 @@ fn a_terminating_pod_serves_but_is_not_ready() {
 fn named_ports_that_differ_between_pods_make_groups() {
     let service = service(
         "web",
-        json!([{"name": "h", "port": 80, "targetPort": "http"}]),
+        &json!([{"name": "h", "port": 80, "targetPort": "http"}]),
     );
     let slices = settle(
         &service,
@@ -158,7 +158,7 @@ fn named_ports_that_differ_between_pods_make_groups() {
 
 #[test]
 fn without_pods_an_empty_slice_per_family_states_it() {
-    let service = service("web", json!([{"port": 80}]));
+    let service = service("web", &json!([{"port": 80}]));
     let empty = settle(&service, &[], Vec::new());
     assert_eq!(empty.len(), 2);
     assert!(empty.iter().all(|slice| slice.endpoints.is_empty()));
@@ -176,7 +176,7 @@ proptest! {
         first in proptest::collection::btree_set(1_u8..=250, 0..220),
         second in proptest::collection::btree_set(1_u8..=250, 0..220),
     ) {
-        let service = service("web", json!([{"port": 80, "targetPort": 8080}]));
+        let service = service("web", &json!([{"port": 80, "targetPort": 8080}]));
         let pods = |numbers: &std::collections::BTreeSet<u8>| -> Vec<Pod> {
             numbers.iter().map(|&number| pod(&format!("p{number}"), number, true)).collect()
         };

@@ -7,13 +7,13 @@ use super::path;
 /// The cell under `heading`; `<none>` where there is nothing to say.
 pub(super) fn cell(resource: &str, heading: &str, object: &Value) -> String {
     let text = match (resource, heading) {
-        ("pods", "Ready") => pod_ready(object),
+        ("pods", "Ready") => Some(pod_ready(object)),
         ("pods", "Status") => pod_status(object),
-        ("pods", "Restarts") => pod_restarts(object),
+        ("pods", "Restarts") => Some(pod_restarts(object)),
         ("pods", "IP") => first(object, ".status.podIP"),
         ("pods", "Node") => first(object, ".spec.nodeName"),
         ("namespaces", "Status") => first(object, ".status.phase"),
-        ("nodes", "Status") => node_status(object),
+        ("nodes", "Status") => Some(node_status(object)),
         ("nodes", "Roles") => node_roles(object),
         ("nodes", "Version") => first(object, ".status.nodeInfo.kubeletVersion"),
         ("nodes", "Internal-IP") => {
@@ -24,7 +24,7 @@ pub(super) fn cell(resource: &str, heading: &str, object: &Value) -> String {
         }
         ("services", "Cluster-IP") => first(object, ".spec.clusterIP"),
         ("services", "External-IP") => external(object),
-        ("services", "Port(s)") => service_ports(object),
+        ("services", "Port(s)") => Some(service_ports(object)),
         ("services", "Selector") => labels(object.pointer("/spec/selector")),
         ("configmaps" | "secrets", "Data") => Some(entries(object).to_string()),
         ("secrets", "Type") => first(object, ".type"),
@@ -79,7 +79,7 @@ fn entries(object: &Value) -> usize {
     count("data") + count("binaryData")
 }
 
-fn pod_ready(pod: &Value) -> Option<String> {
+fn pod_ready(pod: &Value) -> String {
     let all = path::values(pod, ".spec.containers[*]").len();
     let reported = path::values(pod, ".status.containerStatuses[*].ready");
     let ready = if reported.is_empty() && is_true(pod, "Ready") {
@@ -90,7 +90,7 @@ fn pod_ready(pod: &Value) -> Option<String> {
             .filter(|ready| ready.as_bool() == Some(true))
             .count()
     };
-    Some(format!("{ready}/{all}"))
+    format!("{ready}/{all}")
 }
 
 fn is_true(object: &Value, condition: &str) -> bool {
@@ -106,26 +106,22 @@ fn pod_status(pod: &Value) -> Option<String> {
     waiting.or_else(|| first(pod, ".status.phase"))
 }
 
-fn pod_restarts(pod: &Value) -> Option<String> {
+fn pod_restarts(pod: &Value) -> String {
     let counts = path::values(pod, ".status.containerStatuses[*].restartCount");
-    Some(
-        counts
-            .iter()
-            .filter_map(|count| count.as_u64())
-            .sum::<u64>()
-            .to_string(),
-    )
+    counts
+        .iter()
+        .filter_map(|count| count.as_u64())
+        .sum::<u64>()
+        .to_string()
 }
 
-fn node_status(node: &Value) -> Option<String> {
-    Some(
-        if is_true(node, "Ready") {
-            "Ready"
-        } else {
-            "NotReady"
-        }
-        .to_owned(),
-    )
+fn node_status(node: &Value) -> String {
+    if is_true(node, "Ready") {
+        "Ready"
+    } else {
+        "NotReady"
+    }
+    .to_owned()
 }
 
 fn node_roles(node: &Value) -> Option<String> {
@@ -150,7 +146,7 @@ fn external(service: &Value) -> Option<String> {
     joined(&values, 3).or_else(|| pending.then(|| "<pending>".to_owned()))
 }
 
-fn service_ports(service: &Value) -> Option<String> {
+fn service_ports(service: &Value) -> String {
     let port = |port: &&Value| {
         let number = |field: &str| port.get(field).and_then(Value::as_u64).unwrap_or(0);
         let protocol = port
@@ -162,11 +158,9 @@ fn service_ports(service: &Value) -> Option<String> {
             node => format!("{}:{node}/{protocol}", number("port")),
         }
     };
-    Some(
-        path::values(service, ".spec.ports[*]")
-            .iter()
-            .map(port)
-            .collect::<Vec<_>>()
-            .join(","),
-    )
+    path::values(service, ".spec.ports[*]")
+        .iter()
+        .map(port)
+        .collect::<Vec<_>>()
+        .join(",")
 }

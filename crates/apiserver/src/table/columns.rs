@@ -64,7 +64,7 @@ pub(super) fn headings(kind: &Kind, version: &str) -> Vec<(String, String, i64)>
     headings.extend(columns.iter().map(|column| {
         (
             column.name.clone(),
-            column.column_type.clone(),
+            column.value_type.clone(),
             column.priority,
         )
     }));
@@ -107,7 +107,7 @@ fn by_path(column: &Column, object: &Value, now: Timestamp) -> Value {
     let Some(&value) = path::values(object, &column.path).first() else {
         return Value::Null;
     };
-    match (column.column_type.as_str(), value) {
+    match (column.value_type.as_str(), value) {
         ("date", Value::String(text)) => since(text, now),
         ("integer" | "number", Value::Number(_)) | ("boolean", Value::Bool(_)) => value.clone(),
         (_, Value::String(text)) => json!(text),

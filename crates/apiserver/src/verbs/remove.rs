@@ -121,7 +121,9 @@ pub(crate) async fn delete_collection(call: Call, body: Bytes) -> Result<Reply, 
     let removed = write.await?;
     let revision = *service.store.revisions().borrow();
     let mut list = renderer.list(revision);
-    removed.iter().for_each(|bytes| list.push(bytes));
+    for bytes in &removed {
+        list.push(bytes);
+    }
     Ok(Reply::Json(StatusCode::OK, list.finish()))
 }
 
@@ -159,10 +161,10 @@ fn remove(
     }
     let grace = grace(kind, options, &old);
     if grace > 0 || object::has_finalizers(&old) {
-        return mark(transaction, key, old, grace).map(Fate::Waits);
+        return mark(transaction, key, &old, grace).map(Fate::Waits);
     }
     if kind.resource() == "namespaces" && !empty_namespace(transaction, registry, &key.name)? {
-        return mark(transaction, key, old, 0).map(Fate::Waits);
+        return mark(transaction, key, &old, 0).map(Fate::Waits);
     }
     let_go(transaction, registry, kind, key, old).map(Fate::Gone)
 }
@@ -188,11 +190,11 @@ fn grace(kind: &Kind, options: &Options, old: &Value) -> i64 {
 fn mark(
     transaction: &mut Transaction<'_>,
     key: Key,
-    old: Value,
+    old: &Value,
     grace_seconds: i64,
 ) -> Result<Bytes, ApiError> {
-    if !object::meta(&old, "deletionTimestamp").is_empty() {
-        return serde_json::to_vec(&old)
+    if !object::meta(old, "deletionTimestamp").is_empty() {
+        return serde_json::to_vec(old)
             .map(Bytes::from)
             .map_err(|error| ApiError::internal(error.to_string()));
     }
@@ -205,7 +207,7 @@ fn mark(
     if &*key.resource == "namespaces" {
         new["status"] = json!({"phase": "Terminating"});
     }
-    transaction.put(key, new, Some(&old))
+    transaction.put(key, new, Some(old))
 }
 
 /// Removes an object with all that hangs on it.
@@ -245,7 +247,7 @@ fn empty_namespace(
     {
         for (key, object) in transaction.scan(&kind.shared_resource(), Some(namespace))? {
             if object::has_finalizers(&object) {
-                mark(transaction, key, object, 0)?;
+                mark(transaction, key, &object, 0)?;
                 empty = false;
             } else {
                 let_go(transaction, registry, kind, key, object)?;
