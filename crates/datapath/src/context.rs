@@ -1,5 +1,7 @@
 //! What a packet carries through the stages of its path.
 
+use core::ops::{Deref, DerefMut};
+
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{
@@ -124,18 +126,11 @@ pub struct Rewrite {
     pub backend: u32,
 }
 
-/// One packet on one path.
-pub struct Cx<'a, S: Seams> {
-    /// The packet.
-    pub packet: &'a mut S::Packet,
-    /// The tables.
-    pub maps: &'a S::Maps,
-    /// Clock, chance, routes, sockets, constants.
-    pub env: &'a S::Environment,
-    /// The node's row.
-    pub node: &'a Node,
-    /// Which path, see [`crate::abi::event::hook`].
-    pub hook: u8,
+/// What the stages know of one packet. It lies outside the stack, whose 512 octets the kernel shares among all callers:
+/// in the kernel one per processor, which no other program of that processor uses before this one is done. All zero is a
+/// valid value.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct State {
     /// TCP flags; for ICMP its type.
     pub tcp_flags: u8,
     /// For ICMP its code.
@@ -170,18 +165,55 @@ pub struct Cx<'a, S: Seams> {
     pub tuple: Tuple,
     /// Key of the connection's primary.
     pub key: ConnectionKey,
+    /// Rewrite of a new connection.
+    pub rewrite: Rewrite,
+    /// What an ICMP error quotes.
+    pub quoted: Tuple,
+    /// Offset of the quoted transport header.
+    pub quoted_l4: u32,
+    /// The ends of the connection as the receiver of an ICMP error knows them.
+    pub seen: Ends,
+    /// What a drop is booked on.
+    pub judged: Judged,
+    /// What becomes of the packet, once a stage says [`Step::Done`].
+    pub verdict: Verdict,
+}
+
+/// One packet on one path: [`State`], which it dereferences to, and everything that has a pointer.
+pub struct Cx<'a, S: Seams> {
+    /// The packet.
+    pub packet: &'a mut S::Packet,
+    /// The tables.
+    pub maps: &'a S::Maps,
+    /// Clock, chance, routes, sockets, constants.
+    pub env: &'a S::Environment,
+    /// The node's row.
+    pub node: &'a Node,
+    /// Which path, see [`crate::abi::event::hook`].
+    pub hook: u8,
     /// The connection, when there is one.
     pub entry: Option<Entry<'a>>,
     /// The sender.
     pub source: Side<'a>,
     /// The receiver.
     pub destination: Side<'a>,
-    /// Rewrite of a new connection.
-    pub rewrite: Rewrite,
-    /// What a drop is booked on.
-    pub judged: Judged,
-    /// What becomes of the packet, once a stage says [`Step::Done`].
-    pub verdict: Verdict,
+    state: &'a mut State,
+}
+
+impl<S: Seams> Deref for Cx<'_, S> {
+    type Target = State;
+
+    #[inline(always)]
+    fn deref(&self) -> &State {
+        self.state
+    }
+}
+
+impl<S: Seams> DerefMut for Cx<'_, S> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut State {
+        self.state
+    }
 }
 
 impl<'a, S: Seams> Cx<'a, S> {
@@ -189,41 +221,23 @@ impl<'a, S: Seams> Cx<'a, S> {
     #[inline(always)]
     pub fn new(
         packet: &'a mut S::Packet,
-        maps: &'a S::Maps,
-        env: &'a S::Environment,
+        (maps, env): (&'a S::Maps, &'a S::Environment),
         node: &'a Node,
         hook: u8,
+        state: &'a mut State,
     ) -> Self {
-        let length = packet.len().saturating_sub(crate::wire::eth::LENGTH);
+        *state = State::default();
+        state.length = packet.len().saturating_sub(crate::wire::eth::LENGTH);
         Self {
             packet,
             maps,
             env,
             node,
             hook,
-            tcp_flags: 0,
-            icmp_code: 0,
-            ttl: 0,
-            tos: 0,
-            fragment: Fragment::Whole,
-            fragmentable: false,
-            aliased: false,
-            way: Way::Forward,
-            length,
-            l4: 0,
-            sequence: 0,
-            acknowledgement: 0,
-            payload: 0,
-            generation: 0,
-            window: 0,
-            tuple: Tuple::default(),
-            key: ConnectionKey::default(),
             entry: None,
             source: Side::default(),
             destination: Side::default(),
-            rewrite: Rewrite::default(),
-            judged: Judged::default(),
-            verdict: Verdict::Pass,
+            state,
         }
     }
 

@@ -3,7 +3,7 @@
 //! No dependencies, no allocator, no clock: what a path needs from outside (packet, maps, time, randomness, routes)
 //! comes in through traits, so that the same body runs in `cargo test` and in the kernel.
 //!
-//! A hook of the kernel calls `paths::from_container(&mut packet, &maps, &environment) -> Verdict` (and `to_container`,
+//! A hook of the kernel calls `paths::from_container(&mut packet, &maps, &environment, &mut state) -> Verdict` (and `to_container`,
 //! `from_netdev`, `to_netdev`, `from_overlay`, `from_host` alike) and turns the verdict into its return code; counting,
 //! events and rewriting are done inside.
 #![cfg_attr(not(test), no_std)]

@@ -4,6 +4,7 @@ mod from_container;
 mod from_host;
 mod from_netdev;
 mod from_overlay;
+pub mod sock;
 mod to_container;
 mod to_netdev;
 
@@ -17,7 +18,7 @@ pub use to_netdev::to_netdev;
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::Drop,
-    context::{Cx, Step},
+    context::{Cx, State, Step},
     stages::record,
 };
 
@@ -38,12 +39,13 @@ fn run<P: Packet, M: Maps, E: Environment>(
     packet: &mut P,
     maps: &M,
     env: &E,
+    state: &mut State,
     stages: impl FnOnce(&mut Cx<'_, (P, M, E)>) -> Result<Step, Drop>,
 ) -> Verdict {
     let Some(node) = maps.node() else {
         return Verdict::Drop(Drop::HostNotReady);
     };
-    let mut cx = Cx::new(packet, maps, env, node, hook);
+    let mut cx = Cx::new(packet, (maps, env), node, hook, state);
     let result = stages(&mut cx);
     record::finish(&mut cx, result)
 }

@@ -3,9 +3,10 @@
 use crate::abi::Drop;
 
 /// What the hook does with the packet when the path is done. All rewriting and counting has been done by then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// On to the stack, or on its way out (`TC_ACT_OK`).
+    #[default]
     Pass,
     /// Out of the interface (`bpf_redirect`, flags 0).
     Redirect {

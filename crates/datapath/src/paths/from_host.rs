@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, Step},
+    context::{Cx, Seams, State, Step},
     stages::{
         connection, fragment, icmp, identity,
         parse::{self, Payload},
@@ -14,8 +14,13 @@ use crate::{
 
 /// Judges the ingress of the local pod; delivers to it, to the overlay, or by the routing table.
 #[inline(always)]
-pub fn from_host<P: Packet, M: Maps, E: Environment>(packet: &mut P, maps: &M, env: &E) -> Verdict {
-    run(hook::FROM_HOST, packet, maps, env, stages)
+pub fn from_host<P: Packet, M: Maps, E: Environment>(
+    packet: &mut P,
+    maps: &M,
+    env: &E,
+    state: &mut State,
+) -> Verdict {
+    run(hook::FROM_HOST, packet, maps, env, state, stages)
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, Step},
+    context::{Cx, Seams, State, Step},
     stages::{connection, fragment, icmp, identity, service, uplink},
 };
 
@@ -15,8 +15,9 @@ pub fn from_netdev<P: Packet, M: Maps, E: Environment>(
     packet: &mut P,
     maps: &M,
     env: &E,
+    state: &mut State,
 ) -> Verdict {
-    run(hook::FROM_NETDEV, packet, maps, env, stages)
+    run(hook::FROM_NETDEV, packet, maps, env, state, stages)
 }
 
 #[inline(always)]

@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, Step},
+    context::{Cx, Seams, State, Step},
     stages::{
         connection, fragment, icmp, identity,
         parse::{self, Payload},
@@ -18,8 +18,9 @@ pub fn to_container<P: Packet, M: Maps, E: Environment>(
     packet: &mut P,
     maps: &M,
     env: &E,
+    state: &mut State,
 ) -> Verdict {
-    run(hook::TO_CONTAINER, packet, maps, env, stages)
+    run(hook::TO_CONTAINER, packet, maps, env, state, stages)
 }
 
 #[inline(always)]

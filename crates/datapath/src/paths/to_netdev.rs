@@ -4,14 +4,19 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, Step},
+    context::{Cx, Seams, State, Step},
     stages::{connection, fragment, icmp, identity, nat, uplink},
 };
 
 /// Keeps the node's own connections in the one table of ports, and translates what left a pod by way of the stack.
 #[inline(always)]
-pub fn to_netdev<P: Packet, M: Maps, E: Environment>(packet: &mut P, maps: &M, env: &E) -> Verdict {
-    run(hook::TO_NETDEV, packet, maps, env, stages)
+pub fn to_netdev<P: Packet, M: Maps, E: Environment>(
+    packet: &mut P,
+    maps: &M,
+    env: &E,
+    state: &mut State,
+) -> Verdict {
+    run(hook::TO_NETDEV, packet, maps, env, state, stages)
 }
 
 #[inline(always)]

@@ -13,9 +13,10 @@ pub struct Entry<'a> {
 }
 
 /// Which way a packet goes, seen from who began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
     /// Initiator to responder.
+    #[default]
     Forward,
     /// Responder to initiator.
     Reply,
