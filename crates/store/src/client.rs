@@ -2,6 +2,7 @@
 
 mod config;
 mod path;
+mod update;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,12 +14,14 @@ use futures::AsyncBufRead;
 use http::{Method, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::pace::Pace;
 use config::configs;
 use path::{Query, collection, object};
+pub use update::Edit;
 
 /// How to reach the API server, and how hard to lean on it.
 #[derive(Clone, Debug)]
@@ -233,13 +236,13 @@ impl Client {
         self.shared.changed.send_replace(next);
     }
 
-    /// One page of a list.
+    /// One page of a list. The objects are left as text, so that one that cannot be read costs only itself.
     pub async fn list_page<R: Resource>(
         &self,
         scope: &Scope,
         limit: u32,
         token: &str,
-    ) -> Result<List<R>, Error> {
+    ) -> Result<List<Box<RawValue>>, Error> {
         let mut query = Query::new(&collection::<R>(scope.namespace.as_deref()));
         query.scope(scope).add("limit", &limit.to_string());
         if !token.is_empty() {

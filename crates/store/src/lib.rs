@@ -9,6 +9,6 @@ mod reflect;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Endpoint, Error, Options, Scope};
+pub use client::{Client, Edit, Endpoint, Error, Options, Scope};
 pub use pace::Pace;
 pub use reflect::{Rows, reflect};

@@ -2,6 +2,7 @@
 //!
 //! The table keeps its last state while the server is away. A new list replaces it in one step, and only a complete one.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use api::kubernetes::{List, Resource};
@@ -10,6 +11,7 @@ use rand::Rng;
 use reconcile::Backoff;
 use reconcile::table::{Key, TableWriter, Value};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Error, Scope};
@@ -28,6 +30,23 @@ struct Event {
     object: serde_json::Value,
 }
 
+/// Namespace and name.
+type ObjectName = (String, String);
+
+/// As much of an object as can be read of any.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    metadata: NamedMeta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NamedMeta {
+    namespace: String,
+    name: String,
+}
+
 /// What ended a watch.
 enum End {
     /// The server closed it, or it was silent: continue from the same version.
@@ -43,7 +62,7 @@ struct Reflector<'a, R, K, V, F> {
     writer: TableWriter<K, V>,
     source: &'static str,
     /// Keys of each object, by namespace and name, so that a deletion takes exactly what the object gave.
-    keys: std::collections::HashMap<(String, String), Vec<K>>,
+    keys: HashMap<ObjectName, Vec<K>>,
     version: String,
     kind: std::marker::PhantomData<fn() -> R>,
 }
@@ -63,7 +82,7 @@ pub async fn reflect<R: Resource, K: Key, V: Value>(
         rows,
         writer,
         source,
-        keys: std::collections::HashMap::new(),
+        keys: HashMap::new(),
         version: String::new(),
         kind: std::marker::PhantomData,
     };
@@ -108,35 +127,65 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
         }
     }
 
-    /// Lists all pages; the table changes only when the last one has come.
+    /// Lists all pages; the table changes only when the last one has come. Objects become rows page by page, so that a
+    /// large list is never in memory as objects.
     async fn list(&mut self) -> Result<(), Error> {
-        let mut objects = Vec::new();
+        let mut listed = Vec::new();
+        let mut keys: HashMap<ObjectName, Vec<K>> = HashMap::new();
         let mut token = String::new();
         let version = loop {
             let page = self.page(&token).await?;
-            objects.extend(page.items);
+            for text in page.items {
+                match serde_json::from_str::<R>(text.get()) {
+                    Ok(object) => {
+                        let name = name_of(&object);
+                        let rows = (self.rows)(object);
+                        keys.insert(name, rows.iter().map(|(key, _)| key.clone()).collect());
+                        listed.extend(rows);
+                    }
+                    Err(error) => self.keep(&text, &error, &mut keys),
+                }
+            }
             token = page.metadata.continue_token;
             if token.is_empty() {
                 break page.metadata.resource_version;
             }
         };
-        self.keys.clear();
-        let mut all = Vec::new();
-        for object in objects {
-            let name = name_of(&object);
-            let rows = (self.rows)(object);
-            self.keys
-                .insert(name, rows.iter().map(|(key, _)| key.clone()).collect());
-            all.extend(rows);
-        }
-        self.writer.replace(all);
-        self.writer.mark_initialized(self.source);
+        let stay: BTreeSet<&K> = keys.values().flatten().collect();
+        let before = self.writer.snapshot();
+        let source = self.source;
+        self.writer.write(|batch| {
+            for key in before.keys().filter(|key| !stay.contains(key)) {
+                batch.remove(key);
+            }
+            for (key, value) in listed {
+                batch.set(key, value);
+            }
+            batch.mark_initialized(source);
+        });
+        self.keys = keys;
         self.version = version;
         Ok(())
     }
 
+    /// An object that cannot be read keeps its last rows, and stops no other.
+    fn keep(
+        &self,
+        text: &RawValue,
+        error: &serde_json::Error,
+        keys: &mut HashMap<ObjectName, Vec<K>>,
+    ) {
+        let named = serde_json::from_str::<Named>(text.get()).unwrap_or_default();
+        let (namespace, name) = (named.metadata.namespace, named.metadata.name);
+        tracing::error!(kind = R::KIND, namespace, name, %error, "an object cannot be read, its last state stays");
+        let name = (namespace, name);
+        if let Some(known) = self.keys.get(&name) {
+            keys.insert(name, known.clone());
+        }
+    }
+
     /// One page; a failure costs a new try of the page, not of the whole list, unless the list itself is too old.
-    async fn page(&self, token: &str) -> Result<List<R>, Error> {
+    async fn page(&self, token: &str) -> Result<List<Box<RawValue>>, Error> {
         let mut tries = 0;
         loop {
             match self.client.list_page::<R>(self.scope, PAGE, token).await {
@@ -224,8 +273,10 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
             .to_owned();
         match event.kind.as_str() {
             "BOOKMARK" => {}
-            kind => match serde_json::from_value::<R>(event.object) {
-                Ok(object) => self.change(kind, object),
+            // Its name is enough: what could not be read while it was there must still go.
+            "DELETED" => self.set(name_in(&event.object), Vec::new()),
+            _ => match serde_json::from_value::<R>(event.object) {
+                Ok(object) => self.set(name_of(&object), (self.rows)(object)),
                 // One object that cannot be read must not stop the others: it keeps its last row.
                 Err(error) => {
                     tracing::error!(kind = R::KIND, version, %error, "an object cannot be read, its last state stays");
@@ -238,32 +289,28 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
         Ok(None)
     }
 
-    fn change(&mut self, kind: &str, object: R) {
-        let name = name_of(&object);
-        let rows = if kind == "DELETED" {
-            Vec::new()
-        } else {
-            (self.rows)(object)
-        };
+    /// Makes `rows` the rows of an object.
+    fn set(&mut self, name: ObjectName, rows: Vec<(K, V)>) {
         let keys: Vec<K> = rows.iter().map(|(key, _)| key.clone()).collect();
-        let old = if kind == "DELETED" {
-            self.keys.remove(&name)
-        } else {
-            self.keys.insert(name, keys.clone())
-        };
+        let old = self.keys.remove(&name).unwrap_or_default();
         self.writer.write(|batch| {
             for (key, value) in rows {
                 batch.set(key, value);
             }
-            for key in old
-                .unwrap_or_default()
-                .iter()
-                .filter(|key| !keys.contains(key))
-            {
+            for key in old.iter().filter(|key| !keys.contains(key)) {
                 batch.remove(key);
             }
         });
+        if !keys.is_empty() {
+            self.keys.insert(name, keys);
+        }
     }
+}
+
+fn name_in(object: &serde_json::Value) -> ObjectName {
+    let text = |path| object.pointer(path).and_then(serde_json::Value::as_str);
+    let text = |path| text(path).unwrap_or_default().to_owned();
+    (text("/metadata/namespace"), text("/metadata/name"))
 }
 
 fn unreadable<R: Resource>(message: &str) -> Error {
@@ -274,6 +321,6 @@ fn unreadable<R: Resource>(message: &str) -> Error {
     }
 }
 
-fn name_of<R: Resource>(object: &R) -> (String, String) {
+fn name_of<R: Resource>(object: &R) -> ObjectName {
     (object.meta().namespace.clone(), object.meta().name.clone())
 }

@@ -38,8 +38,14 @@ struct Content {
 }
 
 fn object(name: &str, label: &str, revision: u64) -> Value {
+    // No reader of namespaces understands labels that are a number.
+    let labels = if label == "broken" {
+        json!(7)
+    } else {
+        json!({ "x": label })
+    };
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": {
-        "name": name, "resourceVersion": revision.to_string(), "labels": { "x": label } } })
+        "name": name, "resourceVersion": revision.to_string(), "labels": labels } })
 }
 
 impl Fake {
@@ -84,6 +90,20 @@ impl Fake {
         let mut state = self.state.lock().unwrap();
         state.compacted = state.revision;
         state.history.clear();
+    }
+
+    /// Writes an object and forgets all history, so that watches have to list again.
+    fn set_and_compact(&self, name: &str, label: &str) {
+        let mut state = self.state.lock().unwrap();
+        state.revision += 1;
+        let revision = state.revision;
+        state
+            .objects
+            .insert(name.to_owned(), (revision, label.to_owned()));
+        state.compacted = revision;
+        state.history.clear();
+        drop(state);
+        let _ = self.changed.send(());
     }
 
     fn rows(&self) -> BTreeMap<String, String> {
@@ -355,4 +375,49 @@ async fn an_error_names_verb_path_and_status() {
             .starts_with("list /api/v1/namespaces?limit=10: 500"),
         "{error}"
     );
+}
+
+async fn until_rows(table: &Table<String, String>, expected: &[(&str, &str)]) {
+    let rows = || -> Vec<(String, String)> {
+        let snapshot = table.snapshot();
+        snapshot
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect()
+    };
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+        .collect();
+    for _ in 0..200 {
+        if rows() == expected && table.snapshot().is_initialized() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("table {:?}, expected {expected:?}", rows());
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_keeps_its_last_row_and_stops_no_other() {
+    let fake = Fake::new(0);
+    fake.set("a", "broken");
+    fake.set("b", "good");
+    let client = client(&[serve(&fake).await]).await;
+    let stop = CancellationToken::new();
+    let table = follow(&client, &stop);
+    until_rows(&table, &[("b", "good")]).await;
+    fake.set("b", "broken");
+    fake.set("c", "good");
+    until_rows(&table, &[("b", "good"), ("c", "good")]).await;
+    fake.set_and_compact("d", "good");
+    until_rows(&table, &[("b", "good"), ("c", "good"), ("d", "good")]).await;
+    assert_eq!(fake.state.lock().unwrap().lists, 2, "it was listed again");
+    fake.set("b", "mended");
+    fake.remove("a");
+    until_rows(&table, &[("b", "mended"), ("c", "good"), ("d", "good")]).await;
+    fake.set("b", "broken");
+    fake.remove("b");
+    until_rows(&table, &[("c", "good"), ("d", "good")]).await;
+    stop.cancel();
 }

@@ -1,0 +1,170 @@
+use std::sync::{Arc, Mutex};
+
+use api::kubernetes::{Namespace, Resource as _};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use crate::{Client, Edit, Options};
+
+/// A server of one namespace, on which somebody else writes just before us, so many times.
+#[derive(Default)]
+struct Fake {
+    object: Option<Value>,
+    version: u64,
+    rivals: u32,
+    writes: u32,
+}
+
+type Shared = Arc<Mutex<Fake>>;
+
+fn refuse(code: StatusCode) -> Response {
+    let status =
+        json!({ "kind": "Status", "status": "Failure", "code": code.as_u16(), "message": "no" });
+    (code, status.to_string()).into_response()
+}
+
+impl Fake {
+    fn store(&mut self, mut object: Value) -> Response {
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.object = Some(object.clone());
+        object.to_string().into_response()
+    }
+
+    /// Somebody else raises the count, if he still wants to.
+    fn rival(&mut self) {
+        if self.rivals > 0 {
+            self.rivals -= 1;
+            let mut object = self
+                .object
+                .clone()
+                .unwrap_or_else(|| json!({ "metadata": { "name": "a", "labels": {} } }));
+            let count = count_of(&object) + 1;
+            object["metadata"]["labels"]["count"] = json!(count.to_string());
+            self.store(object);
+        }
+    }
+}
+
+fn count_of(object: &Value) -> u32 {
+    let text = object
+        .pointer("/metadata/labels/count")
+        .and_then(Value::as_str);
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+async fn read(State(fake): State<Shared>) -> Response {
+    match &fake.lock().unwrap().object {
+        Some(object) => object.to_string().into_response(),
+        None => refuse(StatusCode::NOT_FOUND),
+    }
+}
+
+async fn replace(State(fake): State<Shared>, body: String) -> Response {
+    let mut fake = fake.lock().unwrap();
+    fake.rival();
+    let object: Value = serde_json::from_str(&body).unwrap();
+    if object["metadata"]["resourceVersion"] != json!(fake.version.to_string()) {
+        return refuse(StatusCode::CONFLICT);
+    }
+    fake.writes += 1;
+    fake.store(object)
+}
+
+async fn create(State(fake): State<Shared>, body: String) -> Response {
+    let mut fake = fake.lock().unwrap();
+    fake.rival();
+    if fake.object.is_some() {
+        return refuse(StatusCode::CONFLICT);
+    }
+    fake.writes += 1;
+    fake.store(serde_json::from_str(&body).unwrap())
+}
+
+async fn serve(rivals: u32, object: Option<Value>) -> (Client, Shared) {
+    let fake: Shared = Arc::new(Mutex::new(Fake {
+        rivals,
+        ..Fake::default()
+    }));
+    if let Some(object) = object {
+        let _ = fake.lock().unwrap().store(object);
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut options = Options::named("test");
+    options.urls = vec![format!("http://{}", listener.local_addr().unwrap())];
+    let app = axum::Router::new()
+        .route("/api/v1/namespaces", post(create))
+        .route("/api/v1/namespaces/a", get(read).put(replace))
+        .with_state(Arc::clone(&fake));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (Client::new(options).await.unwrap(), fake)
+}
+
+/// Raises the count by ten, on top of whatever is there.
+fn add_ten(namespace: &mut Namespace) -> Edit {
+    let labels = &mut namespace.meta_mut().labels;
+    let count: u32 = labels
+        .get("count")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default();
+    labels.insert("count".to_owned(), (count + 10).to_string());
+    Edit::Changed
+}
+
+fn namespace() -> Namespace {
+    let mut namespace = Namespace::default();
+    namespace.metadata.name = "a".to_owned();
+    namespace
+        .metadata
+        .labels
+        .insert("count".to_owned(), "10".to_owned());
+    namespace
+}
+
+#[tokio::test]
+async fn an_update_that_was_overtaken_is_made_again_on_what_is_there_now() {
+    let (client, fake) = serve(3, Some(json!({ "metadata": { "name": "a" } }))).await;
+    let done = client
+        .update::<Namespace>(None, "a", add_ten)
+        .await
+        .unwrap();
+    assert_eq!(
+        done.metadata.labels["count"], "13",
+        "three of the others, ten of ours: nothing is lost"
+    );
+    assert_eq!(fake.lock().unwrap().writes, 1);
+}
+
+#[tokio::test]
+async fn an_update_gives_up_on_endless_conflict_and_writes_nothing_when_all_is_well() {
+    let (client, fake) = serve(100, Some(json!({ "metadata": { "name": "a" } }))).await;
+    let error = client
+        .update::<Namespace>(None, "a", add_ten)
+        .await
+        .unwrap_err();
+    assert!(error.is_conflict(), "{error}");
+    let unchanged = |_: &mut Namespace| Edit::Unchanged;
+    client
+        .update::<Namespace>(None, "a", unchanged)
+        .await
+        .unwrap();
+    assert_eq!(fake.lock().unwrap().writes, 0);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_created_and_what_somebody_created_meanwhile_is_changed() {
+    let (client, fake) = serve(0, None).await;
+    let done = client.ensure(&namespace(), add_ten).await.unwrap();
+    assert_eq!(done.metadata.labels["count"], "10");
+    assert_eq!(fake.lock().unwrap().writes, 1);
+
+    let (client, _fake) = serve(1, None).await;
+    let done = client.ensure(&namespace(), add_ten).await.unwrap();
+    assert_eq!(
+        done.metadata.labels["count"], "11",
+        "the other's one and our ten"
+    );
+}
