@@ -169,7 +169,7 @@ impl Snapshot {
         let key = self.key(&facts, asked.direction, resolution.rules.clone(), default);
         let own_ports = (asked.direction == Direction::Ingress).then(|| key.named_ports.clone());
         let mut ranked = self.ranked(&key.rules);
-        ranked.sort_by_key(|rule| (rule.rank, rule.id));
+        ranked.sort_by(|a, b| (a.rank, &a.name).cmp(&(b.rank, &b.name)));
         let signature = self.signature_of(&ranked, &asked.peer.facts);
         let decider = Decider::new(ranked.clone(), default, own_ports.clone());
         let found = decider.verdict(&signature, asked.protocol, asked.port);

@@ -229,6 +229,7 @@ impl Snapshot {
         let ranked = Ranked {
             rank,
             id,
+            name: "".into(),
             part: Some(part),
             ports: Ports::All,
         };
@@ -432,3 +433,6 @@ fn signature(key: &ActiveKey, peer: &ActivePeer) -> Signature {
     }
     Signature { parts, named }
 }
+
+#[cfg(test)]
+mod tests;

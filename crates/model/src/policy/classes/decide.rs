@@ -15,6 +15,8 @@ use crate::policy::rule::{Action, NamedPorts, PortTerm, Ports, Protocol, Tier};
 pub(crate) struct Ranked {
     pub(crate) rank: (Tier, u32, u32, Action),
     pub(crate) id: RuleId,
+    /// Object and path: settles which of several rules of one rank and width names itself, whatever their ids.
+    pub(crate) name: Arc<str>,
     /// The peer list, `None` for a rule that does not look at the peer.
     pub(crate) part: Option<PartId>,
     pub(crate) ports: Ports,
@@ -75,7 +77,7 @@ impl Decider {
         default: DefaultVerdict,
         own_ports: Option<NamedPorts>,
     ) -> Self {
-        rules.sort_by_key(|rule| (rule.rank, rule.id));
+        rules.sort_by(|a, b| (a.rank, &a.name, a.id).cmp(&(b.rank, &b.name, b.id)));
         Self {
             rules,
             default,
@@ -167,8 +169,12 @@ impl Decider {
                     .map(|width| (applied.rule, width))
             });
             // Within one rank the action is the same: the most specific names itself, ports before peers.
-            let first =
-                found.min_by_key(|(rule, width)| (rule.rank, *width, rule.part.is_none(), rule.id));
+            let first = found.min_by(|(a, a_width), (b, b_width)| {
+                let key = |rule: &Ranked, width: u32| (rule.rank, width, rule.part.is_none());
+                key(a, *a_width)
+                    .cmp(&key(b, *b_width))
+                    .then_with(|| a.name.cmp(&b.name))
+            });
             match first {
                 Some((rule, width)) if rule.rank.3 != Action::Pass => {
                     return verdict_of(rule, protocol, width);

@@ -36,6 +36,7 @@ fn rule(id: u32, rank: (Tier, u32, u32, Action), part: Option<u32>, ports: Ports
     Ranked {
         rank,
         id: RuleId(id),
+        name: "".into(),
         part: part.map(PartId),
         ports,
     }

@@ -103,6 +103,7 @@ impl Snapshot {
         let ranked = Ranked {
             rank: rule.rank(),
             id,
+            name: format!("{} {}", object.key, rule.path).into(),
             part,
             ports: rule.ports.clone(),
         };
