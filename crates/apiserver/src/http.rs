@@ -1,6 +1,7 @@
 //! A request in, an answer out: who asks, what for, in which form.
 
 mod path;
+mod protobuf;
 mod query;
 
 use std::convert::Infallible;
@@ -272,6 +273,11 @@ pub(crate) fn parse_body(headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiE
             .map_err(|error| ApiError::bad_request(format!("the body is no JSON: {error}"))),
         "application/yaml" | "application/x-yaml" | "text/yaml" => serde_yaml_ng::from_slice(body)
             .map_err(|error| ApiError::bad_request(format!("the body is no YAML: {error}"))),
+        "application/vnd.kubernetes.protobuf" => protobuf::parse(body).map_err(|why| {
+            ApiError::unsupported_media_type(format!(
+                "the body of type application/vnd.kubernetes.protobuf: {why}"
+            ))
+        }),
         other => Err(ApiError::unsupported_media_type(format!(
             "the body is of type {other}; this server reads application/json and application/yaml"
         ))),
