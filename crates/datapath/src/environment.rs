@@ -27,6 +27,13 @@ pub trait Environment {
     /// A number fixed when the programs were loaded.
     fn constant(&self, constant: Constant) -> u32;
 
+    /// The same number, of which the verifier knows nothing any more. At the end of a loop's body it makes all ways through
+    /// the body one, where the verifier would otherwise walk their combinations.
+    #[inline(always)]
+    fn opaque(&self, value: u32) -> u32 {
+        value
+    }
+
     /// A stage begins. Nothing in the kernel; tests collect the list.
     #[inline(always)]
     fn stage(&self, _name: &'static str) {}

@@ -1,7 +1,7 @@
 //! IPv4 and IPv6 where they differ: header, extension chain, ICMP numbers, rewriting. All else is one body.
 
 use crate::{
-    Packet,
+    Environment, Packet,
     abi::{Address, Drop},
     context::{Cx, Fragment, Seams},
     packet::Checksum,
@@ -281,7 +281,7 @@ fn extensions<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
             ip::AUTHENTICATION => (u32::from(header.length) + 2) * 4,
             _ => (u32::from(header.length) + 1) * 8,
         };
-        cx.l4 += length;
+        cx.l4 = cx.env.opaque(cx.l4 + length);
         cx.tuple.protocol = header.next;
     }
     Err(Drop::InvalidIpv6ExtensionHeader)

@@ -6,7 +6,7 @@
 //! A hook of the kernel calls `paths::from_container(&mut packet, &maps, &environment, &mut state) -> Verdict` (and `to_container`,
 //! `from_netdev`, `to_netdev`, `from_overlay`, `from_host` alike) and turns the verdict into its return code; counting,
 //! events and rewriting are done inside.
-#![cfg_attr(not(test), no_std)]
+#![cfg_attr(not(any(test, feature = "world")), no_std)]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(
     target_arch = "bpf",
@@ -36,6 +36,8 @@ pub mod paths;
 pub mod stages;
 mod verdict;
 pub mod wire;
+#[cfg(any(test, feature = "world"))]
+pub mod world;
 
 pub use environment::Environment;
 pub use maps::Maps;

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Stage: a packet of a connection that we know goes where its entry says, and the path is over.
-#[inline(always)]
+#[inline(never)]
 pub fn established<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("connection");
     if cx.fragment == Fragment::Orphan {
@@ -291,7 +291,7 @@ pub fn is_translated<S: Seams>(cx: &Cx<'_, S>) -> bool {
 
 /// Stage: a new connection is judged at those of its ends that are endpoints of this node. Only an echo request begins one in ICMP; a fragment behind the
 /// first has no type to judge.
-#[inline(always)]
+#[inline(never)]
 pub fn admit<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     if is_icmp(cx) {
         if cx.fragment == Fragment::Later {
@@ -310,7 +310,7 @@ pub fn admit<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
 }
 
 /// Stage: makes the entry, tells of it, and sends the first packet on.
-#[inline(always)]
+#[inline(never)]
 pub fn open<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("open");
     if cx.fragment != Fragment::Orphan {

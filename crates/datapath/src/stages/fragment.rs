@@ -8,7 +8,7 @@ use crate::{
 
 /// Gives a later fragment the ports of its first, where that came by; without it, the packet stays
 /// [`Fragment::Orphan`] and later stages decide whether they can do without ports.
-#[inline(always)]
+#[inline(never)]
 pub fn fragment<S: Seams>(cx: &mut Cx<'_, S>) {
     if cx.fragment == Fragment::Whole {
         return;

@@ -95,7 +95,7 @@ pub fn generations<S: Seams>(cx: &Cx<'_, S>, one: &Address, other: &Address) -> 
 }
 
 /// Stage of a new connection: who it goes to, after the service was translated. Generations are read first.
-#[inline(always)]
+#[inline(never)]
 pub fn destination<S: Seams>(cx: &mut Cx<'_, S>) {
     cx.env.stage("identity");
     let to = effective_destination(cx);
@@ -106,7 +106,7 @@ pub fn destination<S: Seams>(cx: &mut Cx<'_, S>) {
 }
 
 /// Stage of a new connection that a pod of this node begins: its own row is its endpoint.
-#[inline(always)]
+#[inline(never)]
 pub fn local_source<S: Seams>(cx: &mut Cx<'_, S>) {
     if let Some(endpoint) = cx.source.endpoint {
         cx.source.hop = endpoint.hop;

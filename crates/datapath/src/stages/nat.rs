@@ -156,7 +156,7 @@ fn transport_checksum<S: Seams>(cx: &Cx<'_, S>) -> Result<Checksum, Drop> {
 }
 
 /// Decides whether a new connection of a pod leaves the cluster under the node's address, and finds it a port.
-#[inline(always)]
+#[inline(never)]
 pub fn masquerade<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     cx.env.stage("masquerade");
     let (on, node) = if cx.is_v4() {
@@ -208,7 +208,7 @@ pub fn keep<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
 }
 
 /// At the uplink's egress: gives a connection of the node itself another port where a pod was lent the one it has.
-#[inline(always)]
+#[inline(never)]
 pub fn own_port<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     let alias = alias_of(cx);
     if cx.maps.alias(&alias).is_none() {
@@ -239,7 +239,7 @@ pub fn allocate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         if take(cx) {
             return Ok(());
         }
-        port = first + cx.env.random() % span;
+        port = cx.env.opaque(first + cx.env.random() % span);
     }
     Err(Drop::NoMappingForNatMasquerade)
 }

@@ -26,7 +26,7 @@ pub enum Payload {
 }
 
 /// Reads the frame up to its transport header.
-#[inline(always)]
+#[inline(never)]
 pub fn parse<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Payload, Drop> {
     cx.env.stage("parse");
     let header: EthHeader = cx.packet.load(0).ok_or(Drop::UnsupportedL2Protocol)?;

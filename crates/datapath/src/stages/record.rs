@@ -4,7 +4,7 @@ use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{
         Address, Drop, Mac,
-        connection::flags,
+        connection::{Way, flags},
         endpoint::hop_kind,
         event::{DropKey, Event, kind, outcome},
     },
@@ -16,15 +16,12 @@ use crate::{
 /// Ends a path: books the packet where it belongs and gives the hook its verdict.
 #[inline(always)]
 pub fn finish<S: Seams>(cx: &mut Cx<'_, S>, result: Result<Step, Drop>) -> Verdict {
-    let verdict = match result {
-        Ok(_) => cx.verdict,
-        Err(reason) => {
-            dropped(cx, reason);
-            Verdict::Drop(reason)
-        }
-    };
+    if let Err(reason) = result {
+        dropped(cx, reason);
+        cx.verdict = Verdict::Drop(reason);
+    }
     let index = u32::from(cx.hook) * 4;
-    let outcome = match verdict {
+    let outcome = match cx.verdict {
         Verdict::Drop(_) => outcome::DROPPED,
         Verdict::Answer { .. } => outcome::ANSWERED,
         _ => outcome::FORWARDED,
@@ -32,7 +29,7 @@ pub fn finish<S: Seams>(cx: &mut Cx<'_, S>, result: Result<Step, Drop>) -> Verdi
     let bytes = u64::from(cx.length);
     cx.maps.count_hook(index + outcome::RECEIVED, bytes);
     cx.maps.count_hook(index + outcome, bytes);
-    verdict
+    cx.verdict
 }
 
 /// Books a drop at the endpoint judged; before any judgement, at the sender or receiver that the hook stands for.
@@ -127,15 +124,36 @@ fn fill<S: Seams>(cx: &Cx<'_, S>, event: &mut Event) {
     event.destination_port = cx.tuple.destination_port;
     event.translated_port = if translated { cx.rewrite.to_port } else { 0 };
     event.length = cx.length.min(0xffff) as u16;
+    who(cx, event);
+    event.ifindex = cx.packet.ifindex();
+    event.policy = cx.judged.policy;
+    event.audited = u8::from(cx.rewrite.flags & flags::AUDITED != 0);
+    event.pad = 0;
+    event.pad2 = [0; 3];
+}
+
+/// Who speaks to whom: as judged just now, or as the connection knows.
+#[inline(always)]
+fn who<S: Seams>(cx: &Cx<'_, S>, event: &mut Event) {
     event.source_identity = cx.source.identity;
     event.destination_identity = cx.destination.identity;
     event.egress_rule = cx.source.rule;
     event.ingress_rule = cx.destination.rule;
     event.source_endpoint = cx.source.id();
     event.destination_endpoint = cx.destination.id();
-    event.ifindex = cx.packet.ifindex();
-    event.policy = cx.judged.policy;
-    event.audited = u8::from(cx.rewrite.flags & flags::AUDITED != 0);
-    event.pad = 0;
-    event.pad2 = [0; 3];
+    let Some(entry) = cx.entry.filter(|_| event.reason == 0) else {
+        return;
+    };
+    event.egress_rule = entry.egress_rule();
+    event.ingress_rule = entry.ingress_rule();
+    let identities = (entry.source_identity(), entry.destination_identity());
+    let endpoints = (entry.source_endpoint(), entry.destination_endpoint());
+    (event.source_identity, event.destination_identity) = match cx.way {
+        Way::Forward => identities,
+        Way::Reply => (identities.1, identities.0),
+    };
+    (event.source_endpoint, event.destination_endpoint) = match cx.way {
+        Way::Forward => endpoints,
+        Way::Reply => (endpoints.1, endpoints.0),
+    };
 }

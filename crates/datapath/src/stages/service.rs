@@ -31,7 +31,7 @@ pub const LOOPBACK_V6: Address = Address::v6([
 ]);
 
 /// Stage of a new connection of a pod: a service's address becomes a backend's.
-#[inline(always)]
+#[inline(never)]
 pub fn translate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if !applies(cx) {
         return Ok(Step::Next);
@@ -42,7 +42,7 @@ pub fn translate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
 }
 
 /// Stage of a new connection from outside: NodePorts and addresses that lead here.
-#[inline(always)]
+#[inline(never)]
 pub fn translate_outside<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if !applies(cx) {
         return Ok(Step::Next);
@@ -192,17 +192,17 @@ fn by_slot<S: Seams>(cx: &Cx<'_, S>, frontend: &Frontend) -> Option<u32> {
 fn hash<S: Seams>(cx: &Cx<'_, S>) -> u32 {
     let ports = (u32::from(cx.tuple.source_port) << 16) | u32::from(cx.tuple.destination_port);
     let mut hash = ports ^ (u32::from(cx.tuple.protocol) << 8);
-    for word in cx
-        .tuple
-        .source
-        .0
-        .iter()
-        .chain(cx.tuple.destination.0.iter())
-    {
-        hash = (hash ^ word).wrapping_mul(0x9e37_79b1);
-        hash ^= hash >> 15;
+    let ([a, b, c, d], [e, f, g, h]) = (cx.tuple.source.0, cx.tuple.destination.0);
+    for word in [a, b, c, d, e, f, g, h] {
+        hash = mix(hash, word);
     }
     hash
+}
+
+#[inline(always)]
+const fn mix(hash: u32, word: u32) -> u32 {
+    let mixed = (hash ^ word).wrapping_mul(0x9e37_79b1);
+    mixed ^ (mixed >> 15)
 }
 
 /// A pod that reaches itself through a service gets a loop-back source, so that its answer comes by us.
@@ -218,7 +218,7 @@ fn hairpin<S: Seams>(cx: &mut Cx<'_, S>, backend: &Backend) {
 
 /// Stage of a new connection from outside: a backend on another node must answer through this one, so it sees the node's
 /// address; one that is here keeps the client's.
-#[inline(always)]
+#[inline(never)]
 pub fn keep_the_way_back<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     if cx.rewrite.flags & connection_flags::DESTINATION_NAT == 0 {
         return Ok(());

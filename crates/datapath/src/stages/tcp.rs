@@ -179,17 +179,18 @@ fn announced_scale<S: Seams>(cx: &Cx<'_, S>) -> u8 {
         let Some([kind, length]) = cx.packet.load::<u16>(at).map(u16::to_ne_bytes) else {
             return 0;
         };
-        match kind {
+        let step = match kind {
             END => return 0,
-            NOTHING => at += 1,
+            NOTHING => 1,
             WINDOW_SCALE => {
                 return cx
                     .packet
                     .load::<u8>(at + 2)
                     .map_or(0, |scale| scale.min(14) + 1);
             }
-            _ => at += u32::from(length.max(2)),
-        }
+            _ => u32::from(length.max(2)),
+        };
+        at = cx.env.opaque(at + step);
     }
     0
 }

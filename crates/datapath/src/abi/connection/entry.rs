@@ -178,6 +178,18 @@ impl<'a> Entry<'a> {
         window_scale, set_window_scale: u8;
     }
 
+    /// A copy of the whole value; fields may be of different moments while others write.
+    pub fn copy(self) -> Connection {
+        // SAFETY: the constructor promises a live, aligned entry; every bit pattern is a value.
+        unsafe { self.value.as_ptr().read_volatile() }
+    }
+
+    /// Overwrites the whole value.
+    pub fn replace(self, value: &Connection) {
+        // SAFETY: as above; the entry is writable.
+        unsafe { self.value.as_ptr().write_volatile(*value) }
+    }
+
     /// Records what a later judgement found: identities and rules. Readers tolerate a mixture of two judgements here; the decision word is
     /// what packets obey.
     #[inline(always)]
