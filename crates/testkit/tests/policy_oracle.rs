@@ -271,74 +271,58 @@ impl<'a> Engine<'a> {
         ports
     }
 
+    /// What covers a party, the number it has while nothing cuts it out, and the first of the numbers for parts of it.
+    fn place(&self, party: &Party, labels: &mut LabelSet) -> (Cover, u32, u32) {
+        let address = party.address(self.world);
+        let cidrs = self.snapshot.cidrs();
+        match party {
+            Party::Pod(..) => (cidrs.cover(address, Owner::Pod), 0x100, 0x0300_0001),
+            Party::World(address) => self.place_outside(*address, labels),
+            Party::Reserved(name, _) => match name.as_str() {
+                "host" => (cidrs.cover(address, Owner::Node), 1, 0x0200_0001),
+                "remote-node" => (cidrs.cover(address, Owner::Node), 6, 0x0200_0001),
+                "kube-apiserver" => (cidrs.cover(address, Owner::Node), 7, 0x0200_0001),
+                "unmanaged" => (cidrs.cover(address, Owner::Pod), 3, 0x0300_0001),
+                "health" => (cidrs.cover(address, Owner::Pod), 4, 0x0300_0001),
+                "init" => (cidrs.cover(address, Owner::Pod), 5, 0x0300_0001),
+                _ => (cidrs.cover(address, Owner::Pod), 8, 0x0300_0001),
+            },
+        }
+    }
+
+    fn place_outside(&self, address: IpAddr, labels: &mut LabelSet) -> (Cover, u32, u32) {
+        let partition = self.snapshot.cidrs().partition();
+        let holding = partition.iter().filter(|(net, _)| net.contains(&address));
+        let longest = holding.max_by_key(|(net, _)| net.prefix_len());
+        let cover = longest.map(|(_, cover)| cover.clone()).unwrap_or_default();
+        if let Some((net, _)) = longest.filter(|(net, _)| net.prefix_len() > 0) {
+            let own = Label::new(Source::Cidr, net.to_string().replace(':', "-"), "");
+            *labels = labels.iter().cloned().chain([own]).collect();
+            return (cover, 0x0100_0001, 0x0100_0001);
+        }
+        let number = match (self.world.dual_stack, address.is_ipv4()) {
+            (true, true) => 9,
+            (true, false) => 10,
+            // A cluster of one family does not meet addresses of the other; here it does.
+            (false, true) => 2,
+            (false, false) => 0x0100_0001,
+        };
+        (cover, number, number)
+    }
+
     /// The peer of a party, as the ipcache gives it: an identity, or a number of this node's own where CIDR selectors
     /// cut one out.
     fn peer(&mut self, party: &Party) -> Peer {
-        let address = party.address(self.world);
         let mut labels = self.labels(party);
-        let cidrs = self.snapshot.cidrs();
-        let node = ["host", "remote-node", "kube-apiserver"];
-        let (cover, whole, cut) = match party {
-            Party::Pod(..) => (cidrs.cover(address, Owner::Pod), 0x100, 0x0300_0001),
-            Party::Reserved(name, _) if node.contains(&name.as_str()) => {
-                let number = match name.as_str() {
-                    "host" => 1,
-                    "remote-node" => 6,
-                    _ => 7,
-                };
-                (cidrs.cover(address, Owner::Node), number, 0x0200_0001)
-            }
-            Party::Reserved(name, _) => {
-                let number = match name.as_str() {
-                    "unmanaged" => 3,
-                    "health" => 4,
-                    "init" => 5,
-                    _ => 8,
-                };
-                (cidrs.cover(address, Owner::Pod), number, 0x0300_0001)
-            }
-            Party::World(address) => {
-                let partition = cidrs.partition();
-                let longest = partition
-                    .iter()
-                    .filter(|(net, _)| net.contains(address))
-                    .max_by_key(|(net, _)| net.prefix_len());
-                let (length, cover) = longest.map_or((0, Cover::default()), |(net, cover)| {
-                    (net.prefix_len(), cover.clone())
-                });
-                if let Some((net, _)) = longest.filter(|_| length > 0) {
-                    let own = Label::new(Source::Cidr, net.to_string().replace(':', "-"), "");
-                    labels = labels.iter().cloned().chain([own]).collect();
-                }
-                let number = match (self.world.dual_stack, address.is_ipv4()) {
-                    (true, true) => 9,
-                    (true, false) => 10,
-                    // A cluster of one family does not meet addresses of the other; here it does.
-                    (false, true) => 2,
-                    (false, false) => 0x0100_0001,
-                };
-                let cut_out = length > 0 || number > 0xff;
-                (
-                    cover,
-                    if cut_out { 0x0100_0001 } else { number },
-                    if cut_out { 0x0100_0001 } else { number },
-                )
-            }
-        };
+        let (cover, whole, cut) = self.place(party, &mut labels);
         let facts = PeerFacts {
             labels: labels.clone(),
             cover: cover.clone(),
             named_ports: self.named_ports(party),
         };
-        let world = matches!(party, Party::World(_));
-        let base = if cover.is_empty() || world {
-            whole
-        } else {
-            cut
-        };
-        let fixed = base < 0x100;
+        let base = if cover.is_empty() { whole } else { cut };
         let key = (labels, cover, facts.named_ports.clone(), base);
-        let next = if fixed {
+        let next = if base < 0x100 {
             Peer(base)
         } else {
             Peer(base + self.numbers.len() as u32)
@@ -452,7 +436,7 @@ fn disagreement(
 ) -> Option<String> {
     let origin = engine.snapshot.rule_ids().get(found.rule);
     let wrong = || {
-        let origin = origin.map_or("nothing known".to_owned(), |origin| origin.to_string());
+        let origin = origin.map_or("nothing known".to_owned(), ToString::to_string);
         Some(format!(
             "engine: {found:?} ({origin}), {enforcing:?}; oracle: {answer:?}"
         ))
@@ -465,8 +449,9 @@ fn disagreement(
         (Answer::Allowed(names), Verdict::Allow) if names.is_empty() => {
             [RuleId::NONE, RuleId::LOCALHOST, RuleId::HEALTH].contains(&found.rule)
         }
-        (Answer::Allowed(names), Verdict::Allow) => is_rule(names),
-        (Answer::Denied(names), Verdict::Deny) => is_rule(names),
+        (Answer::Allowed(names), Verdict::Allow) | (Answer::Denied(names), Verdict::Deny) => {
+            is_rule(names)
+        }
         (Answer::NotAllowed(names), Verdict::DefaultDeny) => match origin.map(|origin| &**origin) {
             Some(Origin::DefaultDeny { policies, .. }) => {
                 policies

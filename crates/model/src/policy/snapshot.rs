@@ -362,7 +362,10 @@ impl Snapshot {
             before,
         );
         for (peer, of) in &self.peers {
-            rows.set_peer(*peer, Some(signature(active, of)));
+            // Most peers are nothing special to most policies: that has to be seen without allocating.
+            if !is_bare(active, of, &self.bare[Scope::of(*peer) as usize]) {
+                rows.set_peer(*peer, Some(signature(active, of)));
+            }
         }
         rows.finish();
         Some(rows)
@@ -415,6 +418,17 @@ impl Snapshot {
         }
         true
     }
+}
+
+/// Whether a policy sees no difference between a peer and its scope's bare one.
+fn is_bare(key: &ActiveKey, peer: &ActivePeer, bare: &ActivePeer) -> bool {
+    let on = |part: &&PartId| key.parts.binary_search(part).is_ok();
+    (key.names.is_empty() || peer.facts.named_ports.is_empty())
+        && peer
+            .parts
+            .iter()
+            .filter(on)
+            .eq(bare.parts.iter().filter(on))
 }
 
 /// What makes a peer what it is in the eyes of a policy.

@@ -6,14 +6,11 @@ use serde_json::Value;
 
 /// Address and length of `10.0.0.0/8`, or of a bare address.
 fn parse(cidr: &str) -> Option<(IpAddr, u32)> {
-    let (address, length) = match cidr.split_once('/') {
-        Some((address, length)) => (address.parse().ok()?, length.parse().ok()?),
-        None => {
-            let address: IpAddr = cidr.parse().ok()?;
-            (address, if address.is_ipv4() { 32 } else { 128 })
-        }
-    };
-    Some((address, length))
+    if let Some((address, length)) = cidr.split_once('/') {
+        return Some((address.parse().ok()?, length.parse().ok()?));
+    }
+    let address: IpAddr = cidr.parse().ok()?;
+    Some((address, if address.is_ipv4() { 32 } else { 128 }))
 }
 
 /// Whether the first bits of an address are those of a prefix.

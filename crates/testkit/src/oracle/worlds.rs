@@ -239,7 +239,7 @@ pub fn random_world(dice: &mut Dice) -> World {
     for at in 0..dice.below(3) {
         world.groups.push(objects::random_group(dice, at));
     }
-    for at in 0..1 + dice.below(4) {
+    for at in 0..=dice.below(4) {
         world.objects.push(objects::random_object(dice, at));
     }
     world

@@ -228,7 +228,7 @@ fn list(
         0 => return,
         1 => Value::Null,
         2 => json!([]),
-        _ => (0..1 + dice.below(most)).map(|_| item(dice)).collect(),
+        _ => (0..=dice.below(most)).map(|_| item(dice)).collect(),
     };
     into.insert(name.to_owned(), value);
 }
@@ -435,7 +435,7 @@ pub(super) fn random_object(dice: &mut Dice, at: usize) -> Value {
         object["spec"] = section(dice, clusterwide);
     }
     if object["spec"].is_null() || dice.chance(20) {
-        object["specs"] = (0..1 + dice.below(2))
+        object["specs"] = (0..=dice.below(2))
             .map(|_| section(dice, clusterwide))
             .collect();
     }
