@@ -215,6 +215,9 @@ impl ClusterNumbers {
     }
 }
 
+/// Number, labels of the pods, namespace and service account of a well-known identity.
+type WellKnown<'a> = (u32, &'a [(&'a str, &'a str)], &'a str, &'a str);
+
 /// The well-known identities of a cluster, which have their numbers without being allocated.
 /// `agents` is the namespace that the agents run in.
 pub fn well_known(cluster: &str, agents: &str) -> Vec<(Identity, LabelSet)> {
@@ -231,7 +234,7 @@ pub fn well_known(cluster: &str, agents: &str) -> Vec<(Identity, LabelSet)> {
         ("k8s-app", "kube-dns"),
         ("eks.amazonaws.com/component", "coredns"),
     ];
-    let rows: [(u32, &[(&str, &str)], &str, &str); 5] = [
+    let rows: [WellKnown; 5] = [
         (102, &dns, "kube-system", "kube-dns"),
         (103, &eks_dns, "kube-system", "kube-dns"),
         (104, &dns, "kube-system", "coredns"),

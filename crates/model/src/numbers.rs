@@ -79,7 +79,7 @@ impl<K: Ord + Clone> Numbers<K> {
         } else {
             first
         };
-        let free = |id: &u32| !self.by_id.contains_key(&id);
+        let free = |id: &u32| !self.by_id.contains_key(id);
         let id = (start..=last).chain(first..start).find(free);
         let id = id.ok_or(Exhausted {
             first,

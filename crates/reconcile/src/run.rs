@@ -43,7 +43,7 @@ impl Default for Options {
             concurrency: 1,
             step_timeout: Duration::from_secs(10),
             fetch_timeout: Duration::from_secs(30),
-            full_fetch_every: Duration::from_secs(300),
+            full_fetch_every: Duration::from_mins(5),
             slice_pause: Duration::from_millis(100),
             backoff: Backoff::default(),
             grace: Duration::from_secs(2),

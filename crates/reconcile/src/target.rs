@@ -15,6 +15,12 @@ pub struct Fetched<K, V, C> {
     pub next: Option<C>,
 }
 
+/// Result of [`Target::fetch`].
+pub type FetchResult<T> = Result<
+    Fetched<<T as Target>::Key, <T as Target>::Value, <T as Target>::Cursor>,
+    <T as Target>::Error,
+>;
+
 /// One kernel or store resource. Its rows have the type of the table that describes it, so that a plan is a comparison.
 ///
 /// A target decides nothing: it does not retry, does not look at other keys, and does not know why.
@@ -30,10 +36,7 @@ pub trait Target: Send + Sync {
 
     /// Reads a slice of the real state. A call should take no longer than a few milliseconds of CPU.
     /// Entries that changed while slices are read may appear in their old or new state.
-    fn fetch(
-        &self,
-        from: Option<Self::Cursor>,
-    ) -> impl Future<Output = Result<Fetched<Self::Key, Self::Value, Self::Cursor>, Self::Error>> + Send;
+    fn fetch(&self, from: Option<Self::Cursor>) -> impl Future<Output = FetchResult<Self>> + Send;
 
     /// Makes one change real. Must be idempotent: after an error it is asked for again, possibly with another value.
     fn apply(

@@ -18,12 +18,12 @@ pub const VERSION: u32 = 1;
 #[derive(Debug, Serialize, Deserialize)]
 struct File {
     version: u32,
-    endpoint: Endpoint,
+    endpoint: Saved,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Endpoint {
+struct Saved {
     id: EndpointId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,
@@ -52,7 +52,7 @@ struct Endpoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     identity: Option<Identity>,
     #[serde(default)]
-    named_ports: Vec<Port>,
+    named_ports: Vec<SavedPort>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     service_account: Option<String>,
     #[serde(default)]
@@ -60,7 +60,7 @@ struct Endpoint {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Port {
+struct SavedPort {
     name: String,
     port: u16,
     protocol: String,
@@ -89,12 +89,12 @@ pub enum SavedError {
 /// The content of the file of an endpoint.
 pub fn encode(row: &EndpointRow) -> Result<String, SavedError> {
     let text = |value: &Option<Arc<str>>| value.as_ref().map(ToString::to_string);
-    let port = |port: &NamedPort| Port {
+    let port = |port: &NamedPort| SavedPort {
         name: port.name.to_string(),
         port: port.port,
         protocol: port.protocol.as_str().to_owned(),
     };
-    let endpoint = Endpoint {
+    let endpoint = Saved {
         id: row.id,
         namespace: row.pod.as_ref().map(|pod| pod.namespace.to_string()),
         pod: row.pod.as_ref().map(|pod| pod.name.to_string()),
@@ -134,7 +134,7 @@ pub fn decode(text: &str) -> Result<EndpointRow, SavedError> {
     }
     let File { endpoint, .. } = serde_json::from_str(text)?;
     let pod = endpoint.namespace.zip(endpoint.pod);
-    let port = |port: Port| {
+    let port = |port: SavedPort| {
         Ok(NamedPort {
             name: port.name.into(),
             port: port.port,

@@ -146,13 +146,10 @@ fn start(target: FakeTarget, options: Options, sources: &[&'static str]) -> Runn
 impl Running {
     async fn settle(&self) {
         let revision = self.writer.snapshot().revision();
-        timeout(
-            Duration::from_secs(3600),
-            self.status.until_settled(revision),
-        )
-        .await
-        .unwrap()
-        .unwrap();
+        timeout(Duration::from_hours(1), self.status.until_settled(revision))
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     fn desired(&self) -> Vec<(u32, u32)> {
@@ -266,7 +263,7 @@ async fn one_bad_key_is_reported_with_its_retries_and_stops_no_other() {
     );
     assert_eq!(running.target.rows().len(), 99);
 
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     let status = running.status.status();
     let bad = &status.keys[&0];
     assert_eq!(
@@ -345,7 +342,7 @@ async fn a_new_value_of_a_failed_key_is_tried_at_once() {
     );
     let mut running = start(target, Options::default(), &[]);
     running.writer.set(1, 1);
-    sleep(Duration::from_secs(300)).await;
+    sleep(Duration::from_mins(5)).await;
     running.target.0.faults.lock().unwrap().bad = None;
     let begin = Instant::now();
     let revision = running.writer.snapshot().revision() + 1;

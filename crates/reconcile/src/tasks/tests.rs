@@ -10,14 +10,14 @@ async fn shutdown_waits_for_tasks_and_names_those_that_are_late() {
     group.spawn("obedient", |stop| async move { stop.cancelled().await });
     group.spawn("slow", |stop| async move {
         stop.cancelled().await;
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
     });
     assert_eq!(group.running(), ["obedient", "slow"]);
     assert_eq!(
         group.shutdown(Duration::from_secs(5)).await,
         Ended::Overdue(vec!["slow"])
     );
-    assert_eq!(group.shutdown(Duration::from_secs(120)).await, Ended::Clean);
+    assert_eq!(group.shutdown(Duration::from_mins(2)).await, Ended::Clean);
 }
 
 #[tokio::test(start_paused = true)]
@@ -26,7 +26,7 @@ async fn a_task_that_ends_or_panics_unasked_stops_the_group() {
         let group = TaskGroup::new();
         group.spawn("waits", |stop| async move { stop.cancelled().await });
         group.spawn("ends", move |_stop| async move {
-            assert!(!panics, "on purpose")
+            assert!(!panics, "on purpose");
         });
         group.stopped().await;
         assert_eq!(group.shutdown(Duration::from_secs(1)).await, Ended::Clean);
