@@ -145,6 +145,8 @@ pub struct State {
     pub fragmentable: bool,
     /// Whether the entry was found by its alias.
     pub aliased: bool,
+    /// Whether the tuple of a new connection is that of another one's replies, so that it needs another source port.
+    pub lent: bool,
     /// Way of the packet in its connection.
     pub way: Way,
     /// Octets at the IP layer (the frame without its Ethernet header).
@@ -267,5 +269,34 @@ impl<'a, S: Seams> Cx<'a, S> {
     #[inline(always)]
     pub fn is_v4(&self) -> bool {
         self.tuple.source.is_v4()
+    }
+}
+
+/// Runs a stage as a function of its own: its part of the stack is free again when it is done, and the verifier walks it
+/// apart. What it says comes back in one register, because the target's functions have no more for it.
+#[inline(always)]
+pub fn call<'a, S: Seams, F>(cx: &mut Cx<'a, S>, stage: F) -> Result<Step, Drop>
+where
+    F: FnOnce(&mut Cx<'a, S>) -> Result<Step, Drop>,
+{
+    match apart(cx, stage) {
+        NEXT => Ok(Step::Next),
+        DONE => Ok(Step::Done),
+        number => Err(Drop::from_number(number as u8).unwrap_or(Drop::InvalidPacketDropped)),
+    }
+}
+
+const NEXT: u32 = 0;
+const DONE: u32 = 1;
+
+#[inline(never)]
+fn apart<'a, S: Seams, F>(cx: &mut Cx<'a, S>, stage: F) -> u32
+where
+    F: FnOnce(&mut Cx<'a, S>) -> Result<Step, Drop>,
+{
+    match stage(cx) {
+        Ok(Step::Next) => NEXT,
+        Ok(Step::Done) => DONE,
+        Err(reason) => reason.number().into(),
     }
 }

@@ -24,8 +24,8 @@ use crate::{
 
 /// Ends the path if a stage says so.
 macro_rules! step {
-    ($stage:expr) => {
-        if $stage? == $crate::context::Step::Done {
+    ($module:ident :: $stage:ident ($cx:ident)) => {
+        if $crate::context::call($cx, $module::$stage)? == $crate::context::Step::Done {
             return Ok($crate::context::Step::Done);
         }
     };
@@ -43,7 +43,7 @@ fn run<P: Packet, M: Maps, E: Environment>(
     stages: impl FnOnce(&mut Cx<'_, (P, M, E)>) -> Result<Step, Drop>,
 ) -> Verdict {
     let Some(node) = maps.node() else {
-        return Verdict::Drop(Drop::HostNotReady);
+        return record::without_node(hook, packet, maps);
     };
     let mut cx = Cx::new(packet, (maps, env), node, hook, state);
     let result = stages(&mut cx);

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use datapath::world::check;
+use datapath::world::{actual, check};
 
 fn files(under: &Path, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -71,7 +71,7 @@ const BY_FAULT: &[&str] = &["ErrorWritingToPacket"];
 fn every_reason_that_a_path_can_give_has_a_case() {
     let seen: BTreeSet<String> = cases()
         .iter()
-        .flat_map(|path| check(path).unwrap_or_default())
+        .flat_map(|path| actual(&fs::read_to_string(path).unwrap()).1)
         .map(|reason| format!("{reason:?}"))
         .collect();
     let missing: Vec<_> = drop_sites()

@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step},
+    context::{Cx, Seams, State, Step, call},
     stages::{
         answer, connection, fragment, icmp, identity, nat,
         parse::{self, Payload},
@@ -28,7 +28,7 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     source::sender(cx)?;
     match parse::parse(cx)? {
         Payload::Ip => {}
-        Payload::Arp => return answer::arp(cx),
+        Payload::Arp => return call(cx, answer::arp),
         Payload::Other => return Err(Drop::UnsupportedL2Protocol),
     }
     source::verify(cx)?;
@@ -43,5 +43,5 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     source::no_overlay(cx)?;
     connection::admit(cx)?;
     nat::masquerade(cx)?;
-    connection::open(cx)
+    call(cx, connection::open)
 }

@@ -4,9 +4,9 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step},
+    context::{Cx, Seams, State, Step, call},
     stages::{
-        connection, fragment, icmp, identity,
+        connection, fragment, icmp, identity, nat,
         parse::{self, Payload},
         source,
     },
@@ -27,7 +27,7 @@ pub fn from_host<P: Packet, M: Maps, E: Environment>(
 fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     match parse::parse(cx)? {
         Payload::Ip => {}
-        Payload::Arp | Payload::Other => return source::node_speaks(cx),
+        Payload::Arp | Payload::Other => return call(cx, source::node_speaks),
     }
     step!(source::node_multicasts(cx));
     fragment::fragment(cx);
@@ -37,5 +37,6 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     identity::remote_source(cx, trust);
     identity::destination(cx);
     connection::admit(cx)?;
-    connection::open(cx)
+    nat::keep(cx)?;
+    call(cx, connection::open)
 }

@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step},
+    context::{Cx, Seams, State, Step, call},
     stages::{connection, fragment, icmp, identity, service, uplink},
 };
 
@@ -34,5 +34,5 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     step!(uplink::not_ours(cx));
     connection::admit(cx)?;
     service::keep_the_way_back(cx)?;
-    connection::open(cx)
+    call(cx, connection::open)
 }

@@ -4,9 +4,9 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step},
+    context::{Cx, Seams, State, Step, call},
     stages::{
-        connection, fragment, icmp, identity, overlay,
+        connection, fragment, icmp, identity, nat, overlay,
         parse::{self, Payload},
     },
 };
@@ -35,5 +35,6 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     identity::destination(cx);
     overlay::is_here(cx)?;
     connection::admit(cx)?;
-    connection::open(cx)
+    nat::keep(cx)?;
+    call(cx, connection::open)
 }

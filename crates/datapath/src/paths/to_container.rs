@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step},
+    context::{Cx, Seams, State, Step, call},
     stages::{
         connection, fragment, icmp, identity,
         parse::{self, Payload},
@@ -29,7 +29,7 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     step!(source::judged_before(cx));
     match parse::parse(cx)? {
         Payload::Ip => {}
-        Payload::Arp => return source::node_speaks(cx),
+        Payload::Arp => return call(cx, source::node_speaks),
         Payload::Other => return Err(Drop::UnsupportedL2Protocol),
     }
     step!(source::node_discovers(cx));
@@ -41,5 +41,5 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     identity::destination(cx);
     source::is_for_receiver(cx)?;
     connection::admit(cx)?;
-    connection::open(cx)
+    call(cx, connection::open)
 }

@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step},
+    context::{Cx, Seams, State, Step, call},
     stages::{connection, fragment, icmp, identity, nat, uplink},
 };
 
@@ -29,6 +29,6 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     step!(connection::established(cx));
     step!(uplink::own(cx));
     identity::destination(cx);
-    nat::own_port(cx)?;
-    uplink::record(cx)
+    nat::keep(cx)?;
+    call(cx, uplink::record)
 }

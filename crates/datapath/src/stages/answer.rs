@@ -18,7 +18,7 @@ use crate::{
 
 /// Answers a pod's ARP request for any address but its own with the host side's hardware address; lets the pod's own
 /// replies pass to the node.
-#[inline(never)]
+#[inline(always)]
 pub fn arp<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("arp");
     source::hardware_address(cx)?;
@@ -52,7 +52,7 @@ pub fn arp<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
 }
 
 /// Answers a pod's neighbour solicitation, and drops what only routers may send.
-#[inline(never)]
+#[inline(always)]
 pub fn neighbour<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if parse::icmp_kind(cx) != Some(Icmp::Discovery) {
         return Ok(Step::Next);

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Stage: a packet of a connection that we know goes where its entry says, and the path is over.
-#[inline(never)]
+#[inline(always)]
 pub fn established<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("connection");
     if cx.fragment == Fragment::Orphan {
@@ -93,8 +93,9 @@ fn find_alias<S: Seams>(cx: &mut Cx<'_, S>) {
     } else {
         Way::Forward
     };
-    if cx.way == Way::Forward && cx.hook == event::hook::TO_NETDEV {
-        // What we translated bears our mark and does not come here: the node's stack took a port that we have lent.
+    if cx.way == Way::Forward && cx.hook != event::hook::TO_CONTAINER {
+        // What we translated is not looked up again on its way: this is somebody else with the tuple of a translated one.
+        cx.lent = true;
         return;
     }
     cx.key = primary;
@@ -310,7 +311,7 @@ pub fn admit<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
 }
 
 /// Stage: makes the entry, tells of it, and sends the first packet on.
-#[inline(never)]
+#[inline(always)]
 pub fn open<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("open");
     if cx.fragment != Fragment::Orphan {

@@ -24,7 +24,7 @@ use crate::{
 
 /// Stage: sends an ICMP error the way of the connection that it quotes, translated like it; without one, a pod's error is
 /// dropped, and what the node says or hears is its stack's affair.
-#[inline(never)]
+#[inline(always)]
 pub fn related<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if parse::icmp_kind(cx) != Some(Icmp::Error) {
         return Ok(Step::Next);

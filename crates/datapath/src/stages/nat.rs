@@ -193,29 +193,20 @@ pub fn masquerade<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     allocate(cx)
 }
 
-/// Takes the alias of a connection whose destination alone is rewritten; where somebody has that tuple, the source gets another port. A hairpin
+/// Takes the alias of a connection whose destination alone is rewritten, if that. Where somebody has the tuple, the source gets another port. A hairpin
 /// has its loop-back source by now.
 #[inline(always)]
 pub fn keep<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
-    if cx.rewrite.flags & ANY == 0 || take(cx) {
+    if cx.rewrite.flags & ANY == 0 && (!cx.lent || cx.fragment == Fragment::Orphan) {
+        return Ok(());
+    }
+    if cx.rewrite.flags & ANY != 0 && take(cx) {
         return Ok(());
     }
     if cx.rewrite.flags & flags::SOURCE_NAT == 0 {
         cx.rewrite.flags |= flags::SOURCE_NAT;
         cx.rewrite.from = cx.tuple.source;
     }
-    allocate(cx)
-}
-
-/// At the uplink's egress: gives a connection of the node itself another port where a pod was lent the one it has.
-#[inline(never)]
-pub fn own_port<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
-    let alias = alias_of(cx);
-    if cx.maps.alias(&alias).is_none() {
-        return Ok(());
-    }
-    cx.rewrite.flags |= flags::SOURCE_NAT;
-    cx.rewrite.from = cx.tuple.source;
     allocate(cx)
 }
 

@@ -10,7 +10,7 @@ use crate::{
     },
     context::{Cx, Seams, Step},
     environment::Feature,
-    wire::eth::EthHeader,
+    wire::eth::{self, EthHeader},
 };
 
 /// Ends a path: books the packet where it belongs and gives the hook its verdict.
@@ -30,6 +30,21 @@ pub fn finish<S: Seams>(cx: &mut Cx<'_, S>, result: Result<Step, Drop>) -> Verdi
     cx.maps.count_hook(index + outcome::RECEIVED, bytes);
     cx.maps.count_hook(index + outcome, bytes);
     cx.verdict
+}
+
+/// Drops and books a packet on a node whose row is missing: nothing passes before the agent has said who we are.
+#[inline(always)]
+pub fn without_node<P: Packet, M: Maps>(hook: u8, packet: &P, maps: &M) -> Verdict {
+    let reason = Drop::HostNotReady;
+    let bytes = u64::from(packet.len().saturating_sub(eth::LENGTH));
+    let key = DropKey {
+        reason: reason.number(),
+        ..DropKey::default()
+    };
+    maps.count_drop(&key, bytes);
+    maps.count_hook(u32::from(hook) * 4 + outcome::RECEIVED, bytes);
+    maps.count_hook(u32::from(hook) * 4 + outcome::DROPPED, bytes);
+    Verdict::Drop(reason)
 }
 
 /// Books a drop at the endpoint judged; before any judgement, at the sender or receiver that the hook stands for.

@@ -3,7 +3,7 @@
 use crate::{
     Environment, Packet,
     abi::{Address, Drop, event::hook},
-    context::{Cx, Fragment, Seams, Step},
+    context::{Cx, Fragment, Seams, Step, call},
     stages::answer,
     wire::{
         csum::Sum,
@@ -38,8 +38,13 @@ pub fn exceeds<S: Seams>(cx: &Cx<'_, S>, mtu: u32) -> bool {
 }
 
 /// Tells a pod that its packet does not fit (RFC 1191, RFC 4443 section 3.2); at other hooks a drop.
-#[inline(never)]
+#[inline(always)]
 pub fn too_big<S: Seams>(cx: &mut Cx<'_, S>, mtu: u32) -> Result<Step, Drop> {
+    call(cx, |cx| tell_too_big(cx, mtu))
+}
+
+#[inline(always)]
+fn tell_too_big<S: Seams>(cx: &mut Cx<'_, S>, mtu: u32) -> Result<Step, Drop> {
     cx.env.stage("too_big");
     if !matches!(cx.hook, hook::FROM_CONTAINER | hook::FROM_NETDEV)
         || !matches!(cx.fragment, Fragment::Whole)
@@ -189,8 +194,13 @@ fn quote_v6<S: Seams>(cx: &mut Cx<'_, S>, mut message: IcmpHeader) -> Result<(),
 }
 
 /// Answers a packet that nobody takes: a reset to TCP, port unreachable to UDP.
-#[inline(never)]
+#[inline(always)]
 pub fn refuse<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    call(cx, answer_refusal)
+}
+
+#[inline(always)]
+fn answer_refusal<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("refuse");
     if cx.fragment != Fragment::Whole {
         return Err(Drop::ServiceBackendNotFound);

@@ -31,7 +31,7 @@ pub const LOOPBACK_V6: Address = Address::v6([
 ]);
 
 /// Stage of a new connection of a pod: a service's address becomes a backend's.
-#[inline(never)]
+#[inline(always)]
 pub fn translate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if !applies(cx) {
         return Ok(Step::Next);
@@ -42,7 +42,7 @@ pub fn translate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
 }
 
 /// Stage of a new connection from outside: NodePorts and addresses that lead here.
-#[inline(never)]
+#[inline(always)]
 pub fn translate_outside<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if !applies(cx) {
         return Ok(Step::Next);
@@ -220,10 +220,8 @@ fn hairpin<S: Seams>(cx: &mut Cx<'_, S>, backend: &Backend) {
 /// address; one that is here keeps the client's.
 #[inline(never)]
 pub fn keep_the_way_back<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
-    if cx.rewrite.flags & connection_flags::DESTINATION_NAT == 0 {
-        return Ok(());
-    }
-    if cx.destination.endpoint.is_some() {
+    let translated = cx.rewrite.flags & connection_flags::DESTINATION_NAT != 0;
+    if !translated || cx.destination.endpoint.is_some() {
         return nat::keep(cx);
     }
     cx.rewrite.flags |= connection_flags::SOURCE_NAT;

@@ -383,13 +383,7 @@ fn seal(payload: &mut [u8], protocol: u8, source: &Address, destination: &Addres
     if protocol != ip::ICMP {
         sum = sum.pseudo(source, destination, payload.len() as u16, protocol);
     }
-    for pair in payload.chunks(2) {
-        let word = [
-            pair.first().copied().unwrap_or(0),
-            pair.get(1).copied().unwrap_or(0),
-        ];
-        sum = sum.word(u16::from_ne_bytes(word));
-    }
+    let sum = words(payload, sum);
     let value = match sum.fold() {
         0 if protocol == ip::UDP => 0xffff,
         value => value,
@@ -397,4 +391,66 @@ fn seal(payload: &mut [u8], protocol: u8, source: &Address, destination: &Addres
     for (octet, new) in payload.iter_mut().skip(at).zip(value.to_ne_bytes()) {
         *octet = new;
     }
+}
+
+/// Whether the checksums of a packet hold: IPv4 header, and transport where it is whole, has one, and lies behind a header
+/// without extensions. What is no IP packet has none to hold.
+pub(crate) fn sound(frame: &[u8]) -> bool {
+    let Some((header, packet)) = frame.split_at_checked(14) else {
+        return true;
+    };
+    let (start, protocol, ends) = match header {
+        [.., 0x08, 0x00] => {
+            let Some(ip) = packet.get(..20).and_then(V4Header::from_bytes) else {
+                return true;
+            };
+            let length = usize::from(ip.version_length & 0xf) * 4;
+            let fragment = u16::from_be(ip.fragment) & !ip::fragment::DONT;
+            let Some(own) = packet.get(..length) else {
+                return true;
+            };
+            if words(own, Sum::default()).fold() != 0 {
+                return false;
+            }
+            if fragment != 0 {
+                return true;
+            }
+            (
+                length,
+                ip.protocol,
+                (Address::v4(ip.source), Address::v4(ip.destination)),
+            )
+        }
+        [.., 0x86, 0xdd] => {
+            let Some(ip) = packet.get(..40).and_then(V6Header::from_bytes) else {
+                return true;
+            };
+            (40, ip.next, (Address(ip.source), Address(ip.destination)))
+        }
+        _ => return true,
+    };
+    let Some(transport) = packet.get(start..) else {
+        return true;
+    };
+    let length = transport.len() as u16;
+    match protocol {
+        ip::UDP if transport.get(6..8) == Some(&[0, 0]) => true,
+        ip::TCP | ip::UDP | ip::ICMPV6 => {
+            let sum = Sum::default().pseudo(&ends.0, &ends.1, length, protocol);
+            words(transport, sum).fold() == 0
+        }
+        ip::ICMP => words(transport, Sum::default()).fold() == 0,
+        _ => true,
+    }
+}
+
+/// Adds octets as 16-bit words, the last one filled with zero.
+fn words(octets: &[u8], sum: Sum) -> Sum {
+    octets.chunks(2).fold(sum, |sum, pair| {
+        let word = [
+            pair.first().copied().unwrap_or(0),
+            pair.get(1).copied().unwrap_or(0),
+        ];
+        sum.word(u16::from_ne_bytes(word))
+    })
 }

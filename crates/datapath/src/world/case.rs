@@ -211,6 +211,9 @@ fn expectation(case: &Case, before: &[Row], outcome: &Outcome) -> Vec<String> {
     if outcome.frame.bytes != case.frame.bytes {
         lines.push(format!("packet {}", render::hex(&outcome.frame.bytes)));
     }
+    if build::sound(&case.frame.bytes) && !build::sound(&outcome.frame.bytes) {
+        lines.push("CHECKSUM WRONG".into());
+    }
     if outcome.frame.mark != case.frame.mark {
         lines.push(format!("mark {:#x}", outcome.frame.mark));
     }
