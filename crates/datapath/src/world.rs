@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
 };
 
-pub use case::{Backend, Case, Input, Outcome, Row, actual, check, run_case};
+pub use case::{Backend, Case, Input, Outcome, Row, actual, check, frames_of, is_sound, run_case};
 pub use frame::Frame;
 
 use crate::{

@@ -93,7 +93,8 @@ fn find_alias<S: Seams>(cx: &mut Cx<'_, S>) {
     } else {
         Way::Forward
     };
-    if cx.way == Way::Forward && cx.hook != event::hook::TO_CONTAINER {
+    let is_quoted = cx.quoted_l4 != 0;
+    if cx.way == Way::Forward && cx.hook != event::hook::TO_CONTAINER && !is_quoted {
         // What we translated is not looked up again on its way: this is somebody else with the tuple of a translated one.
         cx.lent = true;
         return;

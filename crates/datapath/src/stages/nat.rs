@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Most source ports tried for one connection.
-pub const TRIES: u32 = 32;
+pub const TRIES: u32 = 4;
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -283,3 +283,14 @@ pub fn check(path: &Path) -> Result<Vec<crate::Drop>, String> {
     let (expected, came) = differs.unwrap_or(("", "(more or fewer lines)"));
     Err(format!("{name}:\n expected {expected}\n     came {came}"))
 }
+
+/// The packets of a text, without running them.
+pub fn frames_of(text: &str) -> Vec<Frame> {
+    let lines = text.lines().filter(|line| line.starts_with("packet "));
+    lines.map(|line| packet(line).frame).collect()
+}
+
+/// Whether the checksums of a frame hold, as far as it has any.
+pub fn is_sound(frame: &[u8]) -> bool {
+    build::sound(frame)
+}
