@@ -23,7 +23,8 @@
 //! action: deny before pass before allow. The first that matches peer and port decides; pass leaves the tier. Policies
 //! of namespaces and cluster-wide ones are all of the normal tier, priority 0, order 0: a union in which any deny wins.
 //! At the end of the normal tier, if a policy with default deny selects the endpoint, what nobody allowed is denied;
-//! else the baseline tier is asked, and what nobody denies is allowed.
+//! else the baseline tier is asked, and what nobody denies is allowed. A pass in the normal tier leads to the baseline
+//! tier first, and to the default deny only after it.
 //!
 //! | empty, absent, `{}` | NetworkPolicy | Cilium policies |
 //! |---|---|---|

@@ -718,3 +718,73 @@ fn the_oracle_knows_the_two_languages_apart() {
     ];
     assert!(matches!(judge(&world, &question), Answer::NotAllowed(names) if names.len() == 1));
 }
+
+/// Copies of a value in which one part is something else.
+fn damaged(value: &Value) -> Vec<Value> {
+    let strange = [
+        "null",
+        "7",
+        "-1",
+        "true",
+        "\"\\u0000x\"",
+        "[]",
+        "[[]]",
+        "{}",
+        "{\"x\":1}",
+    ];
+    let mut copies: Vec<Value> = strange
+        .iter()
+        .filter_map(|text| serde_json::from_str(text).ok())
+        .collect();
+    match value {
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                for other in damaged(item) {
+                    let mut changed = items.clone();
+                    changed[at] = other;
+                    copies.push(Value::Array(changed));
+                }
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members {
+                for other in damaged(member) {
+                    let mut changed = members.clone();
+                    changed.insert(name.clone(), other);
+                    copies.push(Value::Object(changed));
+                }
+            }
+        }
+        _ => {}
+    }
+    copies
+}
+
+#[test]
+fn damaged_objects_are_refused_with_a_path_into_them() {
+    let (mut refused, mut accepted) = (0, 0);
+    for seed in 0..60 {
+        let (world, _) = case(seed);
+        for object in world
+            .objects
+            .iter()
+            .flat_map(|object| [smaller(object), damaged(object)].concat())
+        {
+            let Err(error) = parse_policy(&object, &ParseOptions::default()) else {
+                accepted += 1;
+                continue;
+            };
+            refused += 1;
+            let first = error.path.split(['.', '[']).next().unwrap_or_default();
+            assert!(
+                ["object", "kind", "metadata", "spec", "specs"].contains(&first),
+                "{error}"
+            );
+            assert!(!error.problem.is_empty());
+        }
+    }
+    assert!(
+        refused > 1000 && accepted > 1000,
+        "{refused} refused, {accepted} accepted"
+    );
+}
