@@ -8,7 +8,7 @@ use crate::{
     stages::{connection, fragment, icmp, identity, nat, uplink},
 };
 
-/// Keeps the node's own connections in the one table of ports, and translates what left a pod by way of the stack.
+/// Judges the node's egress when host policy is on. Keeps the node's own connections in the one table of ports, and translates what left a pod by way of the stack.
 #[inline(always)]
 pub fn to_netdev<P: Packet, M: Maps, E: Environment>(
     packet: &mut P,
@@ -29,6 +29,7 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     step!(connection::established(cx));
     step!(uplink::own(cx));
     identity::destination(cx);
+    connection::admit(cx)?;
     nat::keep(cx)?;
     call(cx, uplink::record)
 }

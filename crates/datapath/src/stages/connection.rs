@@ -134,7 +134,14 @@ fn follow<S: Seams>(cx: &mut Cx<'_, S>, found: Entry<'_>) -> Result<Step, Drop> 
     let mut entry = found;
     let mut decision = entry.decision(cx.way);
     if !is_valid(cx, entry, decision) {
-        judge_again(cx, entry)?;
+        if cx.way == Way::Reply
+            && decision.action() == action::NONE
+            && is_valid(cx, entry, entry.decision(Way::Forward))
+        {
+            find_the_way_back(cx, entry);
+        } else {
+            judge_again(cx, entry)?;
+        }
         if cx.way == Way::Reply
             && let Some(moved) = answered(cx, entry)
         {
@@ -235,6 +242,17 @@ fn judge_again<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Dro
     // The hook's own endpoint is the packet's sender or receiver, whichever way the connection goes.
     (cx.source.endpoint, cx.destination.endpoint) = own;
     Ok(())
+}
+
+/// Fills in where replies go. They carry no verdict of their own, and that of the initiator's packets holds.
+#[inline(never)]
+fn find_the_way_back<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) {
+    let generation = entry.decision(Way::Forward).generation();
+    let initiator = Ends::of(&cx.key, entry.flags()).initiator.0;
+    let mut side = Side::default();
+    identity::resolve(cx, &initiator, &mut side);
+    let decision = Decision::new(action::FORWARD, side.hop, generation);
+    entry.set_decision(Way::Reply, decision);
 }
 
 /// Moves an entry that got its first answer to the table of answered ones.

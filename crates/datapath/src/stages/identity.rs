@@ -4,11 +4,12 @@ use crate::{
     Environment, Maps,
     abi::{
         Address, PrefixKey,
-        endpoint::{Endpoint, HOP_ROUTE, HOP_STACK},
+        endpoint::{self, Endpoint, HOP_ROUTE, HOP_STACK},
         generation,
         ipcache::{AddressKey, AddressRow, Scope, flags, identity, scope_of},
     },
     context::{Cx, Seams, Side},
+    environment::Feature,
 };
 
 /// Whether a table knows the address.
@@ -59,6 +60,8 @@ fn from_row<'a, S: Seams>(cx: &Cx<'a, S>, row: &AddressRow, side: &mut Side<'a>)
     side.endpoint = None;
     if row.flags & flags::LOCAL_ENDPOINT != 0 {
         side.endpoint = endpoint(cx, row.ifindex);
+    } else if row.flags & flags::LOCAL_NODE != 0 {
+        side.endpoint = host(cx);
     }
 }
 
@@ -83,6 +86,15 @@ pub fn endpoint<'a, S: Seams>(cx: &Cx<'a, S>, ifindex: u32) -> Option<&'a Endpoi
     cx.maps
         .endpoint(ifindex)
         .filter(|endpoint| endpoint.ifindex == ifindex && ifindex != 0)
+}
+
+/// The node itself as an endpoint, where policy is enforced on it.
+#[inline(always)]
+pub fn host<'a, S: Seams>(cx: &Cx<'a, S>) -> Option<&'a Endpoint> {
+    if !cx.env.on(Feature::HostPolicy) {
+        return None;
+    }
+    endpoint(cx, cx.node.host).filter(|row| row.flags & endpoint::flags::HOST != 0)
 }
 
 /// The sum of generations that a decision between two addresses rests on; read before any table.

@@ -126,10 +126,14 @@ pub fn not_ours<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
 /// At the uplink's egress: only connections that the node's own stack begins from its address go on to get an entry.
 #[inline(always)]
 pub fn own<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
-    if cx.packet.ingress_ifindex() != 0 || cx.tuple.source != node_address(cx) || !begins(cx) {
+    if cx.packet.ingress_ifindex() != 0
+        || cx.tuple.source != node_address(cx)
+        || !(begins(cx) || identity::host(cx).is_some())
+    {
         return cx.done(Verdict::Pass);
     }
     cx.source = Side {
+        endpoint: identity::host(cx),
         identity: number::HOST,
         peer: number::HOST,
         hop: crate::abi::endpoint::HOP_STACK,

@@ -234,6 +234,7 @@ fn endpoint_row(fields: &Fields<'_>) -> Row {
             fields,
             &[
                 ("not_ready", endpoint::flags::NOT_READY),
+                ("host", endpoint::flags::HOST),
                 ("no_source_check", endpoint::flags::NO_SOURCE_CHECK),
             ],
         ),
