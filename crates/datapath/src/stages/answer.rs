@@ -117,7 +117,7 @@ fn advertise<S: Seams>(
     };
     message.checksum = Sum::default()
         .pseudo(&target, &to, length, ip::ICMPV6)
-        .add(&message)
+        .with(&message)
         .fold();
     let header = V6Header {
         version_class_flow: [0x60, 0, 0, 0],

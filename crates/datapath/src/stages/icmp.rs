@@ -157,14 +157,20 @@ fn inside<S: Seams, F: Family>(cx: &mut Cx<'_, S>, end: End, to: &Address) -> Re
     }
     let checksum = checksum(cx);
     for (old, new) in from.0.iter().zip(to.0.iter()) {
-        let ([a, b, c, d], [e, f, g, h]) = (old.to_ne_bytes(), new.to_ne_bytes());
-        let (first, second) = (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]));
+        let (old, new) = (halves(*old), halves(*new));
         cx.packet
-            .adjust_checksum_for_field(checksum, first, u16::from_ne_bytes([e, f]))?;
+            .adjust_checksum_for_field(checksum, old.0, new.0)?;
         cx.packet
-            .adjust_checksum_for_field(checksum, second, u16::from_ne_bytes([g, h]))?;
+            .adjust_checksum_for_field(checksum, old.1, new.1)?;
     }
     Ok(())
+}
+
+/// The two 16-bit fields of a word, as they lie in memory.
+#[inline(always)]
+const fn halves(word: u32) -> (u16, u16) {
+    let [a, b, c, d] = word.to_ne_bytes();
+    (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]))
 }
 
 /// A port (or echo identifier) of the quoted packet.

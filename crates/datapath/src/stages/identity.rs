@@ -149,13 +149,12 @@ pub fn remote_source<S: Seams>(cx: &mut Cx<'_, S>, trust: Trust) {
                 side.peer = identity::HOST;
             }
         }
-        Trust::Checked => {}
         Trust::Routed if local => world(cx, &cx.tuple.source, &mut side),
         Trust::Outside if local || scope_of(side.peer) == Scope::Cluster => {
             world(cx, &cx.tuple.source, &mut side);
         }
         // Whoever is not ours to judge was judged by the node that it is on.
-        Trust::Routed | Trust::Outside => {}
+        Trust::Checked | Trust::Routed | Trust::Outside => {}
     }
     cx.source = side;
 }

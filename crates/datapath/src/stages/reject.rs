@@ -129,7 +129,7 @@ fn quote_v4<S: Seams>(cx: &mut Cx<'_, S>, mut message: IcmpHeader) -> Result<(),
     old.source = cx.tuple.source.v4_octets();
     old.destination = cx.tuple.destination.v4_octets();
     old.checksum = 0;
-    old.checksum = Sum::default().add(&old).fold();
+    old.checksum = Sum::default().with(&old).fold();
     let length = (size_of::<V4Header>() * 2) as u32 + icmp::LENGTH + 8;
     let mut header = V4Header {
         version_length: 0x45,
@@ -140,12 +140,12 @@ fn quote_v4<S: Seams>(cx: &mut Cx<'_, S>, mut message: IcmpHeader) -> Result<(),
         destination: old.source,
         ..V4Header::default()
     };
-    header.checksum = Sum::default().add(&header).fold();
+    header.checksum = Sum::default().with(&header).fold();
     message.checksum = Sum::default()
-        .add(&message)
-        .add(&old)
-        .add(&first)
-        .add(&second)
+        .with(&message)
+        .with(&old)
+        .with(&first)
+        .with(&second)
         .fold();
     cx.packet.resize(eth::LENGTH + length)?;
     cx.packet.store(eth::LENGTH, &header)?;
@@ -171,10 +171,10 @@ fn quote_v6<S: Seams>(cx: &mut Cx<'_, S>, mut message: IcmpHeader) -> Result<(),
     let (source, destination) = (own_address(cx), Address(old.source));
     message.checksum = Sum::default()
         .pseudo(&source, &destination, length as u16, ip::ICMPV6)
-        .add(&message)
-        .add(&old)
-        .add(&first)
-        .add(&second)
+        .with(&message)
+        .with(&old)
+        .with(&first)
+        .with(&second)
         .fold();
     let header = V6Header {
         version_class_flow: [0x60, 0, 0, 0],
@@ -254,7 +254,7 @@ fn reset<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     let (from, to) = (cx.tuple.destination, cx.tuple.source);
     segment.checksum = Sum::default()
         .pseudo(&from, &to, length, ip::TCP)
-        .add(&segment)
+        .with(&segment)
         .fold();
     bare(cx, &segment, length, (from, to))?;
     answer::back(cx, macs.source, macs.destination).map(|_| ())
@@ -291,7 +291,7 @@ fn bare<S: Seams>(
         destination: to.v4_octets(),
         ..V4Header::default()
     };
-    header.checksum = Sum::default().add(&header).fold();
+    header.checksum = Sum::default().with(&header).fold();
     let l4 = eth::LENGTH + size_of::<V4Header>() as u32;
     cx.packet.resize(l4 + u32::from(length))?;
     cx.packet.store(eth::LENGTH, &header)?;

@@ -203,10 +203,11 @@ pub fn is_for_receiver<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         }
     }
     let rule = cx.destination.rule;
-    let peer = match cx.destination.identity == own.identity {
-        true => cx.destination.peer,
-        false => own.identity,
+    let peer = if cx.destination.identity == own.identity {
+        cx.destination.peer
+    } else {
+        own.identity
     };
-    cx.destination = Side { rule, peer, ..own };
+    cx.destination = Side { peer, rule, ..own };
     Ok(())
 }

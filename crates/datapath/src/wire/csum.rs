@@ -10,7 +10,7 @@ impl Sum {
     /// Adds a value of even length.
     #[inline(always)]
     #[must_use]
-    pub fn add<T: Plain>(self, value: &T) -> Self {
+    pub fn with<T: Plain>(self, value: &T) -> Self {
         let mut sum = self.0;
         for pair in value.as_bytes().chunks_exact(2) {
             if let [first, second] = pair {
@@ -31,8 +31,8 @@ impl Sum {
     #[inline(always)]
     #[must_use]
     pub fn pseudo(self, source: &Address, destination: &Address, length: u16, next: u8) -> Self {
-        self.add(source)
-            .add(destination)
+        self.with(source)
+            .with(destination)
             .word(length.to_be())
             .word(u16::from(next).to_be())
     }

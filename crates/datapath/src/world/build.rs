@@ -202,7 +202,7 @@ fn v4(fields: &Fields<'_>, rest: &[Fields<'_>]) -> Vec<u8> {
         destination: destination.v4_octets(),
         ..V4Header::default()
     };
-    let mut sum = Sum::default().add(&header);
+    let mut sum = Sum::default().with(&header);
     for _ in 0..options.len() / 2 {
         sum = sum.word(u16::from_ne_bytes([1, 1]));
     }

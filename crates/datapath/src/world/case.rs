@@ -171,8 +171,11 @@ fn packet(line: &str) -> Case {
     Case { hook, frame }
 }
 
+/// Gets a packet's line, the packet, the rows before it, and what it led to.
+type Each<'a> = dyn FnMut(&str, &Case, &[Row], Outcome) + 'a;
+
 /// Runs the inputs of a text on a backend; `each` gets every packet's line, the rows before it, and what it led to.
-fn walk(text: &str, backend: &mut dyn Backend, each: &mut dyn FnMut(&str, &Case, &[Row], Outcome)) {
+fn walk(text: &str, backend: &mut dyn Backend, each: &mut Each<'_>) {
     let mut setup = tables_text::Setup::default();
     let mut rows = backend.rows();
     for line in text.lines() {
@@ -197,7 +200,7 @@ fn walk(text: &str, backend: &mut dyn Backend, each: &mut dyn FnMut(&str, &Case,
 pub fn run_case(text: &str, backend: &mut dyn Backend) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     walk(text, backend, &mut |_, _, _, outcome| {
-        outcomes.push(outcome)
+        outcomes.push(outcome);
     });
     outcomes
 }
