@@ -14,6 +14,8 @@ pub mod observer;
 pub mod peer;
 pub mod records;
 pub mod ring;
+#[cfg(test)]
+mod sample;
 pub mod server;
 
 /// Version of this server as clients see it.

@@ -188,3 +188,6 @@ impl Server {
         tokio::try_join!(unix, tcp).map(|_| ())
     }
 }
+
+#[cfg(test)]
+mod tests;
