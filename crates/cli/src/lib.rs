@@ -1,1 +1,11 @@
 //! One command line: cluster, node and flows.
+//!
+//! [`program`] decides by the name it was called by which family is meant; each family turns what was typed into calls and
+//! prints the answers.
+
+mod apply;
+mod dbg;
+pub mod hubble;
+mod output;
+pub mod program;
+mod why;

@@ -1,0 +1,200 @@
+//! Which program this is, by the name it was called by, and what its command line means.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::apply::{self, ApplyArgs};
+use crate::dbg::context::Outcome;
+use crate::dbg::{self, DbgArgs};
+use crate::hubble::{self, HubbleArgs};
+use crate::why::{self, WhyArgs};
+
+/// Set to `agent` in the agent's image: there the name `cilium` means the node client, elsewhere the cluster's.
+pub const IMAGE_VARIABLE: &str = "AXONEME_IMAGE";
+
+/// Networking, security and observability for Kubernetes on eBPF
+#[derive(Parser, Debug)]
+#[command(name = "axoneme", version, propagate_version = false)]
+struct Axoneme {
+    #[command(subcommand)]
+    family: Family,
+}
+
+#[derive(Subcommand, Debug)]
+enum Family {
+    /// This node: its agent and its eBPF maps
+    Dbg(Box<DbgArgs>),
+    /// Flows of a node or of a relay
+    Hubble(Box<HubbleArgs>),
+    /// Create or replace objects of files in the API server
+    Apply(ApplyArgs),
+    /// Why two may talk, or may not: policy, service, route, and what was last seen
+    Why(WhyArgs),
+    /// Version of this program
+    Version,
+    /// Completions for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Manual pages
+    Man {
+        /// Write one page per command into this directory instead of the first to standard output
+        #[arg(long, value_name = "DIRECTORY")]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Look at the agent and the eBPF maps of this node
+#[derive(Parser, Debug)]
+#[command(name = "cilium-dbg", version)]
+struct NodeClient {
+    #[command(flatten)]
+    args: DbgArgs,
+}
+
+/// Observe flows
+#[derive(Parser, Debug)]
+#[command(name = "hubble", version)]
+struct FlowClient {
+    #[command(flatten)]
+    args: HubbleArgs,
+}
+
+/// What this program is called as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Axoneme,
+    /// `cilium` outside the agent's image.
+    Cilium,
+    NodeClient,
+    FlowClient,
+}
+
+impl Name {
+    fn of(called: Option<&OsStr>, image: Option<&str>) -> Self {
+        let base = called.and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str);
+        match base {
+            Some("cilium-dbg") => Self::NodeClient,
+            Some("cilium") if image == Some("agent") => Self::NodeClient,
+            Some("cilium") => Self::Cilium,
+            Some("hubble") => Self::FlowClient,
+            _ => Self::Axoneme,
+        }
+    }
+
+    /// Name for usage lines.
+    const fn shown(self) -> &'static str {
+        match self {
+            Self::Axoneme => "axoneme",
+            Self::Cilium => "cilium",
+            Self::NodeClient => "cilium-dbg",
+            Self::FlowClient => "hubble",
+        }
+    }
+}
+
+/// Runs the command line; the first argument is the name of the program.
+pub fn main(arguments: &[OsString]) -> ExitCode {
+    let image = std::env::var(IMAGE_VARIABLE).ok();
+    let name = Name::of(arguments.first().map(OsString::as_os_str), image.as_deref());
+    match name {
+        Name::NodeClient => dbg::run(parse::<NodeClient>(name, arguments).args),
+        Name::FlowClient => asynchronous(hubble::run(parse::<FlowClient>(name, arguments).args)),
+        Name::Axoneme | Name::Cilium => family(parse::<Axoneme>(name, arguments).family),
+    }
+}
+
+fn parse<T: CommandFactory + FromArgMatches>(name: Name, arguments: &[OsString]) -> T {
+    let command = T::command().name(name.shown()).bin_name(name.shown());
+    let parsed = command.try_get_matches_from(arguments).and_then(|matches| T::from_arg_matches(&matches));
+    parsed.unwrap_or_else(|error| error.exit())
+}
+
+fn family(family: Family) -> ExitCode {
+    match family {
+        Family::Dbg(args) => dbg::run(*args),
+        Family::Hubble(args) => asynchronous(hubble::run(*args)),
+        Family::Apply(args) => with_stdout(|out| apply::run(&args, out)),
+        Family::Why(args) => with_stdout(|out| why::run(&args, out)),
+        Family::Version => with_stdout(|out| {
+            writeln!(out, "axoneme {}", env!("CARGO_PKG_VERSION"))?;
+            Ok(Outcome::Good)
+        }),
+        Family::Completion { shell } => with_stdout(|out| {
+            clap_complete::generate(shell, &mut Axoneme::command(), "axoneme", &mut Through(out));
+            Ok(Outcome::Good)
+        }),
+        Family::Man { dir } => with_stdout(|out| man(dir.as_deref(), out)),
+    }
+}
+
+/// A sized writer, which the generator asks for.
+struct Through<'a>(&'a mut dyn Write);
+
+impl Write for Through<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn man(directory: Option<&Path>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let command = Axoneme::command();
+    match directory {
+        None => clap_mangen::Man::new(command).render(&mut Through(out))?,
+        Some(directory) => {
+            std::fs::create_dir_all(directory)?;
+            clap_mangen::generate_to(command, directory)?;
+        }
+    }
+    Ok(Outcome::Good)
+}
+
+/// Runs what needs an async runtime, on this thread.
+pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+}
+
+fn asynchronous(future: impl Future<Output = ExitCode>) -> ExitCode {
+    block_on(async { Ok(future.await) }).unwrap_or(ExitCode::FAILURE)
+}
+
+fn with_stdout(run: impl FnOnce(&mut dyn Write) -> anyhow::Result<Outcome>) -> ExitCode {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let done = run(&mut out);
+    finish(done, &mut out)
+}
+
+/// The exit code; an error is printed in one line, a closed pipe is none.
+pub(crate) fn finish(done: anyhow::Result<Outcome>, out: &mut dyn Write) -> ExitCode {
+    // What was printed before an error stays readable.
+    let done = done.and_then(|outcome| out.flush().map(|()| outcome).map_err(Into::into)).or_else(|error| {
+        let _ = out.flush();
+        Err(error)
+    });
+    match done {
+        Ok(Outcome::Good) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::FAILURE,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! The story in sentences that a tired person can read.
+
+use std::io::Write;
+
+use super::{Story, Way};
+use crate::output::Paint;
+use crate::why::party::{Party, Place};
+use crate::why::proof::Reason;
+
+impl Story {
+    /// Writes it.
+    pub(crate) fn write(&self, out: &mut dyn Write, paint: Paint) -> anyhow::Result<()> {
+        let verdict = match (self.ways.is_empty(), self.allowed) {
+            (true, _) => paint.bad("refused: the service has no backend"),
+            (false, true) => paint.good("allowed"),
+            (false, false) if self.ways.iter().any(|way| way.policy.is_allowed()) => paint.warn("allowed to some backends, denied to others"),
+            (false, false) => paint.bad("denied"),
+        };
+        writeln!(out, "{} → {}: {verdict}\n", self.from.name, self.to)?;
+        writeln!(out, "{}  {}", paint.bold("From     "), person(&self.from))?;
+        self.service(out, paint)?;
+        for (number, way) in self.ways.iter().enumerate() {
+            way.write(out, paint, self.ways.iter().take(number).any(|before| before.policy == way.policy && before.port == way.port))?;
+        }
+        Ok(())
+    }
+
+    fn service(&self, out: &mut dyn Write, paint: Paint) -> anyhow::Result<()> {
+        let Some(service) = &self.service else { return Ok(()) };
+        let backends = match service.backends.as_slice() {
+            [] => "nobody: it has no backend that takes connections, so they are refused".to_owned(),
+            [one] => one.clone(),
+            several => format!("one of {}", several.join(", ")),
+        };
+        writeln!(out, "{}  {} ({} {}) is translated to {backends}", paint.bold("Service  "), service.name, service.kind, service.frontend)?;
+        if !service.terminating.is_empty() {
+            writeln!(out, "           terminating, no new connections: {}", service.terminating.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Way {
+    fn write(&self, out: &mut dyn Write, paint: Paint, told: bool) -> anyhow::Result<()> {
+        writeln!(out, "{}  {} at port {}", paint.bold("To       "), person(&self.to), self.port)?;
+        let verdict = if self.policy.is_allowed() { paint.good(self.policy.word()) } else { paint.bad(self.policy.word()) };
+        if told {
+            writeln!(out, "{}  {verdict}, as above", paint.bold("Policy   "))?;
+        } else {
+            writeln!(out, "{}  {verdict}", paint.bold("Policy   "))?;
+            for (direction, reason) in [("leaving", &self.policy.egress), ("arriving", &self.policy.ingress)] {
+                match reason {
+                    None => writeln!(out, "           {direction}: no policy applies to this side")?,
+                    Some(reason) => side(out, paint, direction, reason)?,
+                }
+            }
+        }
+        writeln!(out, "{}  {}", paint.bold("Route    "), self.route)?;
+        Ok(())
+    }
+}
+
+fn side(out: &mut dyn Write, paint: Paint, direction: &str, reason: &Reason) -> anyhow::Result<()> {
+    let allowed = reason.verdict == "allowed";
+    let word = if allowed { paint.good("allowed") } else { paint.bad("denied") };
+    writeln!(out, "           {direction}: {word}, by {}", reason.decided_by)?;
+    for rule in &reason.considered {
+        let standing = match rule.standing.as_str() {
+            "Decides" => "decides",
+            "Outranked" => "matches, but another rule comes first",
+            "OtherPeer" => "does not name this peer",
+            "OtherPort" => "does not name this port",
+            other => other,
+        };
+        writeln!(out, "             {} {}: {standing}", rule.action, rule.rule)?;
+    }
+    if !allowed {
+        writeln!(out, "             the smallest change: {}", reason.change)?;
+    }
+    Ok(())
+}
+
+fn person(of: &Party) -> String {
+    let place = match &of.place {
+        Place::Here { endpoint, .. } => format!("endpoint {endpoint} of this node"),
+        Place::ThisNode => "this node".to_owned(),
+        Place::There { node, .. } => format!("on node {node}"),
+        Place::World => "outside the cluster".to_owned(),
+    };
+    let address = of.address.to_string();
+    let name = if of.name == address { address } else { format!("{} ({address})", of.name) };
+    format!("{name}, {place}, identity {} [{}]", of.identity, of.labels)
+}
