@@ -64,7 +64,7 @@ fn drop_sites() -> BTreeMap<String, PathBuf> {
     sites
 }
 
-/// What only a kernel that fails can bring about; those are covered by injected faults below.
+/// What only a kernel that fails can bring about: tested by injected faults in `tests/random.rs`.
 const BY_FAULT: &[&str] = &["ErrorWritingToPacket"];
 
 #[test]

@@ -1,10 +1,14 @@
 //! Random and mutated packets through every hook: nothing panics, every packet ends once, sums balance, checksums hold.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 use datapath::{
-    Verdict,
+    Drop, Verdict,
     abi::{
         Plain,
         event::{Count, DropKey, hook, outcome},
@@ -134,7 +138,7 @@ fn balances(world: &mut World, sent: u64) {
     assert_eq!(sum(outcome::DROPPED), drops);
 }
 
-fn run(world: &mut World, frame: &Frame, numbers: &mut Numbers) {
+fn run(world: &mut World, frame: &Frame, numbers: &mut Numbers) -> Verdict {
     let hook = HOOKS[numbers.below(HOOKS.len())];
     let mut frame = frame.clone();
     frame.ifindex = match hook {
@@ -149,6 +153,7 @@ fn run(world: &mut World, frame: &Frame, numbers: &mut Numbers) {
         assert!(!was_sound || is_sound(&frame.bytes), "{hook} {frame:?}");
     }
     world.events.borrow_mut().clear();
+    verdict
 }
 
 #[test]
@@ -186,4 +191,30 @@ fn random_octets_end_once() {
         run(&mut world, &frame, &mut numbers);
     }
     balances(&mut world, rounds);
+}
+
+#[test]
+fn a_write_that_fails_drops_the_packet_with_its_reason() {
+    let (seeds, mut numbers, mut world) = (seeds(), Numbers(13), world());
+    let mut reasons = BTreeSet::new();
+    let mut sent = 0;
+    for seed in &seeds {
+        for writes in 0..12 {
+            let mut frame = seed.clone();
+            frame.writes_left = Some(writes);
+            sent += 1;
+            if let Verdict::Drop(reason) = run(&mut world, &frame, &mut numbers) {
+                reasons.insert(reason);
+            }
+        }
+    }
+    balances(&mut world, sent);
+    for reason in [
+        Drop::ErrorWritingToPacket,
+        Drop::ErrorWhileCorrectingL3Checksum,
+        Drop::ErrorWhileCorrectingL4Checksum,
+        Drop::InvalidTcBuffer,
+    ] {
+        assert!(reasons.contains(&reason), "{reason:?} never came");
+    }
 }

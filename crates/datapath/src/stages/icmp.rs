@@ -36,6 +36,25 @@ pub fn related<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
 
 #[inline(never)]
 fn error<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+    match find(cx) {
+        Ok(entry) => send(cx, entry),
+        // What the node itself hears or says about its own affairs, and about others' that it routes, is its stack's.
+        Err(_)
+            if matches!(
+                cx.hook,
+                hook::FROM_NETDEV | hook::TO_NETDEV | hook::FROM_HOST
+            ) =>
+        {
+            cx.verdict = Verdict::Pass;
+            Ok(())
+        }
+        Err(reason) => Err(reason),
+    }
+}
+
+/// The connection that the error quotes.
+#[inline(always)]
+fn find<'a, S: Seams>(cx: &mut Cx<'a, S>) -> Result<Entry<'a>, Drop> {
     if cx.fragment != Fragment::Whole {
         return Err(Drop::IpFragmentationNotSupported);
     }
@@ -44,17 +63,18 @@ fn error<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     } else {
         quoted_v6(cx)?;
     }
-    look_up(cx);
-    let Some(entry) = cx.entry else {
-        return match cx.hook {
-            hook::FROM_NETDEV | hook::TO_NETDEV | hook::FROM_HOST => {
-                cx.verdict = Verdict::Pass;
-                Ok(())
-            }
-            _ => Err(Drop::CtCannotCreateEntryFromPacket),
-        };
-    };
-    send(cx, entry)
+    if is_plausible(cx) {
+        look_up(cx);
+    }
+    cx.entry.ok_or(Drop::CtCannotCreateEntryFromPacket)
+}
+
+/// An error is for the sender of what it quotes. A pod is no router: what it quotes must have been for it, or anybody could
+/// disturb the connections of others past all policy.
+#[inline(always)]
+fn is_plausible<S: Seams>(cx: &Cx<'_, S>) -> bool {
+    cx.tuple.destination == cx.quoted.source
+        && (cx.hook != hook::FROM_CONTAINER || cx.tuple.source == cx.quoted.destination)
 }
 
 /// Finds the connection of the quoted packet.

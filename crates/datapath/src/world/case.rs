@@ -167,6 +167,7 @@ fn packet(line: &str) -> Case {
             remote: build::address(remote),
         }),
         accepted: false,
+        writes_left: None,
     };
     Case { hook, frame }
 }

@@ -22,6 +22,8 @@ pub struct Frame {
     pub tunnel: Option<Tunnel>,
     /// Made a packet for this host.
     pub accepted: bool,
+    /// How many more writes succeed: a fault to inject. `None`: all.
+    pub writes_left: Option<u32>,
 }
 
 /// Adds with end-around carry, as `csum_add`.
@@ -42,7 +44,16 @@ impl Frame {
         self.bytes.get(start..start.checked_add(length)?)
     }
 
+    /// Counts down to the injected fault.
+    fn may_write(&mut self) -> Option<()> {
+        if let Some(left) = &mut self.writes_left {
+            *left = left.checked_sub(1)?;
+        }
+        Some(())
+    }
+
     fn write(&mut self, offset: u32, octets: &[u8]) -> Option<()> {
+        self.may_write()?;
         let start = offset as usize;
         self.bytes
             .get_mut(start..start.checked_add(octets.len())?)?
@@ -147,12 +158,14 @@ impl Packet for Frame {
     }
 
     fn resize(&mut self, len: u32) -> Result<(), Drop> {
+        self.may_write().ok_or(Drop::InvalidTcBuffer)?;
         self.bytes.resize(len as usize, 0);
         self.gso_size = 0;
         Ok(())
     }
 
     fn accept(&mut self) -> Result<(), Drop> {
+        self.may_write().ok_or(Drop::ErrorWritingToPacket)?;
         self.accepted = true;
         Ok(())
     }
@@ -162,6 +175,7 @@ impl Packet for Frame {
     }
 
     fn set_tunnel(&mut self, tunnel: &Tunnel) -> Result<(), Drop> {
+        self.may_write().ok_or(Drop::ErrorWritingToPacket)?;
         self.tunnel = Some(*tunnel);
         Ok(())
     }
