@@ -34,13 +34,17 @@ use crate::node::{Addressing, Devices};
 use crate::view::{View, ViewWriter};
 
 pub use absorb::Seen;
+pub use endpoints::read_saved;
 pub use services::Services;
 
 /// What others ask of the engine.
 #[derive(Debug)]
 pub enum Command {
     /// Bring an endpoint into force; the answer comes when its first policy is.
-    Create(Box<EndpointRow>, oneshot::Sender<Result<EndpointRow, Error>>),
+    Create(
+        Box<EndpointRow>,
+        oneshot::Sender<Result<EndpointRow, Error>>,
+    ),
     /// Take an endpoint down.
     Delete(EndpointId, oneshot::Sender<Result<EndpointRow, Error>>),
     /// The identity of an endpoint's labels is known.
@@ -145,7 +149,9 @@ impl Engine {
         let forwarding = Forwarding::open(&parts.kernel.maps)?;
         let mut policy = policy::Snapshot::new(settings(&parts.config));
         let held = forwarding.policies.rules()?;
-        policy.rule_ids_mut().hold(held.into_iter().map(policy::RuleId));
+        policy
+            .rule_ids_mut()
+            .hold(held.into_iter().map(policy::RuleId));
         let services = Services::recover(&parts.config, &parts.kernel.maps)?;
         let mut engine = Self {
             config: parts.config,
@@ -182,7 +188,8 @@ impl Engine {
 
     /// Works until the stop signal; then nothing is undone.
     pub async fn run(mut self, mut commands: mpsc::Receiver<Command>, stop: CancellationToken) {
-        let mut subscriptions: FuturesUnordered<_> = self.inputs.subscriptions().into_iter().map(wait).collect();
+        let mut subscriptions: FuturesUnordered<_> =
+            self.inputs.subscriptions().into_iter().map(wait).collect();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.round();
@@ -215,7 +222,11 @@ impl Engine {
     }
 
     fn removal(&self) -> Removal {
-        if self.inputs.waiting_for().is_empty() { Removal::Allowed } else { Removal::Forbidden }
+        if self.inputs.waiting_for().is_empty() {
+            Removal::Allowed
+        } else {
+            Removal::Forbidden
+        }
     }
 
     /// Policies, then everything else; publishes what is in force.
@@ -237,7 +248,9 @@ impl Engine {
     fn forget_unused(&mut self, desired: &Desired, now: Instant) -> Result<(), Error> {
         let used: BTreeSet<PolicyKey> = self.policy.policies().cloned().collect();
         self.rows.retain(|key, _| used.contains(key));
-        self.forwarding.policies.retain(|key| used.contains(key), now)?;
+        self.forwarding
+            .policies
+            .retain(|key| used.contains(key), now)?;
         if std::mem::take(&mut self.inherited) {
             self.forwarding.policies.drop_inherited(now)?;
             self.services.forget_restored();
@@ -251,7 +264,11 @@ impl Engine {
         let view = View {
             revision: self.revision,
             endpoints: self.endpoints.values().cloned().collect(),
-            addresses: self.addresses.iter().map(|(net, (row, peer))| (*net, row.clone(), *peer)).collect(),
+            addresses: self
+                .addresses
+                .iter()
+                .map(|(net, (row, peer))| (*net, row.clone(), *peer))
+                .collect(),
             nodes: self.nodes.values().cloned().collect(),
             services: self.services.rows(),
             policy: self.policy.clone(),
@@ -266,24 +283,37 @@ impl Engine {
 
     fn stack(&self) -> Stack {
         let families = self.config.datapath.families;
-        if families.ipv4 && families.ipv6 { Stack::Dual } else { Stack::Single }
+        if families.ipv4 && families.ipv6 {
+            Stack::Dual
+        } else {
+            Stack::Single
+        }
     }
 
     fn own_addresses(&self) -> Vec<IpAddr> {
         let v4 = self.addressing.node_ipv4.map(IpAddr::V4);
-        v4.into_iter().chain(self.addressing.node_ipv6.map(IpAddr::V6)).collect()
+        v4.into_iter()
+            .chain(self.addressing.node_ipv6.map(IpAddr::V6))
+            .collect()
     }
 
     /// Tells the policies about identities whose numbers never change.
     fn know_reserved_peers(&mut self) {
         for reserved in Reserved::ALL {
-            let facts = policy::PeerFacts { labels: reserved.labels(), ..policy::PeerFacts::default() };
-            self.policy.apply(policy::Change::Peer(policy::Peer(reserved.id().0), facts));
+            let facts = policy::PeerFacts {
+                labels: reserved.labels(),
+                ..policy::PeerFacts::default()
+            };
+            self.policy
+                .apply(policy::Change::Peer(policy::Peer(reserved.id().0), facts));
         }
     }
 
     fn pod_of(&self, name: &PodName) -> Option<EndpointId> {
-        self.endpoints.values().find(|row| row.pod.as_ref() == Some(name)).map(|row| row.id)
+        self.endpoints
+            .values()
+            .find(|row| row.pod.as_ref() == Some(name))
+            .map(|row| row.id)
     }
 }
 
@@ -298,7 +328,11 @@ fn settings(config: &Config) -> policy::Settings {
             true => policy::AllowLocalhost::Always,
             false => policy::AllowLocalhost::Policy,
         },
-        audit: if config.policy.audit { policy::Audit::On } else { policy::Audit::Off },
+        audit: if config.policy.audit {
+            policy::Audit::On
+        } else {
+            policy::Audit::Off
+        },
         cluster: config.cluster.as_str().into(),
         ..policy::Settings::default()
     }

@@ -188,9 +188,14 @@ impl Forwarding {
         removed += self.slots.prune(&desired.slots)?;
         removed += self.backends.prune(&desired.backends)?;
         removed += self.spare.prune(&desired.spare)?;
-        removed += self.endpoints.clear(&desired.endpoints, |_| Endpoint::default())?;
+        removed += self
+            .endpoints
+            .clear(&desired.endpoints, |_| Endpoint::default())?;
         // A hop that is nobody's keeps its incarnation, so that the next owner of the index gets another one.
-        removed += self.hop_rows.clear(&desired.hops, |old| Hop { incarnation: old.incarnation, ..Hop::default() })?;
+        removed += self.hop_rows.clear(&desired.hops, |old| Hop {
+            incarnation: old.incarnation,
+            ..Hop::default()
+        })?;
         removed += self.known.prune(&desired.known)?;
         Ok(removed)
     }
@@ -205,13 +210,20 @@ impl Forwarding {
             }
         }
         if removal == Removal::Allowed {
-            let gone = self.addresses.rows().keys().filter(|key| !desired.addresses.contains_key(key));
+            let gone = self
+                .addresses
+                .rows()
+                .keys()
+                .filter(|key| !desired.addresses.contains_key(key));
             slots.extend(gone.map(|key| generation::slot_of(&key.address)));
         }
         // The addresses of a prefix cannot be counted.
         let prefixes_change = match removal {
             Removal::Allowed => *self.cidrs.rows() != desired.cidrs,
-            Removal::Forbidden => desired.cidrs.iter().any(|(key, row)| self.cidrs.rows().get(key) != Some(row)),
+            Removal::Forbidden => desired
+                .cidrs
+                .iter()
+                .any(|(key, row)| self.cidrs.rows().get(key) != Some(row)),
         };
         if prefixes_change {
             slots.insert(generation::NODE_SLOT);

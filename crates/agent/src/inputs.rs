@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::cilium::{CiliumCIDRGroup, CiliumClusterwideNetworkPolicy, CiliumEndpoint, CiliumIdentity, CiliumNetworkPolicy, CiliumNode};
+use api::cilium::{
+    CiliumCIDRGroup, CiliumClusterwideNetworkPolicy, CiliumEndpoint, CiliumIdentity,
+    CiliumNetworkPolicy, CiliumNode,
+};
 use api::kubernetes::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Resource, Service};
 use ipnet::IpNet;
 use model::endpoint::{NamedPort, PodName};
 use model::identity::{Identity, from_security_labels};
 use model::labels::LabelSet;
 use model::node::{AddressKind, NodeObject};
-use model::policy::{CidrGroup, Invalid, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy};
-use reconcile::{Subscription, Table};
+use model::policy::{
+    CidrGroup, Invalid, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy,
+};
 use reconcile::tasks::TaskGroup;
+use reconcile::{Subscription, Table};
 use store::{Client, Scope, reflect};
 
 /// A pod of this node.
@@ -82,7 +87,9 @@ macro_rules! reflected {
         let (writer, table) = Table::new($name, &[$name]);
         let client = $client.clone();
         let rows = $rows;
-        $tasks.spawn($name, move |stop| reflect::<$kind, _, _>(client, $scope, $name, writer, rows, stop));
+        $tasks.spawn($name, move |stop| {
+            reflect::<$kind, _, _>(client, $scope, $name, writer, rows, stop)
+        });
         table
     }};
 }
@@ -94,21 +101,75 @@ impl Inputs {
         let (knp, cnp, ccnp) = (options.clone(), options.clone(), options.clone());
         Self {
             pods: reflected!(client, tasks, own, "pods", Pod, |pod| vec![pod_row(&pod)]),
-            namespaces: reflected!(client, tasks, Scope::all(), "namespaces", Namespace, |of: Namespace| {
-                vec![(of.metadata.name.as_str().into(), texts(&of.metadata.labels))]
-            }),
-            nodes: reflected!(client, tasks, Scope::all(), "nodes", Node, |node| vec![node_row(&node)]),
-            announced_nodes: reflected!(client, tasks, Scope::all(), "ciliumnodes", CiliumNode, |node| vec![announced_row(&node)]),
-            identities: reflected!(client, tasks, Scope::all(), "ciliumidentities", CiliumIdentity, |of| identity_row(&of)),
-            endpoints: reflected!(client, tasks, Scope::all(), "ciliumendpoints", CiliumEndpoint, |of| endpoint_row(&of)),
-            services: reflected!(client, tasks, Scope::all(), "services", Service, |of: Service| vec![(name_of(&of), of)]),
-            slices: reflected!(client, tasks, Scope::all(), "endpointslices", EndpointSlice, |of: EndpointSlice| vec![(name_of(&of), of)]),
-            network_policies: reflected!(client, tasks, Scope::all(), "networkpolicies", NetworkPolicy, move |of| {
-                policy_row(Kind::NetworkPolicy, &of, &knp)
-            }),
-            cilium_policies: reflected!(client, tasks, Scope::all(), "ciliumnetworkpolicies", CiliumNetworkPolicy, move |of| {
-                policy_row(Kind::CiliumNetworkPolicy, &of, &cnp)
-            }),
+            namespaces: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "namespaces",
+                Namespace,
+                |of: Namespace| {
+                    vec![(of.metadata.name.as_str().into(), texts(&of.metadata.labels))]
+                }
+            ),
+            nodes: reflected!(client, tasks, Scope::all(), "nodes", Node, |node| vec![
+                node_row(&node)
+            ]),
+            announced_nodes: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "ciliumnodes",
+                CiliumNode,
+                |node| vec![announced_row(&node)]
+            ),
+            identities: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "ciliumidentities",
+                CiliumIdentity,
+                |of| identity_row(&of)
+            ),
+            endpoints: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "ciliumendpoints",
+                CiliumEndpoint,
+                |of| endpoint_row(&of)
+            ),
+            services: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "services",
+                Service,
+                |of: Service| vec![(name_of(&of), of)]
+            ),
+            slices: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "endpointslices",
+                EndpointSlice,
+                |of: EndpointSlice| vec![(name_of(&of), of)]
+            ),
+            network_policies: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "networkpolicies",
+                NetworkPolicy,
+                move |of| { policy_row(Kind::NetworkPolicy, &of, &knp) }
+            ),
+            cilium_policies: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "ciliumnetworkpolicies",
+                CiliumNetworkPolicy,
+                move |of| { policy_row(Kind::CiliumNetworkPolicy, &of, &cnp) }
+            ),
             clusterwide_policies: reflected!(
                 client,
                 tasks,
@@ -117,7 +178,14 @@ impl Inputs {
                 CiliumClusterwideNetworkPolicy,
                 move |of| policy_row(Kind::CiliumClusterwideNetworkPolicy, &of, &ccnp)
             ),
-            groups: reflected!(client, tasks, Scope::all(), "ciliumcidrgroups", CiliumCIDRGroup, |of| group_row(&of)),
+            groups: reflected!(
+                client,
+                tasks,
+                Scope::all(),
+                "ciliumcidrgroups",
+                CiliumCIDRGroup,
+                |of| group_row(&of)
+            ),
         }
     }
 
@@ -159,12 +227,17 @@ impl Inputs {
 }
 
 fn texts(map: &BTreeMap<String, String>) -> BTreeMap<Arc<str>, Arc<str>> {
-    map.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect()
+    map.iter()
+        .map(|(key, value)| (key.as_str().into(), value.as_str().into()))
+        .collect()
 }
 
 /// Namespace and name of any object, which is how pods are named too.
 fn name_of<R: Resource>(object: &R) -> PodName {
-    PodName { namespace: object.meta().namespace.as_str().into(), name: object.meta().name.as_str().into() }
+    PodName {
+        namespace: object.meta().namespace.as_str().into(),
+        name: object.meta().name.as_str().into(),
+    }
 }
 
 fn pod_row(pod: &Pod) -> (PodName, PodRow) {
@@ -189,17 +262,28 @@ fn pod_row(pod: &Pod) -> (PodName, PodRow) {
 
 fn named_port(name: &str, port: u16, protocol: &str) -> Option<NamedPort> {
     let protocol = if protocol.is_empty() { "TCP" } else { protocol };
-    Some(NamedPort { name: name.into(), port, protocol: protocol.parse().ok()? })
+    Some(NamedPort {
+        name: name.into(),
+        port,
+        protocol: protocol.parse().ok()?,
+    })
 }
 
 fn node_row(node: &Node) -> (Arc<str>, NodeObject) {
     let addresses = node.status.addresses.iter();
-    let mut pod_cidrs: Vec<IpNet> = node.spec.pod_cidrs.iter().filter_map(|text| text.parse().ok()).collect();
+    let mut pod_cidrs: Vec<IpNet> = node
+        .spec
+        .pod_cidrs
+        .iter()
+        .filter_map(|text| text.parse().ok())
+        .collect();
     if pod_cidrs.is_empty() {
         pod_cidrs.extend(node.spec.pod_cidr.parse::<IpNet>());
     }
     let object = NodeObject {
-        addresses: addresses.filter_map(|a| address_of(&a.address_type, &a.address)).collect(),
+        addresses: addresses
+            .filter_map(|a| address_of(&a.address_type, &a.address))
+            .collect(),
         pod_cidrs,
         labels: texts(&node.metadata.labels),
         uid: node.metadata.uid.as_str().into(),
@@ -210,8 +294,19 @@ fn node_row(node: &Node) -> (Arc<str>, NodeObject) {
 
 fn announced_row(node: &CiliumNode) -> (Arc<str>, NodeObject) {
     let object = NodeObject {
-        addresses: node.spec.addresses.iter().filter_map(|a| address_of(&a.address_type, &a.ip)).collect(),
-        pod_cidrs: node.spec.ipam.pod_cidrs.iter().filter_map(|text| text.parse().ok()).collect(),
+        addresses: node
+            .spec
+            .addresses
+            .iter()
+            .filter_map(|a| address_of(&a.address_type, &a.ip))
+            .collect(),
+        pod_cidrs: node
+            .spec
+            .ipam
+            .pod_cidrs
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect(),
         labels: texts(&node.metadata.labels),
         uid: node.metadata.uid.as_str().into(),
         ..NodeObject::default()
@@ -225,7 +320,10 @@ fn address_of(kind: &str, address: &str) -> Option<(AddressKind, IpAddr)> {
 
 fn identity_row(of: &CiliumIdentity) -> Vec<(Identity, LabelSet)> {
     let Ok(number) = of.metadata.name.parse() else {
-        tracing::warn!(name = of.metadata.name, "an identity whose name is not a number is left out");
+        tracing::warn!(
+            name = of.metadata.name,
+            "an identity whose name is not a number is left out"
+        );
         return Vec::new();
     };
     match from_security_labels(&of.security_labels) {
@@ -238,21 +336,41 @@ fn identity_row(of: &CiliumIdentity) -> Vec<(Identity, LabelSet)> {
 }
 
 fn endpoint_row(of: &CiliumEndpoint) -> Vec<(PodName, RemoteEndpoint)> {
-    let (Some(identity), Some(networking)) = (&of.status.identity, &of.status.networking) else { return Vec::new() };
-    let Ok(identity) = u32::try_from(identity.id) else { return Vec::new() };
-    let texts = networking.addressing.iter().flat_map(|pair| [&pair.ipv4, &pair.ipv6]);
+    let (Some(identity), Some(networking)) = (&of.status.identity, &of.status.networking) else {
+        return Vec::new();
+    };
+    let Ok(identity) = u32::try_from(identity.id) else {
+        return Vec::new();
+    };
+    let texts = networking
+        .addressing
+        .iter()
+        .flat_map(|pair| [&pair.ipv4, &pair.ipv6]);
     let row = RemoteEndpoint {
         identity: Identity(identity),
         node: networking.node.parse().ok(),
         addresses: texts.filter_map(|text| text.parse().ok()).collect(),
-        named_ports: of.status.named_ports.iter().filter_map(|p| named_port(&p.name, p.port, &p.protocol)).collect(),
+        named_ports: of
+            .status
+            .named_ports
+            .iter()
+            .filter_map(|p| named_port(&p.name, p.port, &p.protocol))
+            .collect(),
     };
     vec![(name_of(of), row)]
 }
 
-fn policy_row<R: Resource>(kind: Kind, object: &R, options: &ParseOptions) -> Vec<(ObjectKey, PolicyResult)> {
+fn policy_row<R: Resource>(
+    kind: Kind,
+    object: &R,
+    options: &ParseOptions,
+) -> Vec<(ObjectKey, PolicyResult)> {
     let namespace = object.meta().namespace.as_str().into();
-    let key = ObjectKey { kind, namespace, name: object.meta().name.as_str().into() };
+    let key = ObjectKey {
+        kind,
+        namespace,
+        name: object.meta().name.as_str().into(),
+    };
     let result = match serde_json::to_value(object) {
         Ok(value) => parse_policy(&value, options).map(Arc::new),
         Err(error) => {
@@ -264,6 +382,11 @@ fn policy_row<R: Resource>(kind: Kind, object: &R, options: &ParseOptions) -> Ve
 }
 
 fn group_row(of: &CiliumCIDRGroup) -> Vec<(Arc<str>, Result<Arc<CidrGroup>, Invalid>)> {
-    let Ok(value) = serde_json::to_value(of) else { return Vec::new() };
-    vec![(of.metadata.name.as_str().into(), parse_cidr_group(&value).map(Arc::new))]
+    let Ok(value) = serde_json::to_value(of) else {
+        return Vec::new();
+    };
+    vec![(
+        of.metadata.name.as_str().into(),
+        parse_cidr_group(&value).map(Arc::new),
+    )]
 }

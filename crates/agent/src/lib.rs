@@ -1,8 +1,16 @@
 //! The node agent: endpoint life cycle, configuration, wiring, local API.
 
+pub mod addresses;
+pub mod announce;
 pub mod config;
 pub mod engine;
+pub mod explain;
+pub mod flows;
 pub mod forwarding;
+pub mod identity;
 pub mod inputs;
+pub mod local_api;
 pub mod node;
+pub mod queue;
 pub mod view;
+pub mod wiring;

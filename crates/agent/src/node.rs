@@ -56,12 +56,16 @@ impl Addressing {
 
     /// The pods' gateway, IPv6: the first address after the prefix itself.
     pub fn router_ipv6(&self) -> Option<Ipv6Addr> {
-        self.pods_ipv6.map(|net| Ipv6Addr::from(u128::from(net.network()) | 1))
+        self.pods_ipv6
+            .map(|net| Ipv6Addr::from(u128::from(net.network()) | 1))
     }
 
     /// Both gateways.
     pub fn routers(&self) -> impl Iterator<Item = IpAddr> {
-        self.router_ipv4().map(IpAddr::V4).into_iter().chain(self.router_ipv6().map(IpAddr::V6))
+        self.router_ipv4()
+            .map(IpAddr::V4)
+            .into_iter()
+            .chain(self.router_ipv6().map(IpAddr::V6))
     }
 }
 
@@ -108,7 +112,12 @@ pub fn prepare(
 ) -> Result<Devices, Error> {
     let uplinks = uplinks(handle, config, addressing)?;
     let device_mtu = match config.mtu {
-        0 => uplinks.iter().map(|link| link.mtu).min().and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(1500),
+        0 => uplinks
+            .iter()
+            .map(|link| link.mtu)
+            .min()
+            .and_then(|mtu| u16::try_from(mtu).ok())
+            .unwrap_or(1500),
         mtu => mtu,
     };
     let route_mtu = match config.routing {
@@ -124,18 +133,40 @@ pub fn prepare(
     names.extend(overlay.iter().map(|_| OVERLAY));
     names.extend(uplinks.iter().map(|link| link.name.as_str()));
     apply_sysctls(config.families, &names, state)?;
-    Ok(Devices { uplinks, host, overlay, device_mtu, route_mtu })
+    Ok(Devices {
+        uplinks,
+        host,
+        overlay,
+        device_mtu,
+        route_mtu,
+    })
 }
 
-fn uplinks(handle: &Handle, config: &Datapath, addressing: &Addressing) -> Result<Vec<Link>, Error> {
+fn uplinks(
+    handle: &Handle,
+    config: &Datapath,
+    addressing: &Addressing,
+) -> Result<Vec<Link>, Error> {
     if !config.devices.is_empty() {
-        return config.devices.iter().map(|name| handle.link(name.as_str()).map_err(Error::from)).collect();
+        return config
+            .devices
+            .iter()
+            .map(|name| handle.link(name.as_str()).map_err(Error::from))
+            .collect();
     }
-    let wanted = [addressing.node_ipv4.map(IpAddr::V4), addressing.node_ipv6.map(IpAddr::V6)];
-    let found = handle.addresses(None)?.into_iter().find(|a| wanted.contains(&Some(a.address.addr())));
+    let wanted = [
+        addressing.node_ipv4.map(IpAddr::V4),
+        addressing.node_ipv6.map(IpAddr::V6),
+    ];
+    let found = handle
+        .addresses(None)?
+        .into_iter()
+        .find(|a| wanted.contains(&Some(a.address.addr())));
     match found {
         Some(address) => Ok(vec![handle.link(address.index)?]),
-        None => Err(Error::NoUplink(format!("no interface has the node's address ({wanted:?}); name them"))),
+        None => Err(Error::NoUplink(format!(
+            "no interface has the node's address ({wanted:?}); name them"
+        ))),
     }
 }
 
@@ -158,8 +189,16 @@ fn host_device(handle: &Handle, addressing: &Addressing, mtu: u16) -> Result<Lin
     ];
     for router in addressing.routers() {
         requests.push(address::add(host.index, IpNet::from(router), PrefixRoute::Skip).or_exists());
-        let next_hop: IpAddr = if router.is_ipv4() { NEXT_HOP_V4.into() } else { NEXT_HOP_V6.into() };
-        requests.push(neighbour::set_permanent(host.index, next_hop, peer.mac.unwrap_or(Mac([2, 0, 0, 0, 0, 1]))));
+        let next_hop: IpAddr = if router.is_ipv4() {
+            NEXT_HOP_V4.into()
+        } else {
+            NEXT_HOP_V6.into()
+        };
+        requests.push(neighbour::set_permanent(
+            host.index,
+            next_hop,
+            peer.mac.unwrap_or(Mac([2, 0, 0, 0, 0, 1])),
+        ));
     }
     handle.run_all(&requests)?;
     Ok(handle.link(HOST)?)

@@ -88,7 +88,16 @@ pub struct ViewWriter {
 pub fn channel() -> (ViewWriter, ViewReader) {
     let current = Arc::new(ArcSwap::from_pointee(View::default()));
     let (sender, receiver) = watch::channel(0);
-    (ViewWriter { current: Arc::clone(&current), changed: sender }, ViewReader { current, changed: receiver })
+    (
+        ViewWriter {
+            current: Arc::clone(&current),
+            changed: sender,
+        },
+        ViewReader {
+            current,
+            changed: receiver,
+        },
+    )
 }
 
 impl ViewReader {
@@ -112,7 +121,10 @@ impl ViewWriter {
 
     /// Notes that a commit failed; the rest stays as it was.
     pub fn failed(&self, message: &str) {
-        let view = View { error: Some(message.to_owned()), ..View::clone(&self.current.load()) };
+        let view = View {
+            error: Some(message.to_owned()),
+            ..View::clone(&self.current.load())
+        };
         self.publish(view);
     }
 }

@@ -8,7 +8,10 @@ use ipnet::IpNet;
 use model::endpoint::{EndpointId, NamedPort, PodName};
 use model::identity::{Identity, cidr_labels};
 use model::labels::{LabelSet, PodLabels, pod_labels};
-use model::policy::{Change, CidrsTouched, Extent, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol, SubjectFacts, SubjectId, Touched};
+use model::policy::{
+    Change, CidrsTouched, Extent, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol, SubjectFacts,
+    SubjectId, Touched,
+};
 use model::{ipcache, node};
 use reconcile::{Changes, Revision, Snapshot, Table};
 
@@ -38,17 +41,31 @@ impl Seen {
         known: impl FnOnce() -> Vec<K>,
     ) -> Vec<(K, Option<Arc<V>>)> {
         let snapshot = table.snapshot();
-        let since = self.tables.insert(table.name(), snapshot.revision()).unwrap_or_default();
+        let since = self
+            .tables
+            .insert(table.name(), snapshot.revision())
+            .unwrap_or_default();
         match snapshot.changes_since(since) {
-            Changes::Since(changes) => changes.into_iter().map(|change| (change.key, change.value)).collect(),
+            Changes::Since(changes) => changes
+                .into_iter()
+                .map(|change| (change.key, change.value))
+                .collect(),
             Changes::Everything => everything(&snapshot, known()),
         }
     }
 }
 
-fn everything<K: reconcile::table::Key, V: reconcile::table::Value>(snapshot: &Snapshot<K, V>, known: Vec<K>) -> Vec<(K, Option<Arc<V>>)> {
+fn everything<K: reconcile::table::Key, V: reconcile::table::Value>(
+    snapshot: &Snapshot<K, V>,
+    known: Vec<K>,
+) -> Vec<(K, Option<Arc<V>>)> {
     let keys: BTreeSet<K> = known.into_iter().chain(snapshot.keys().cloned()).collect();
-    keys.into_iter().map(|key| { let value = snapshot.get_shared(&key); (key, value) }).collect()
+    keys.into_iter()
+        .map(|key| {
+            let value = snapshot.get_shared(&key);
+            (key, value)
+        })
+        .collect()
 }
 
 impl Engine {
@@ -61,7 +78,9 @@ impl Engine {
         changed |= self.absorb_policies(&mut touched);
         changed |= self.absorb_pods();
         let (services, slices) = (self.inputs.services.clone(), self.inputs.slices.clone());
-        changed |= self.services.absorb(&services.snapshot(), &slices.snapshot());
+        changed |= self
+            .services
+            .absorb(&services.snapshot(), &slices.snapshot());
         let complete = self.inputs.waiting_for().is_empty();
         changed |= complete != std::mem::replace(&mut self.seen.complete, complete);
         changed |= self.forwarding.policies.has_retired();
@@ -81,16 +100,34 @@ impl Engine {
     }
 
     fn absorb_nodes(&mut self) -> bool {
-        let (nodes, announced) = (self.inputs.nodes.clone(), self.inputs.announced_nodes.clone());
+        let (nodes, announced) = (
+            self.inputs.nodes.clone(),
+            self.inputs.announced_nodes.clone(),
+        );
         let known: Vec<Arc<str>> = self.nodes.keys().cloned().collect();
-        let mut names: BTreeSet<Arc<str>> =
-            self.seen.changes(&nodes, || known.clone()).into_iter().map(|(name, _)| name).collect();
-        names.extend(self.seen.changes(&announced, || known).into_iter().map(|(name, _)| name));
+        let mut names: BTreeSet<Arc<str>> = self
+            .seen
+            .changes(&nodes, || known.clone())
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        names.extend(
+            self.seen
+                .changes(&announced, || known)
+                .into_iter()
+                .map(|(name, _)| name),
+        );
         for name in &names {
             let (kubernetes, agent) = (nodes.get(name), announced.get(name));
-            let row = node::row(name, kubernetes.as_deref(), agent.as_deref(), &self.config.node);
+            let row = node::row(
+                name,
+                kubernetes.as_deref(),
+                agent.as_deref(),
+                &self.config.node,
+            );
             let claims = row.as_ref().map(ipcache::node_claims).unwrap_or_default();
-            self.ipcache.apply(&ipcache::Resource::Node(Arc::clone(name)), claims);
+            self.ipcache
+                .apply(&ipcache::Resource::Node(Arc::clone(name)), claims);
             match row {
                 Some(row) => self.nodes.insert(Arc::clone(name), row),
                 None => self.nodes.remove(name),
@@ -112,14 +149,27 @@ impl Engine {
     }
 
     fn tell_peer(&mut self, id: Identity, labels: &LabelSet, touched: &mut Touched) {
-        let facts = PeerFacts { labels: labels.clone(), named_ports: self.named_ports_of(id), ..PeerFacts::default() };
+        let facts = PeerFacts {
+            labels: labels.clone(),
+            named_ports: self.named_ports_of(id),
+            ..PeerFacts::default()
+        };
         touched.merge(self.policy.apply(Change::Peer(Peer(id.0), facts)));
     }
 
     /// Named ports of all pods of an identity, here and elsewhere.
     fn named_ports_of(&self, id: Identity) -> NamedPorts {
-        let remote = self.seen.remote.values().filter(|(of, _)| *of == id).flat_map(|(_, ports)| ports);
-        let local = self.endpoints.values().filter(|row| row.identity == Some(id)).flat_map(|row| &row.named_ports);
+        let remote = self
+            .seen
+            .remote
+            .values()
+            .filter(|(of, _)| *of == id)
+            .flat_map(|(_, ports)| ports);
+        let local = self
+            .endpoints
+            .values()
+            .filter(|row| row.identity == Some(id))
+            .flat_map(|row| &row.named_ports);
         named_ports(remote.chain(local))
     }
 
@@ -130,15 +180,26 @@ impl Engine {
         let own = self.own_addresses();
         let mut identities = BTreeSet::new();
         for (name, row) in &changes {
-            let claims = row.as_deref().and_then(remote_endpoint).map(|of| ipcache::remote_endpoint_claims(&of, &own));
-            self.ipcache.apply(&ipcache::Resource::CiliumEndpoint(name.clone()), claims.unwrap_or_default());
-            let new = row.as_ref().map(|row| (row.identity, row.named_ports.clone()));
+            let claims = row
+                .as_deref()
+                .and_then(remote_endpoint)
+                .map(|of| ipcache::remote_endpoint_claims(&of, &own));
+            self.ipcache.apply(
+                &ipcache::Resource::CiliumEndpoint(name.clone()),
+                claims.unwrap_or_default(),
+            );
+            let new = row
+                .as_ref()
+                .map(|row| (row.identity, row.named_ports.clone()));
             let old = match new.clone() {
                 Some(new) => self.seen.remote.insert(name.clone(), new),
                 None => self.seen.remote.remove(name),
             };
             if old != new {
-                let with_ports = old.into_iter().chain(new).filter(|(_, ports)| !ports.is_empty());
+                let with_ports = old
+                    .into_iter()
+                    .chain(new)
+                    .filter(|(_, ports)| !ports.is_empty());
                 identities.extend(with_ports.map(|(id, _)| id));
             }
         }
@@ -158,7 +219,12 @@ impl Engine {
         }
         let mut changed = false;
         for table in tables {
-            let known = || self.policy.objects().map(|object| object.key.clone()).collect();
+            let known = || {
+                self.policy
+                    .objects()
+                    .map(|object| object.key.clone())
+                    .collect()
+            };
             let changes = self.seen.changes(&table, known);
             for (key, result) in changes {
                 changed = true;
@@ -168,8 +234,12 @@ impl Engine {
         for (name, result) in self.seen.changes(&inputs.groups, Vec::new) {
             changed = true;
             match result.as_deref() {
-                Some(Ok(group)) => touched.merge(self.policy.apply(Change::Group(Arc::clone(group)))),
-                Some(Err(error)) => tracing::warn!(group = %name, %error, "a CIDR group is refused, its last state stays"),
+                Some(Ok(group)) => {
+                    touched.merge(self.policy.apply(Change::Group(Arc::clone(group))))
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(group = %name, %error, "a CIDR group is refused, its last state stays")
+                }
                 None => touched.merge(self.policy.apply(Change::GroupGone(name))),
             }
         }
@@ -201,18 +271,27 @@ impl Engine {
     fn absorb_pods(&mut self) -> bool {
         let pods = self.inputs.pods.clone();
         let namespaces = self.inputs.namespaces.clone();
-        let any = !self.seen.changes(&pods, Vec::new).is_empty() | !self.seen.changes(&namespaces, Vec::new).is_empty();
+        let any = !self.seen.changes(&pods, Vec::new).is_empty()
+            | !self.seen.changes(&namespaces, Vec::new).is_empty();
         if !any {
             return false;
         }
         let ids: Vec<EndpointId> = self.endpoints.keys().copied().collect();
         for id in ids {
-            let Some(labels) = self.labels_now(id) else { continue };
-            let stale = self.endpoints.get(&id).is_some_and(|row| row.labels != labels || row.identity.is_none());
+            let Some(labels) = self.labels_now(id) else {
+                continue;
+            };
+            let stale = self
+                .endpoints
+                .get(&id)
+                .is_some_and(|row| row.labels != labels || row.identity.is_none());
             if stale && self.asked.get(&id) != Some(&labels) {
                 self.asked.insert(id, labels.clone());
                 // The receiver is gone only when the agent stops.
-                let _ = self.wanted.send(Wanted { endpoint: id, labels });
+                let _ = self.wanted.send(Wanted {
+                    endpoint: id,
+                    labels,
+                });
             }
         }
         any
@@ -235,10 +314,15 @@ impl Engine {
     /// Gives every prefix that policies name an identity of its own; the world's own covers what is left.
     fn claim_prefixes(&mut self, touched: &mut Touched) {
         let partition = self.policy.cidrs().partition();
-        let gone: Vec<IpNet> =
-            self.prefixes.iter().map(|(_, net, _)| *net).filter(|net| !partition.contains_key(net)).collect();
+        let gone: Vec<IpNet> = self
+            .prefixes
+            .iter()
+            .map(|(_, net, _)| *net)
+            .filter(|net| !partition.contains_key(net))
+            .collect();
         for net in gone {
-            self.ipcache.apply(&ipcache::Resource::Prefix(net), Vec::new());
+            self.ipcache
+                .apply(&ipcache::Resource::Prefix(net), Vec::new());
             let number = self.prefixes.get(&net);
             self.prefixes.release(&net);
             if let Some(number) = number {
@@ -260,10 +344,17 @@ impl Engine {
                     }
                 }
             };
-            let facts = PeerFacts { labels: cidr_labels(&net, stack), cover, ..PeerFacts::default() };
+            let facts = PeerFacts {
+                labels: cidr_labels(&net, stack),
+                cover,
+                ..PeerFacts::default()
+            };
             touched.merge(self.policy.apply(Change::Peer(Peer(identity.0), facts)));
             if net.prefix_len() > 0 {
-                self.ipcache.apply(&ipcache::Resource::Prefix(net), ipcache::prefix_claims(net, identity));
+                self.ipcache.apply(
+                    &ipcache::Resource::Prefix(net),
+                    ipcache::prefix_claims(net, identity),
+                );
             }
         }
     }
@@ -272,7 +363,9 @@ impl Engine {
     fn refresh_addresses(&mut self, touched: &mut Touched) {
         let mut rows = BTreeMap::new();
         for net in self.ipcache.keys() {
-            let Some(row) = self.ipcache.row(net, self.policy.cidrs()) else { continue };
+            let Some(row) = self.ipcache.row(net, self.policy.cidrs()) else {
+                continue;
+            };
             let peer = match self.peers.acquire(&row) {
                 Ok(peer) => peer,
                 Err(error) => {
@@ -296,8 +389,15 @@ impl Engine {
     }
 
     fn facts_of_part(&self, part: &ipcache::PartKey) -> Option<PeerFacts> {
-        let whole = self.policy.peers().find(|(peer, _)| peer.0 == part.identity.0).map(|(_, facts)| facts.clone())?;
-        Some(PeerFacts { cover: part.cover.clone(), ..whole })
+        let whole = self
+            .policy
+            .peers()
+            .find(|(peer, _)| peer.0 == part.identity.0)
+            .map(|(_, facts)| facts.clone())?;
+        Some(PeerFacts {
+            cover: part.cover.clone(),
+            ..whole
+        })
     }
 
     fn refresh_policies(&mut self, touched: &Touched) {
@@ -324,26 +424,39 @@ impl Engine {
     /// What policies need to know of an endpoint.
     pub(super) fn tell_subject(&mut self, id: EndpointId) -> Touched {
         let Some(row) = self.endpoints.get(&id) else {
-            return self.policy.apply(Change::SubjectGone(SubjectId(id.0.into())));
+            return self
+                .policy
+                .apply(Change::SubjectGone(SubjectId(id.0.into())));
         };
         let facts = SubjectFacts {
             labels: row.labels.clone(),
             named_ports: named_ports(&row.named_ports),
             ..SubjectFacts::default()
         };
-        self.policy.apply(Change::Subject(SubjectId(id.0.into()), facts))
+        self.policy
+            .apply(Change::Subject(SubjectId(id.0.into()), facts))
     }
 }
 
 fn named_ports<'a>(ports: impl IntoIterator<Item = &'a NamedPort>) -> NamedPorts {
     let mut named = NamedPorts::default();
     for port in ports {
-        named.insert(Arc::clone(&port.name), Protocol(port.protocol.number()), port.port);
+        named.insert(
+            Arc::clone(&port.name),
+            Protocol(port.protocol.number()),
+            port.port,
+        );
     }
     named
 }
 
 fn remote_endpoint(row: &RemoteEndpoint) -> Option<ipcache::RemoteEndpoint> {
     let node: IpAddr = row.node?;
-    Some(ipcache::RemoteEndpoint { identity: row.identity, ips: row.addresses.clone(), node, encryption_key: 0, created: 0 })
+    Some(ipcache::RemoteEndpoint {
+        identity: row.identity,
+        ips: row.addresses.clone(),
+        node,
+        encryption_key: 0,
+        created: 0,
+    })
 }

@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use datapath::abi;
 use datapath::abi::address::{Address, PrefixKey};
-use datapath::abi::endpoint::{Endpoint, HOP_ROUTE, HOP_STACK, Hop, flags as endpoint_flags, hop_kind};
+use datapath::abi::endpoint::{
+    Endpoint, HOP_ROUTE, HOP_STACK, Hop, flags as endpoint_flags, hop_kind,
+};
 use datapath::abi::ipcache::{AddressKey, AddressRow, flags};
 use datapath::abi::node::Node;
 use ipnet::IpNet;
@@ -48,7 +50,10 @@ impl Engine {
 
     /// All tables as they should be.
     pub(super) fn compose(&mut self) -> Desired {
-        let mut desired = Desired { node: self.node(), ..Desired::default() };
+        let mut desired = Desired {
+            node: self.node(),
+            ..Desired::default()
+        };
         self.compose_fixed_hops(&mut desired);
         for id in self.endpoints.keys().copied().collect::<Vec<_>>() {
             self.compose_endpoint(id, &mut desired);
@@ -61,9 +66,15 @@ impl Engine {
     }
 
     fn node(&self) -> Node {
-        let v4 = |address: Option<Ipv4Addr>| address.map_or(Address::NONE, |a| IpAddr::V4(a).into());
-        let v6 = |address: Option<Ipv6Addr>| address.map_or(Address::NONE, |a| IpAddr::V6(a).into());
-        let world = |net: &str| net.parse().map_or(Reserved::World, |net: IpNet| model::identity::world_of(&net, self.stack()));
+        let v4 =
+            |address: Option<Ipv4Addr>| address.map_or(Address::NONE, |a| IpAddr::V4(a).into());
+        let v6 =
+            |address: Option<Ipv6Addr>| address.map_or(Address::NONE, |a| IpAddr::V6(a).into());
+        let world = |net: &str| {
+            net.parse().map_or(Reserved::World, |net: IpNet| {
+                model::identity::world_of(&net, self.stack())
+            })
+        };
         Node {
             ipv4: v4(self.addressing.node_ipv4),
             ipv6: v6(self.addressing.node_ipv6),
@@ -74,7 +85,11 @@ impl Engine {
             host: self.devices.host.index,
             mtu: self.devices.route_mtu,
             tunnel_port: self.config.datapath.tunnel_port,
-            host_mac: self.devices.host.mac.map_or(abi::Mac::default(), |mac| abi::Mac(mac.0)),
+            host_mac: self
+                .devices
+                .host
+                .mac
+                .map_or(abi::Mac::default(), |mac| abi::Mac(mac.0)),
             pad: 0,
             world_ipv4: world("0.0.0.0/0").id().0,
             world_ipv6: world("::/0").id().0,
@@ -82,17 +97,32 @@ impl Engine {
     }
 
     fn compose_fixed_hops(&self, desired: &mut Desired) {
-        let stack = Hop { kind: hop_kind::STACK, ifindex: self.devices.host.index, ..Hop::default() };
+        let stack = Hop {
+            kind: hop_kind::STACK,
+            ifindex: self.devices.host.index,
+            ..Hop::default()
+        };
         let uplink = self.devices.uplinks.first().map_or(0, |link| link.index);
-        let route = Hop { kind: hop_kind::ROUTE, ifindex: uplink, mtu: self.devices.device_mtu, ..Hop::default() };
-        desired.hops.extend([(HOP_STACK, stack), (HOP_ROUTE, route)]);
+        let route = Hop {
+            kind: hop_kind::ROUTE,
+            ifindex: uplink,
+            mtu: self.devices.device_mtu,
+            ..Hop::default()
+        };
+        desired
+            .hops
+            .extend([(HOP_STACK, stack), (HOP_ROUTE, route)]);
     }
 
     /// The row of an endpoint and its hop. Until both its policies are in the kernel nothing may pass.
     fn compose_endpoint(&mut self, id: EndpointId, desired: &mut Desired) {
-        let Some(row) = self.endpoints.get(&id) else { return };
+        let Some(row) = self.endpoints.get(&id) else {
+            return;
+        };
         let slot = self.slots.get(&id).copied().unwrap_or_default();
-        let Some(hop) = self.forwarding.hops.id(HopTarget::Local(row.ifindex)) else { return };
+        let Some(hop) = self.forwarding.hops.id(HopTarget::Local(row.ifindex)) else {
+            return;
+        };
         let subject = SubjectId(id.0.into());
         let index = |direction| {
             let key = self.policy.policy_of(subject, direction)?;
@@ -118,7 +148,11 @@ impl Engine {
     fn compose_addresses(&mut self, desired: &mut Desired) {
         let mut hops: HashMap<u32, Hop> = HashMap::new();
         for (net, (row, peer)) in &self.addresses {
-            let Some((hop, tunnel)) = way(&mut self.forwarding.hops, self.config.datapath.routing, row) else { continue };
+            let Some((hop, tunnel)) =
+                way(&mut self.forwarding.hops, self.config.datapath.routing, row)
+            else {
+                continue;
+            };
             if let Some(node) = tunnel {
                 let overlay = self.devices.overlay.as_ref().map_or(0, |link| link.index);
                 let tunnel = Hop {
@@ -138,10 +172,23 @@ impl Engine {
                 Location::RemoteEndpoint { .. } => (0, flags::NO_MASQUERADE),
                 Location::World => (0, 0),
             };
-            let value = AddressRow { identity: row.identity.0, peer: *peer, hop, ifindex, flags: bits, pad: 0 };
+            let value = AddressRow {
+                identity: row.identity.0,
+                peer: *peer,
+                hop,
+                ifindex,
+                flags: bits,
+                pad: 0,
+            };
             let host = net.prefix_len() == net.max_prefix_len();
             if host {
-                desired.addresses.insert(AddressKey { address: net.addr().into(), ..AddressKey::default() }, value);
+                desired.addresses.insert(
+                    AddressKey {
+                        address: net.addr().into(),
+                        ..AddressKey::default()
+                    },
+                    value,
+                );
             } else {
                 desired.cidrs.insert(prefix_key(net), value);
             }
@@ -151,15 +198,29 @@ impl Engine {
 
     fn compose_spare(&self, desired: &mut Desired) {
         let datapath = &self.config.datapath;
-        let native = datapath.native_ipv4.map(IpNet::V4).into_iter().chain(datapath.native_ipv6.map(IpNet::V6));
-        let pods: BTreeSet<IpNet> = self.nodes.values().flat_map(model::node::NodeRow::pod_cidrs).collect();
+        let native = datapath
+            .native_ipv4
+            .map(IpNet::V4)
+            .into_iter()
+            .chain(datapath.native_ipv6.map(IpNet::V6));
+        let pods: BTreeSet<IpNet> = self
+            .nodes
+            .values()
+            .flat_map(model::node::NodeRow::pod_cidrs)
+            .collect();
         for net in native.chain(self.spare.iter().copied()).chain(pods) {
             desired.spare.insert(prefix_key(&net), 1);
         }
     }
 }
 
-fn endpoint_row(row: &EndpointRow, slot: u16, hop: u32, policies: Option<(u16, u16)>, mtu: u16) -> Endpoint {
+fn endpoint_row(
+    row: &EndpointRow,
+    slot: u16,
+    hop: u32,
+    policies: Option<(u16, u16)>,
+    mtu: u16,
+) -> Endpoint {
     let v4 = row.ips.v4.map_or(Address::NONE, |a| IpAddr::V4(a).into());
     let v6 = row.ips.v6.map_or(Address::NONE, |a| IpAddr::V6(a).into());
     let ready = policies.is_some() && row.identity.is_some();
@@ -182,9 +243,15 @@ fn endpoint_row(row: &EndpointRow, slot: u16, hop: u32, policies: Option<(u16, u
 }
 
 /// The hop that leads to an address, and the tunnel's other end if it is one.
-fn way(hops: &mut crate::forwarding::Hops, routing: Routing, row: &Row) -> Option<(u32, Option<IpAddr>)> {
+fn way(
+    hops: &mut crate::forwarding::Hops,
+    routing: Routing,
+    row: &Row,
+) -> Option<(u32, Option<IpAddr>)> {
     match row.location {
-        Location::LocalEndpoint { ifindex, .. } => Some((hops.id(HopTarget::Local(ifindex))?, None)),
+        Location::LocalEndpoint { ifindex, .. } => {
+            Some((hops.id(HopTarget::Local(ifindex))?, None))
+        }
         Location::LocalNode => Some((HOP_STACK, None)),
         Location::RemoteNode | Location::World => Some((HOP_ROUTE, None)),
         Location::RemoteEndpoint { node } => match routing {
@@ -197,5 +264,8 @@ fn way(hops: &mut crate::forwarding::Hops, routing: Routing, row: &Row) -> Optio
 /// A prefix as the key of a trie: IPv4 lies at the end of the sixteen bytes.
 pub(super) fn prefix_key(net: &IpNet) -> PrefixKey {
     let bits = u32::from(net.prefix_len()) + if net.addr().is_ipv4() { 96 } else { 0 };
-    PrefixKey { prefix_len: bits, address: net.network().into() }
+    PrefixKey {
+        prefix_len: bits,
+        address: net.network().into(),
+    }
 }

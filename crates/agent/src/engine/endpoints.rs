@@ -35,9 +35,16 @@ impl Engine {
         row.id = id;
         row.life = LifeCycle::created();
         self.slots.insert(id, self.free_slot()?);
-        if let Some(other) = self.endpoints.values().find(|other| other.ifindex & 0xffff == row.ifindex & 0xffff) {
+        if let Some(other) = self
+            .endpoints
+            .values()
+            .find(|other| other.ifindex & 0xffff == row.ifindex & 0xffff)
+        {
             self.slots.remove(&id);
-            let taken = format!("interface {} has the place of endpoint {} in the table: make it anew", row.ifname, other.id);
+            let taken = format!(
+                "interface {} has the place of endpoint {} in the table: make it anew",
+                row.ifname, other.id
+            );
             return Err(Error::Exhausted(taken));
         }
         if row.identity.is_some() {
@@ -56,13 +63,24 @@ impl Engine {
     }
 
     fn build(&mut self, id: EndpointId) -> Result<(), Error> {
-        let Some(row) = self.endpoints.get(&id).cloned() else { return Err(Error::Unknown(id)) };
-        let closed = Endpoint { ifindex: row.ifindex, id: id.0, flags: flags::NOT_READY, ..Endpoint::default() };
-        self.forwarding.place_endpoint(row.ifindex & 0xffff, closed)?;
+        let Some(row) = self.endpoints.get(&id).cloned() else {
+            return Err(Error::Unknown(id));
+        };
+        let closed = Endpoint {
+            ifindex: row.ifindex,
+            id: id.0,
+            flags: flags::NOT_READY,
+            ..Endpoint::default()
+        };
+        self.forwarding
+            .place_endpoint(row.ifindex & 0xffff, closed)?;
         attach::attach_pod(&self.handle, row.ifindex, &self.kernel.programs)?;
         self.tell(id, Event::BuildStarted);
         self.absorb();
-        self.ipcache.apply(&ipcache::Resource::Endpoint(id), ipcache::endpoint_claims(&row));
+        self.ipcache.apply(
+            &ipcache::Resource::Endpoint(id),
+            ipcache::endpoint_claims(&row),
+        );
         let touched = self.tell_subject(id);
         self.settle(touched);
         self.save(id)?;
@@ -77,10 +95,15 @@ impl Engine {
         let row = self.endpoints.remove(&id).ok_or(Error::Unknown(id))?;
         self.slots.remove(&id);
         self.asked.remove(&id);
-        if let Some(link) = self.handle.find_link(row.ifindex)?.filter(|link| link.name == *row.ifname) {
+        if let Some(link) = self
+            .handle
+            .find_link(row.ifindex)?
+            .filter(|link| link.name == *row.ifname)
+        {
             self.handle.run(&link::delete(link.index).or_gone())?;
         }
-        self.ipcache.apply(&ipcache::Resource::Endpoint(id), Vec::new());
+        self.ipcache
+            .apply(&ipcache::Resource::Endpoint(id), Vec::new());
         let touched = self.tell_subject(id);
         self.settle(touched);
         self.unsave(id)?;
@@ -89,7 +112,9 @@ impl Engine {
     }
 
     fn identify(&mut self, id: EndpointId, labels: LabelSet, identity: Identity) {
-        let Some(row) = self.endpoints.get_mut(&id) else { return };
+        let Some(row) = self.endpoints.get_mut(&id) else {
+            return;
+        };
         self.asked.remove(&id);
         if let Some(pod) = row.pod.as_ref().and_then(|name| self.inputs.pods.get(name)) {
             row.named_ports.clone_from(&pod.named_ports);
@@ -100,7 +125,10 @@ impl Engine {
         row.life.apply(Event::BuildRequested);
         row.life.apply(Event::BuildStarted);
         let row = row.clone();
-        self.ipcache.apply(&ipcache::Resource::Endpoint(id), ipcache::endpoint_claims(&row));
+        self.ipcache.apply(
+            &ipcache::Resource::Endpoint(id),
+            ipcache::endpoint_claims(&row),
+        );
         let touched = self.tell_subject(id);
         self.absorb();
         self.settle(touched);
@@ -118,7 +146,11 @@ impl Engine {
 
     /// After a commit: what was asked for is in force for all whose policies are in the kernel.
     pub(super) fn note_in_force(&mut self) {
-        for row in self.endpoints.values_mut().filter(|row| row.identity.is_some()) {
+        for row in self
+            .endpoints
+            .values_mut()
+            .filter(|row| row.identity.is_some())
+        {
             if row.life.wants_build() {
                 row.life.apply(Event::BuildStarted);
             }
@@ -129,10 +161,18 @@ impl Engine {
 
     /// Takes over endpoints from before a restart. Those without a device are gone; devices that lost a program are put down.
     pub(super) fn restore(&mut self, rows: Vec<EndpointRow>) -> Result<(), Error> {
-        let slots: BTreeMap<u16, u16> = self.forwarding.endpoints().values().map(|endpoint| (endpoint.id, endpoint.slot)).collect();
+        let slots: BTreeMap<u16, u16> = self
+            .forwarding
+            .endpoints()
+            .values()
+            .map(|endpoint| (endpoint.id, endpoint.slot))
+            .collect();
         for mut row in rows {
             let id = row.id;
-            let there = self.handle.find_link(row.ifindex)?.is_some_and(|link| link.name == *row.ifname);
+            let there = self
+                .handle
+                .find_link(row.ifindex)?
+                .is_some_and(|link| link.name == *row.ifname);
             if !there {
                 tracing::info!(endpoint = %id, interface = %row.ifname, "an endpoint is gone since the last run");
                 self.unsave(id)?;
@@ -148,7 +188,10 @@ impl Engine {
                 _ => self.free_slot()?,
             };
             self.slots.insert(id, slot);
-            self.ipcache.apply(&ipcache::Resource::Endpoint(id), ipcache::endpoint_claims(&row));
+            self.ipcache.apply(
+                &ipcache::Resource::Endpoint(id),
+                ipcache::endpoint_claims(&row),
+            );
             self.endpoints.insert(id, row);
             let touched = self.tell_subject(id);
             self.settle(touched);
@@ -170,13 +213,16 @@ impl Engine {
 
     fn free_slot(&self) -> Result<u16, Error> {
         let used: std::collections::BTreeSet<u16> = self.slots.values().copied().collect();
-        (0..MAX_SLOTS as u16).find(|slot| !used.contains(slot)).ok_or_else(|| {
-            Error::Exhausted(format!("this node has {MAX_SLOTS} endpoints already"))
-        })
+        (0..MAX_SLOTS as u16)
+            .find(|slot| !used.contains(slot))
+            .ok_or_else(|| Error::Exhausted(format!("this node has {MAX_SLOTS} endpoints already")))
     }
 
     fn file_of(&self, id: EndpointId) -> PathBuf {
-        self.config.state_dir.join("endpoints").join(format!("{id}.json"))
+        self.config
+            .state_dir
+            .join("endpoints")
+            .join(format!("{id}.json"))
     }
 
     fn save(&self, id: EndpointId) -> Result<(), Error> {
@@ -192,9 +238,10 @@ impl Engine {
 
     fn unsave(&self, id: EndpointId) -> Result<(), Error> {
         match std::fs::remove_file(self.file_of(id)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Save { id, message: error.to_string() })
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::Save {
+                id,
+                message: error.to_string(),
+            }),
             _ => Ok(()),
         }
     }
@@ -210,9 +257,14 @@ pub fn read_saved(state_dir: &std::path::Path) -> std::io::Result<Vec<EndpointRo
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        match std::fs::read_to_string(&path).map_err(|e| e.to_string()).and_then(|text| saved::decode(&text).map_err(|e| e.to_string())) {
+        match std::fs::read_to_string(&path)
+            .map_err(|e| e.to_string())
+            .and_then(|text| saved::decode(&text).map_err(|e| e.to_string()))
+        {
             Ok(row) => rows.push(row),
-            Err(error) => tracing::error!(file = %path.display(), %error, "an endpoint cannot be taken over"),
+            Err(error) => {
+                tracing::error!(file = %path.display(), %error, "an endpoint cannot be taken over")
+            }
         }
     }
     rows.sort_by_key(|row| row.id);

@@ -10,8 +10,9 @@ use kernel::{MapError, Maps};
 use model::endpoint::PodName;
 use model::numbers::Numbers;
 use model::service::{
-    Algorithm, BackendAddress, BackendState, Change, ClientScope, Condition, FrontendAddress, FrontendKind, Protocol, Row, RowKey,
-    Service, ServiceIds, ServiceName, ServicePort, Slice, SliceEndpoint, SlicePort, Snapshot, TrafficPolicy,
+    Algorithm, BackendAddress, BackendState, Change, ClientScope, Condition, FrontendAddress,
+    FrontendKind, Protocol, Row, RowKey, Service, ServiceIds, ServiceName, ServicePort, Slice,
+    SliceEndpoint, SlicePort, Snapshot, TrafficPolicy,
 };
 use reconcile::Changes;
 
@@ -39,10 +40,17 @@ impl Services {
     pub fn recover(config: &Config, maps: &Maps) -> Result<Self, MapError> {
         let mut ids = ServiceIds::default();
         let frontends = maps.frontends.dump()?;
-        ids.restore(frontends.iter().filter_map(|(key, value)| Some((frontend_address(key)?, value.service))));
+        ids.restore(
+            frontends
+                .iter()
+                .filter_map(|(key, value)| Some((frontend_address(key)?, value.service))),
+        );
         let mut backends = Numbers::new(1..=u32::MAX - 1);
         let held = maps.backends.dump()?;
-        backends.restore(held.iter().filter_map(|(id, backend)| Some((*id, backend_address(backend)?))));
+        backends.restore(
+            held.iter()
+                .filter_map(|(id, backend)| Some((*id, backend_address(backend)?))),
+        );
         Ok(Self {
             enabled: config.services.enabled,
             maglev: config.services.maglev,
@@ -66,17 +74,36 @@ impl Services {
         }
         let mut touched = BTreeSet::new();
         for (name, value) in changes(services, self.seen.0, || self.snapshot.names()) {
-            let model = value.and_then(|service| self.service(&service)).map(Arc::new);
-            touched.extend(self.snapshot.apply(Change::Service(service_name(&name), model)));
+            let model = value
+                .and_then(|service| self.service(&service))
+                .map(Arc::new);
+            touched.extend(
+                self.snapshot
+                    .apply(Change::Service(service_name(&name), model)),
+            );
         }
-        for (name, value) in changes(slices, self.seen.1, || self.slices.keys().cloned().collect()) {
+        for (name, value) in changes(slices, self.seen.1, || {
+            self.slices.keys().cloned().collect()
+        }) {
             let of = value.as_ref().and_then(|slice| service_of(slice));
-            if let Some(old) = self.slices.remove(&name).filter(|old| Some(old) != of.as_ref()) {
-                touched.extend(self.snapshot.apply(Change::Slice(old, Arc::clone(&name.name), None)));
+            if let Some(old) = self
+                .slices
+                .remove(&name)
+                .filter(|old| Some(old) != of.as_ref())
+            {
+                touched.extend(self.snapshot.apply(Change::Slice(
+                    old,
+                    Arc::clone(&name.name),
+                    None,
+                )));
             }
             if let (Some(of), Some(slice)) = (of, value) {
                 self.slices.insert(name.clone(), of.clone());
-                touched.extend(self.snapshot.apply(Change::Slice(of, name.name, Some(Arc::new(slice_of(&slice))))));
+                touched.extend(self.snapshot.apply(Change::Slice(
+                    of,
+                    name.name,
+                    Some(Arc::new(slice_of(&slice))),
+                )));
             }
         }
         self.seen = (services.revision(), slices.revision());
@@ -88,7 +115,10 @@ impl Services {
 
     fn refresh(&mut self, key: &RowKey) {
         let new = self.snapshot.row(key);
-        let used = |row: Option<&Row>| -> Vec<BackendAddress> { row.map(|row| row.backends.iter().map(|b| b.address).collect()).unwrap_or_default() };
+        let used = |row: Option<&Row>| -> Vec<BackendAddress> {
+            row.map(|row| row.backends.iter().map(|b| b.address).collect())
+                .unwrap_or_default()
+        };
         for address in used(new.as_ref()) {
             if let Err(error) = self.backends.acquire(&address) {
                 tracing::error!(service = %key.service, %error, "a backend has no number and is left out");
@@ -123,31 +153,57 @@ impl Services {
 
     /// All rows with their numbers.
     pub fn rows(&self) -> Vec<ServiceRow> {
-        self.rows.iter().filter_map(|(key, row)| Some((key.clone(), self.ids.get(key)?, row.clone()))).collect()
+        self.rows
+            .iter()
+            .filter_map(|(key, row)| Some((key.clone(), self.ids.get(key)?, row.clone())))
+            .collect()
     }
 
     /// The tables of services.
     pub fn compose(&self, desired: &mut Desired) {
         let conflicts = Snapshot::conflicts(&self.rows);
         for (key, row) in &self.rows {
-            let Some(service) = self.ids.get(key) else { continue };
+            let Some(service) = self.ids.get(key) else {
+                continue;
+            };
             let usable = row.usable();
             for (slot, backend) in usable.iter().enumerate() {
-                let Some(id) = self.backends.get(&backend.address) else { continue };
-                desired.slots.insert(SlotKey { service, slot: slot as u32 }, id);
-                desired.backends.insert(id, backend_row(&backend.address, backend.state));
+                let Some(id) = self.backends.get(&backend.address) else {
+                    continue;
+                };
+                desired.slots.insert(
+                    SlotKey {
+                        service,
+                        slot: slot as u32,
+                    },
+                    id,
+                );
+                desired
+                    .backends
+                    .insert(id, backend_row(&backend.address, backend.state));
             }
             for frontend in &row.frontends {
                 // The first row that claims a frontend has it.
-                if conflicts.get(&frontend.address).is_some_and(|keys| keys.first() != Some(key)) {
+                if conflicts
+                    .get(&frontend.address)
+                    .is_some_and(|keys| keys.first() != Some(key))
+                {
                     continue;
                 }
-                let mut bits = if row.affinity_seconds.is_some() { flags::AFFINITY } else { 0 };
+                let mut bits = if row.affinity_seconds.is_some() {
+                    flags::AFFINITY
+                } else {
+                    0
+                };
                 if frontend.kind == FrontendKind::NodePort {
                     bits |= flags::NODEPORT;
                 }
                 if key.reach == model::service::Reach::ThisNode {
-                    bits |= if frontend.kind == FrontendKind::ClusterIp { flags::INTERNAL_LOCAL } else { flags::EXTERNAL_LOCAL };
+                    bits |= if frontend.kind == FrontendKind::ClusterIp {
+                        flags::INTERNAL_LOCAL
+                    } else {
+                        flags::EXTERNAL_LOCAL
+                    };
                 }
                 if row.algorithm == Algorithm::Maglev {
                     bits |= flags::MAGLEV;
@@ -159,17 +215,30 @@ impl Services {
                     flags: bits,
                     pad: 0,
                 };
-                desired.frontends.insert(frontend_key(&frontend.address), value);
+                desired
+                    .frontends
+                    .insert(frontend_key(&frontend.address), value);
             }
         }
     }
 
     fn service(&self, from: &api::kubernetes::Service) -> Option<Service> {
-        let addresses: Vec<IpAddr> = from.spec.cluster_ips.iter().filter_map(|text| text.parse().ok()).collect();
+        let addresses: Vec<IpAddr> = from
+            .spec
+            .cluster_ips
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect();
         if addresses.is_empty() {
             return None;
         }
-        let policy = |text: &str| if text == "Local" { TrafficPolicy::Local } else { TrafficPolicy::Cluster };
+        let policy = |text: &str| {
+            if text == "Local" {
+                TrafficPolicy::Local
+            } else {
+                TrafficPolicy::Cluster
+            }
+        };
         let ports = from.spec.ports.iter().filter_map(|port| {
             Some(ServicePort {
                 name: port.name.as_str().into(),
@@ -184,7 +253,11 @@ impl Services {
             affinity_seconds: affinity(from),
             external_policy: policy(&from.spec.external_traffic_policy),
             internal_policy: policy(&from.spec.internal_traffic_policy),
-            algorithm: if self.maglev { Algorithm::Maglev } else { Algorithm::Random },
+            algorithm: if self.maglev {
+                Algorithm::Maglev
+            } else {
+                Algorithm::Random
+            },
             ..Service::default()
         })
     }
@@ -194,19 +267,38 @@ fn affinity(from: &api::kubernetes::Service) -> Option<u32> {
     const DEFAULT_SECONDS: u32 = 10_800;
     (from.spec.session_affinity == "ClientIP").then(|| {
         let config = from.spec.session_affinity_config.as_ref();
-        let seconds = config.and_then(|of| of.client_ip.as_ref()).and_then(|of| of.timeout_seconds);
-        seconds.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(DEFAULT_SECONDS)
+        let seconds = config
+            .and_then(|of| of.client_ip.as_ref())
+            .and_then(|of| of.timeout_seconds);
+        seconds
+            .and_then(|seconds| u32::try_from(seconds).ok())
+            .unwrap_or(DEFAULT_SECONDS)
     })
 }
 
 type Changed<V> = Vec<(PodName, Option<Arc<V>>)>;
 
-fn changes<V: reconcile::table::Value>(snapshot: &reconcile::Snapshot<PodName, V>, since: u64, known: impl FnOnce() -> Vec<PodName>) -> Changed<V> {
+fn changes<V: reconcile::table::Value>(
+    snapshot: &reconcile::Snapshot<PodName, V>,
+    since: u64,
+    known: impl FnOnce() -> Vec<PodName>,
+) -> Changed<V> {
     match snapshot.changes_since(since) {
-        Changes::Since(changes) => changes.into_iter().map(|change| (change.key, change.value)).collect(),
+        Changes::Since(changes) => changes
+            .into_iter()
+            .map(|change| (change.key, change.value))
+            .collect(),
         Changes::Everything => {
-            let keys: BTreeSet<PodName> = known().into_iter().chain(snapshot.keys().cloned()).collect();
-            keys.into_iter().map(|key| { let value = snapshot.get_shared(&key); (key, value) }).collect()
+            let keys: BTreeSet<PodName> = known()
+                .into_iter()
+                .chain(snapshot.keys().cloned())
+                .collect();
+            keys.into_iter()
+                .map(|key| {
+                    let value = snapshot.get_shared(&key);
+                    (key, value)
+                })
+                .collect()
         }
     }
 }
@@ -218,32 +310,55 @@ trait Names {
 impl Names for Snapshot {
     fn names(&self) -> Vec<PodName> {
         let names: BTreeSet<ServiceName> = self.keys().into_iter().map(|key| key.service).collect();
-        names.into_iter().map(|name| PodName { namespace: name.namespace, name: name.name }).collect()
+        names
+            .into_iter()
+            .map(|name| PodName {
+                namespace: name.namespace,
+                name: name.name,
+            })
+            .collect()
     }
 }
 
 fn service_name(name: &PodName) -> ServiceName {
-    ServiceName { namespace: Arc::clone(&name.namespace), name: Arc::clone(&name.name) }
+    ServiceName {
+        namespace: Arc::clone(&name.namespace),
+        name: Arc::clone(&name.name),
+    }
 }
 
 fn service_of(slice: &api::kubernetes::EndpointSlice) -> Option<ServiceName> {
     let name = slice.metadata.labels.get(SERVICE_LABEL)?;
-    Some(ServiceName { namespace: slice.metadata.namespace.as_str().into(), name: name.as_str().into() })
+    Some(ServiceName {
+        namespace: slice.metadata.namespace.as_str().into(),
+        name: name.as_str().into(),
+    })
 }
 
 fn slice_of(from: &api::kubernetes::EndpointSlice) -> Slice {
     let ports = from.ports.iter().filter_map(|port| {
-        Some(SlicePort { name: port.name.as_str().into(), protocol: port.protocol.parse().ok()?, port: port.port? })
+        Some(SlicePort {
+            name: port.name.as_str().into(),
+            protocol: port.protocol.parse().ok()?,
+            port: port.port?,
+        })
     });
     let endpoints = from.endpoints.iter().filter_map(|endpoint| {
         let condition = &endpoint.conditions;
         Some(SliceEndpoint {
             address: endpoint.addresses.first()?.parse().ok()?,
             node: endpoint.node_name.as_deref().map(Into::into),
-            condition: Condition::from_api(condition.ready, condition.serving, condition.terminating),
+            condition: Condition::from_api(
+                condition.ready,
+                condition.serving,
+                condition.terminating,
+            ),
         })
     });
-    Slice { ports: ports.collect(), endpoints: endpoints.collect() }
+    Slice {
+        ports: ports.collect(),
+        endpoints: endpoints.collect(),
+    }
 }
 
 fn frontend_key(address: &FrontendAddress) -> FrontendKey {
@@ -260,7 +375,11 @@ fn frontend_address(key: &FrontendKey) -> Option<FrontendAddress> {
         address: key.address.into(),
         port: u16::from_be(key.port),
         protocol: Protocol::from_number(key.protocol)?,
-        scope: if key.scope == 1 { ClientScope::Inside } else { ClientScope::Everybody },
+        scope: if key.scope == 1 {
+            ClientScope::Inside
+        } else {
+            ClientScope::Everybody
+        },
     })
 }
 
@@ -269,7 +388,11 @@ fn backend_row(address: &BackendAddress, state: BackendState) -> abi::Backend {
         address: Address::from(address.address),
         port: address.port.to_be(),
         protocol: address.protocol.number(),
-        state: if state == BackendState::Active { backend_state::ACTIVE } else { backend_state::TERMINATING },
+        state: if state == BackendState::Active {
+            backend_state::ACTIVE
+        } else {
+            backend_state::TERMINATING
+        },
     }
 }
 

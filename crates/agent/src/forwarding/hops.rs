@@ -26,7 +26,10 @@ pub struct Hops {
 impl Hops {
     /// Takes over what the table holds: ways that still lead somewhere keep their numbers.
     pub fn recover(rows: &HashMap<u32, Hop>) -> Self {
-        let mut hops = Self { next: HOP_FIRST, ..Self::default() };
+        let mut hops = Self {
+            next: HOP_FIRST,
+            ..Self::default()
+        };
         for (index, hop) in rows.iter().filter(|(index, _)| **index >= HOP_FIRST) {
             hops.incarnations.insert(*index, hop.incarnation);
             let target = match hop.kind {
@@ -58,9 +61,14 @@ impl Hops {
     fn take(&mut self, target: HopTarget) -> Option<u32> {
         let used: BTreeSet<u32> = self.by_target.values().copied().collect();
         let start = self.next.clamp(HOP_FIRST, HOPS - 1);
-        let index = (start..HOPS).chain(HOP_FIRST..start).find(|index| !used.contains(index))?;
+        let index = (start..HOPS)
+            .chain(HOP_FIRST..start)
+            .find(|index| !used.contains(index))?;
         self.next = index + 1;
-        let incarnation = self.incarnations.get(&index).map_or(0, |old| old.wrapping_add(1));
+        let incarnation = self
+            .incarnations
+            .get(&index)
+            .map_or(0, |old| old.wrapping_add(1));
         self.incarnations.insert(index, incarnation);
         self.by_target.insert(target, index);
         Some(index)

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use datapath::abi::policy::{self as abi, PeerKey, PolicyHead, PortKey, PortVerdict, flags, verdict};
+use datapath::abi::policy::{
+    self as abi, PeerKey, PolicyHead, PortKey, PortVerdict, flags, verdict,
+};
 use kernel::{Map, MapError, Maps};
 use model::policy::{Audit, Enforcing, Fit, MatchType, PolicyKey, PolicyRows, Verdict};
 
@@ -72,7 +74,9 @@ impl PolicyTables {
             if head != PolicyHead::default() {
                 tables.inherited.insert(index);
                 tables.used.insert(index);
-                tables.versions.insert(index, (head.peers_version(), head.ports_version()));
+                tables
+                    .versions
+                    .insert(index, (head.peers_version(), head.ports_version()));
             }
         }
         // A former agent may have died between writing rows and their head.
@@ -89,17 +93,27 @@ impl PolicyTables {
 
     /// Rule ids that the tables name.
     pub fn rules(&self) -> Result<BTreeSet<u32>, MapError> {
-        Ok(self.port_rows.dump()?.into_iter().map(|(_, verdict)| verdict.rule).collect())
+        Ok(self
+            .port_rows
+            .dump()?
+            .into_iter()
+            .map(|(_, verdict)| verdict.rule)
+            .collect())
     }
 
     /// The index of a policy that is in the tables.
     pub fn index(&self, key: &PolicyKey) -> Option<u16> {
-        self.installed.get(key).and_then(|installed| u16::try_from(installed.index).ok())
+        self.installed
+            .get(key)
+            .and_then(|installed| u16::try_from(installed.index).ok())
     }
 
     /// The policy of an index.
     pub fn key_of(&self, index: u16) -> Option<&PolicyKey> {
-        self.installed.iter().find(|(_, installed)| installed.index == u32::from(index)).map(|(key, _)| key)
+        self.installed
+            .iter()
+            .find(|(_, installed)| installed.index == u32::from(index))
+            .map(|(key, _)| key)
     }
 
     /// Number of policies in the tables.
@@ -114,11 +128,21 @@ impl PolicyTables {
 
     /// Brings the rows of a policy into force.
     pub fn set(&mut self, rows: &PolicyRows, now: Instant) -> Result<Effect, MapError> {
-        let peers: BTreeMap<u32, u32> = rows.peers.iter().map(|(peer, class)| (peer.0, u32::from(class.0))).collect();
-        let ports: BTreeMap<_, _> = rows.ports.iter().map(|(key, verdict)| (*key, port_verdict(verdict))).collect();
+        let peers: BTreeMap<u32, u32> = rows
+            .peers
+            .iter()
+            .map(|(peer, class)| (peer.0, u32::from(class.0)))
+            .collect();
+        let ports: BTreeMap<_, _> = rows
+            .ports
+            .iter()
+            .map(|(key, verdict)| (*key, port_verdict(verdict)))
+            .collect();
         let bits = head_flags(rows);
         match self.installed.remove(&rows.key) {
-            None => self.install(rows.key.clone(), bits, peers, ports).map(|()| Effect::Verdicts),
+            None => self
+                .install(rows.key.clone(), bits, peers, ports)
+                .map(|()| Effect::Verdicts),
             Some(old) => {
                 let (new, effect) = match self.update(&old, bits, &peers, &ports, now) {
                     Ok(done) => done,
@@ -127,7 +151,15 @@ impl PolicyTables {
                         return Err(error);
                     }
                 };
-                self.installed.insert(rows.key.clone(), Installed { index: old.index, head: new, peers, ports });
+                self.installed.insert(
+                    rows.key.clone(),
+                    Installed {
+                        index: old.index,
+                        head: new,
+                        peers,
+                        ports,
+                    },
+                );
                 Ok(effect)
             }
         }
@@ -147,7 +179,15 @@ impl PolicyTables {
         self.heads.set(&index, &head)?;
         self.used.insert(index);
         self.note_versions(index, head);
-        self.installed.insert(key, Installed { index, head, peers, ports });
+        self.installed.insert(
+            key,
+            Installed {
+                index,
+                head,
+                peers,
+                ports,
+            },
+        );
         Ok(())
     }
 
@@ -187,7 +227,11 @@ impl PolicyTables {
             .map(|(key, value)| (port_key(old.index, old.head.ports_version(), key), *value))
             .collect();
         self.port_rows.set_all(&new_ports)?;
-        let mut effect = if new_ports.is_empty() { Effect::None } else { Effect::Addition };
+        let mut effect = if new_ports.is_empty() {
+            Effect::None
+        } else {
+            Effect::Addition
+        };
         for (peer, class) in peers {
             match old.peers.get(peer) {
                 Some(before) if before == class => continue,
@@ -210,16 +254,40 @@ impl PolicyTables {
         peers: &BTreeMap<u32, u32>,
         ports: &BTreeMap<model::policy::PortKey, PortVerdict>,
     ) -> Result<(), MapError> {
-        let ports: Vec<_> = ports.iter().map(|(key, value)| (port_key(index, head.ports_version(), key), *value)).collect();
+        let ports: Vec<_> = ports
+            .iter()
+            .map(|(key, value)| (port_key(index, head.ports_version(), key), *value))
+            .collect();
         self.port_rows.set_all(&ports)?;
         let version = head.peers_version();
-        let peers: Vec<_> = peers.iter().map(|(peer, class)| (PeerKey { policy: index, version, peer: *peer }, *class)).collect();
+        let peers: Vec<_> = peers
+            .iter()
+            .map(|(peer, class)| {
+                (
+                    PeerKey {
+                        policy: index,
+                        version,
+                        peer: *peer,
+                    },
+                    *class,
+                )
+            })
+            .collect();
         self.peer_rows.set_all(&peers)
     }
 
     /// Takes policies out of the tables that `keep` refuses. No endpoint may name them any more.
-    pub fn retain(&mut self, keep: impl Fn(&PolicyKey) -> bool, now: Instant) -> Result<(), MapError> {
-        let gone: Vec<PolicyKey> = self.installed.keys().filter(|key| !keep(key)).cloned().collect();
+    pub fn retain(
+        &mut self,
+        keep: impl Fn(&PolicyKey) -> bool,
+        now: Instant,
+    ) -> Result<(), MapError> {
+        let gone: Vec<PolicyKey> = self
+            .installed
+            .keys()
+            .filter(|key| !keep(key))
+            .cloned()
+            .collect();
         for key in gone {
             if let Some(old) = self.installed.remove(&key) {
                 self.heads.set(&old.index, &PolicyHead::default())?;
@@ -243,18 +311,39 @@ impl PolicyTables {
             })
         };
         let peers = self.peer_rows.dump()?.into_iter().map(|(key, _)| key);
-        let peers = peers.filter(|key| !ours(key.policy, Some(key.version), None)).collect();
+        let peers = peers
+            .filter(|key| !ours(key.policy, Some(key.version), None))
+            .collect();
         let ports = self.port_rows.dump()?.into_iter().map(|(key, _)| key);
-        let ports = ports.filter(|key| !ours(u32::from(key.policy), None, Some(key.version))).collect();
-        self.retired.push(Retired { at: now, peers, ports, index: None });
-        self.retired.extend(indices.into_iter().map(|index| Retired { at: now, peers: vec![], ports: vec![], index: Some(index) }));
+        let ports = ports
+            .filter(|key| !ours(u32::from(key.policy), None, Some(key.version)))
+            .collect();
+        self.retired.push(Retired {
+            at: now,
+            peers,
+            ports,
+            index: None,
+        });
+        self.retired
+            .extend(indices.into_iter().map(|index| Retired {
+                at: now,
+                peers: vec![],
+                ports: vec![],
+                index: Some(index),
+            }));
         Ok(())
     }
 
     /// Removes rows whose time is over.
     pub fn sweep(&mut self, now: Instant) -> Result<(), MapError> {
-        while let Some(position) = self.retired.iter().position(|retired| now.duration_since(retired.at) >= GRACE) {
-            let Some(retired) = self.retired.get(position) else { break };
+        while let Some(position) = self
+            .retired
+            .iter()
+            .position(|retired| now.duration_since(retired.at) >= GRACE)
+        {
+            let Some(retired) = self.retired.get(position) else {
+                break;
+            };
             self.peer_rows.remove_all(&retired.peers)?;
             self.port_rows.remove_all(&retired.ports)?;
             if let Some(index) = retired.index {
@@ -272,24 +361,41 @@ impl PolicyTables {
 
     fn retire(&mut self, old: &Installed, index: Option<u32>, now: Instant) {
         let peers = old.peers.keys().map(|peer| peer_key(old, *peer)).collect();
-        let ports = old.ports.keys().map(|key| port_key(old.index, old.head.ports_version(), key)).collect();
-        self.retired.push(Retired { at: now, peers, ports, index });
+        let ports = old
+            .ports
+            .keys()
+            .map(|key| port_key(old.index, old.head.ports_version(), key))
+            .collect();
+        self.retired.push(Retired {
+            at: now,
+            peers,
+            ports,
+            index,
+        });
     }
 
     fn note_versions(&mut self, index: u32, head: PolicyHead) {
-        self.versions.insert(index, (head.peers_version(), head.ports_version()));
+        self.versions
+            .insert(index, (head.peers_version(), head.ports_version()));
     }
 
     fn free_index(&mut self) -> u32 {
         let start = self.next.clamp(1, abi::POLICIES - 1);
-        let free = (start..abi::POLICIES).chain(1..start).find(|index| !self.used.contains(index)).unwrap_or(start);
+        let free = (start..abi::POLICIES)
+            .chain(1..start)
+            .find(|index| !self.used.contains(index))
+            .unwrap_or(start);
         self.next = free + 1;
         free
     }
 }
 
 fn peer_key(of: &Installed, peer: u32) -> PeerKey {
-    PeerKey { policy: of.index, version: of.head.peers_version(), peer }
+    PeerKey {
+        policy: of.index,
+        version: of.head.peers_version(),
+        peer,
+    }
 }
 
 fn port_key(index: u32, version: u32, key: &model::policy::PortKey) -> PortKey {
@@ -310,7 +416,12 @@ fn port_verdict(from: &model::policy::PortVerdict) -> PortVerdict {
         Verdict::Deny => verdict::DENY,
         Verdict::DefaultDeny => verdict::DEFAULT_DENY,
     };
-    PortVerdict { verdict, match_type: match_number(from.matched), proxy_port: 0, rule: from.rule.0 }
+    PortVerdict {
+        verdict,
+        match_type: match_number(from.matched),
+        proxy_port: 0,
+        rule: from.rule.0,
+    }
 }
 
 fn match_number(of: MatchType) -> u8 {
@@ -338,5 +449,7 @@ fn only_new_classes(
 ) -> bool {
     let classes: BTreeSet<u16> = old.keys().map(|key| key.class.0).collect();
     old.iter().all(|(key, value)| new.get(key) == Some(value))
-        && new.keys().all(|key| old.contains_key(key) || !classes.contains(&key.class.0))
+        && new
+            .keys()
+            .all(|key| old.contains_key(key) || !classes.contains(&key.class.0))
 }

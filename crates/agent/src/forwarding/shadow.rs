@@ -34,7 +34,11 @@ impl<K: Plain + Eq + Hash, V: Plain + PartialEq + Default> Shadow<K, V> {
 
     /// Reads an array, whose zero entries are free.
     pub fn array(map: Map<K, V>) -> Result<Self, MapError> {
-        let rows = map.dump()?.into_iter().filter(|(_, value)| *value != V::default()).collect();
+        let rows = map
+            .dump()?
+            .into_iter()
+            .filter(|(_, value)| *value != V::default())
+            .collect();
         Ok(Self { map, rows })
     }
 
@@ -52,8 +56,11 @@ impl<K: Plain + Eq + Hash, V: Plain + PartialEq + Default> Shadow<K, V> {
 
     /// Writes what is missing or different; says how many entries that were.
     pub fn add(&mut self, desired: &HashMap<K, V>) -> Result<usize, MapError> {
-        let missing: Vec<(K, V)> =
-            desired.iter().filter(|(key, value)| self.rows.get(key) != Some(value)).map(|(k, v)| (*k, *v)).collect();
+        let missing: Vec<(K, V)> = desired
+            .iter()
+            .filter(|(key, value)| self.rows.get(key) != Some(value))
+            .map(|(k, v)| (*k, *v))
+            .collect();
         self.map.set_all(&missing)?;
         let count = missing.len();
         self.rows.extend(missing);
@@ -62,7 +69,12 @@ impl<K: Plain + Eq + Hash, V: Plain + PartialEq + Default> Shadow<K, V> {
 
     /// Removes what is not desired.
     pub fn prune(&mut self, desired: &HashMap<K, V>) -> Result<usize, MapError> {
-        let stale: Vec<K> = self.rows.keys().filter(|key| !desired.contains_key(key)).copied().collect();
+        let stale: Vec<K> = self
+            .rows
+            .keys()
+            .filter(|key| !desired.contains_key(key))
+            .copied()
+            .collect();
         self.map.remove_all(&stale)?;
         for key in &stale {
             self.rows.remove(key);
@@ -71,9 +83,17 @@ impl<K: Plain + Eq + Hash, V: Plain + PartialEq + Default> Shadow<K, V> {
     }
 
     /// The same for an array: what is not desired becomes what `empty` makes of it.
-    pub fn clear(&mut self, desired: &HashMap<K, V>, empty: impl Fn(&V) -> V) -> Result<usize, MapError> {
-        let stale: Vec<(K, V)> =
-            self.rows.iter().filter(|(key, _)| !desired.contains_key(key)).map(|(k, v)| (*k, empty(v))).collect();
+    pub fn clear(
+        &mut self,
+        desired: &HashMap<K, V>,
+        empty: impl Fn(&V) -> V,
+    ) -> Result<usize, MapError> {
+        let stale: Vec<(K, V)> = self
+            .rows
+            .iter()
+            .filter(|(key, _)| !desired.contains_key(key))
+            .map(|(k, v)| (*k, empty(v)))
+            .collect();
         let mut cleared = 0;
         for (key, value) in stale {
             if self.rows.get(&key) != Some(&value) {
@@ -89,8 +109,15 @@ impl<K: Plain + Eq + Hash, V: Plain + PartialEq + Default> Shadow<K, V> {
         TablePlan {
             table: self.map.name(),
             entries: self.rows.len(),
-            write: desired.iter().filter(|(key, value)| self.rows.get(key) != Some(value)).count(),
-            remove: self.rows.keys().filter(|key| !desired.contains_key(key)).count(),
+            write: desired
+                .iter()
+                .filter(|(key, value)| self.rows.get(key) != Some(value))
+                .count(),
+            remove: self
+                .rows
+                .keys()
+                .filter(|key| !desired.contains_key(key))
+                .count(),
         }
     }
 }

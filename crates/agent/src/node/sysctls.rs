@@ -52,7 +52,10 @@ pub fn apply_sysctls(families: Families, devices: &[&str], state: &Path) -> Resu
         }
     }
     if before.len() != known {
-        write(&path, &before).map_err(|error| Error::Remember { path: path.clone(), error })?;
+        write(&path, &before).map_err(|error| Error::Remember {
+            path: path.clone(),
+            error,
+        })?;
     }
     for (name, value) in changes {
         sysctl::write(&name, value)?;
@@ -71,13 +74,18 @@ pub fn restore_sysctls(state: &Path) -> Result<Before, Error> {
         }
     }
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::Remember { path, error }),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::Remember { path, error })
+        }
         _ => Ok(before),
     }
 }
 
 fn read(path: &Path) -> Before {
-    std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    std::fs::read(path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
 }
 
 fn write(path: &Path, before: &Before) -> std::io::Result<()> {

@@ -8,8 +8,16 @@ use super::*;
 use crate::config::{Config, Given};
 
 fn config(pairs: &[(&str, &str)]) -> Datapath {
-    let base = [("k8s-node-name", "n1"), ("enable-ipv6", "true"), ("devices", "eth0")];
-    Config::new(&Given::from_pairs(base.into_iter().chain(pairs.iter().copied()))).unwrap().datapath
+    let base = [
+        ("k8s-node-name", "n1"),
+        ("enable-ipv6", "true"),
+        ("devices", "eth0"),
+    ];
+    Config::new(&Given::from_pairs(
+        base.into_iter().chain(pairs.iter().copied()),
+    ))
+    .unwrap()
+    .datapath
 }
 
 fn addressing() -> Addressing {
@@ -23,8 +31,14 @@ fn addressing() -> Addressing {
 
 fn other_node() -> RemoteNode {
     RemoteNode {
-        addresses: vec!["172.30.0.12".parse().unwrap(), "fd00:30::12".parse().unwrap()],
-        pod_cidrs: vec!["10.244.2.0/24".parse().unwrap(), "fd00:10:244:2::/64".parse().unwrap()],
+        addresses: vec![
+            "172.30.0.12".parse().unwrap(),
+            "fd00:30::12".parse().unwrap(),
+        ],
+        pod_cidrs: vec![
+            "10.244.2.0/24".parse().unwrap(),
+            "fd00:10:244:2::/64".parse().unwrap(),
+        ],
     }
 }
 
@@ -48,16 +62,28 @@ fn node(test: &str) -> Option<NamedNamespace> {
     let index = handle.link("eth0").unwrap().index;
     let add = |text: &str| address::add(index, text.parse().unwrap(), PrefixRoute::Add);
     handle
-        .run_all(&[link::set_up("lo"), link::set_up("wire"), link::set_up("eth0"), add("172.30.0.11/24"), add("fd00:30::11/64")])
+        .run_all(&[
+            link::set_up("lo"),
+            link::set_up("wire"),
+            link::set_up("eth0"),
+            add("172.30.0.11/24"),
+            add("fd00:30::11/64"),
+        ])
         .unwrap();
     Some(namespace)
 }
 
 fn rustix_is_root() -> bool {
-    std::fs::read_to_string("/proc/self/status").is_ok_and(|s| s.lines().any(|l| l.starts_with("Uid:\t0\t")))
+    std::fs::read_to_string("/proc/self/status")
+        .is_ok_and(|s| s.lines().any(|l| l.starts_with("Uid:\t0\t")))
 }
 
-fn apply_routes(handle: &Handle, routing: Routing, devices: &Devices, nodes: &[RemoteNode]) -> RoutePlan {
+fn apply_routes(
+    handle: &Handle,
+    routing: Routing,
+    devices: &Devices,
+    nodes: &[RemoteNode],
+) -> RoutePlan {
     let desired = desired_routes(routing, &addressing(), devices, nodes);
     let mut actual = handle.routes(Family::V4, Some(TABLE_MAIN)).unwrap();
     actual.extend(handle.routes(Family::V6, Some(TABLE_MAIN)).unwrap());
@@ -73,7 +99,10 @@ fn apply_routes(handle: &Handle, routing: Routing, devices: &Devices, nodes: &[R
 
 fn prepared(namespace: &NamedNamespace, config: &Datapath, state: &Path) -> Devices {
     let handle = Handle::open_in(namespace).unwrap();
-    namespace.run(|| prepare(&handle, config, &addressing(), state)).unwrap().unwrap()
+    namespace
+        .run(|| prepare(&handle, config, &addressing(), state))
+        .unwrap()
+        .unwrap()
 }
 
 #[test]
@@ -85,7 +114,12 @@ fn a_prepared_node_stays_as_it_is_when_prepared_again() {
     assert_eq!((first.device_mtu, first.route_mtu), (1550, 1500));
     let handle = Handle::open_in(&namespace).unwrap();
     let nodes = [other_node()];
-    assert_eq!(apply_routes(&handle, config.routing, &first, &nodes).set.len(), 4);
+    assert_eq!(
+        apply_routes(&handle, config.routing, &first, &nodes)
+            .set
+            .len(),
+        4
+    );
     let again = prepared(&namespace, &config, state.path());
     assert_eq!(again.host.index, first.host.index);
     assert!(apply_routes(&handle, config.routing, &again, &nodes).is_empty());
@@ -95,7 +129,11 @@ fn a_prepared_node_stays_as_it_is_when_prepared_again() {
 fn a_node_that_leaves_takes_its_routes_along() {
     let Some(namespace) = node("b") else { return };
     let state = tempfile::tempdir().unwrap();
-    let config = config(&[("routing-mode", "native"), ("auto-direct-node-routes", "true"), ("ipv4-native-routing-cidr", "10.0.0.0/8")]);
+    let config = config(&[
+        ("routing-mode", "native"),
+        ("auto-direct-node-routes", "true"),
+        ("ipv4-native-routing-cidr", "10.0.0.0/8"),
+    ]);
     let devices = prepared(&namespace, &config, state.path());
     assert!(devices.overlay.is_none());
     let handle = Handle::open_in(&namespace).unwrap();
@@ -117,7 +155,10 @@ fn sysctls_of_before_come_back() {
     assert_eq!(read("net/ipv4/conf/cilium_host/rp_filter"), "0");
     // A second start must not take its own settings for those of before.
     prepared(&namespace, &config(&[]), state.path());
-    namespace.run(|| restore_sysctls(state.path())).unwrap().unwrap();
+    namespace
+        .run(|| restore_sysctls(state.path()))
+        .unwrap()
+        .unwrap();
     assert_eq!(read("net/ipv4/ip_forward"), before);
 }
 
@@ -127,8 +168,15 @@ fn without_the_nodes_address_the_uplink_must_be_named() {
     let mut config = config(&[]);
     config.devices.clear();
     let state = tempfile::tempdir().unwrap();
-    let strange = Addressing { node_ipv4: Some("192.0.2.1".parse().unwrap()), node_ipv6: None, ..addressing() };
+    let strange = Addressing {
+        node_ipv4: Some("192.0.2.1".parse().unwrap()),
+        node_ipv6: None,
+        ..addressing()
+    };
     let handle = Handle::open_in(&namespace).unwrap();
-    let error = namespace.run(|| prepare(&handle, &config, &strange, state.path())).unwrap().unwrap_err();
+    let error = namespace
+        .run(|| prepare(&handle, &config, &strange, state.path()))
+        .unwrap()
+        .unwrap_err();
     assert!(error.to_string().starts_with("devices: "), "{error}");
 }

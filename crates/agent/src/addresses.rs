@@ -1,0 +1,125 @@
+//! Addresses of pods: given to the plugin, confirmed by an endpoint, or taken back after a while.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::endpoint::EndpointRow;
+use model::ipam::{Family, Ipam, IpamError, Lasting, Token};
+
+use crate::node::Addressing;
+
+/// An address that no endpoint has confirmed by then goes back.
+const EXPIRY: Duration = Duration::from_secs(600);
+
+/// The node's addresses, shared by all requests.
+#[derive(Clone)]
+pub struct Addresses {
+    // Not a table: an address is chosen and taken in one step, by several callers.
+    ipam: Arc<Mutex<Ipam>>,
+}
+
+impl Addresses {
+    /// The node's ranges, less the routers, and less what endpoints from before a restart have.
+    pub fn new(addressing: &Addressing, restored: &[EndpointRow]) -> Self {
+        let ranges = addressing
+            .pods_ipv4
+            .map(Into::into)
+            .into_iter()
+            .chain(addressing.pods_ipv6.map(Into::into));
+        let mut ipam = Ipam::new(ranges);
+        let router: Arc<str> = "router".into();
+        for address in addressing.routers() {
+            if let Err(error) = ipam.allocate_at(address, &router, Lasting::UntilReleased) {
+                tracing::error!(%address, %error, "the router's address cannot be kept from pods");
+            }
+        }
+        for row in restored {
+            for address in row.ips.iter() {
+                if let Err(error) = ipam.restore(address, &owner(row)) {
+                    tracing::error!(endpoint = %row.id, %error, "an address in use belongs to another");
+                }
+            }
+        }
+        Self {
+            ipam: Arc::new(Mutex::new(ipam)),
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Ipam) -> T) -> T {
+        work(&mut self.ipam.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives an address; with a token it goes back by itself unless it is confirmed.
+    pub fn allocate(
+        &self,
+        family: Family,
+        owner: &str,
+        lasting: Lasting,
+    ) -> Result<(IpAddr, Option<Token>), IpamError> {
+        let given = self.with(|ipam| ipam.allocate(family, &owner.into(), lasting))?;
+        if let (address, Some(token)) = given {
+            let addresses = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(EXPIRY).await;
+                if addresses.with(|ipam| ipam.expire(address, token)).is_some() {
+                    tracing::warn!(%address, "an address was never used by an endpoint and is free again");
+                }
+            });
+        }
+        Ok(given)
+    }
+
+    /// Takes a given address.
+    pub fn allocate_at(&self, address: IpAddr, owner: &str) -> Result<(), IpamError> {
+        self.with(|ipam| ipam.allocate_at(address, &owner.into(), Lasting::UntilReleased))
+            .map(|_| ())
+    }
+
+    /// An endpoint uses the address now.
+    pub fn confirm(&self, address: IpAddr, token: Token) -> Result<(), IpamError> {
+        self.with(|ipam| ipam.confirm(address, token))
+    }
+
+    /// Takes an address back, if it is that owner's; whoever it is when none is named.
+    pub fn release(&self, address: IpAddr, owner: &str) -> Result<(), IpamError> {
+        self.with(|ipam| {
+            if owner.is_empty() {
+                ipam.release(address)
+            } else {
+                ipam.release_from(address, owner)
+            }
+        })
+        .map(|_| ())
+    }
+
+    /// Takes back what an endpoint had.
+    pub fn release_all(&self, row: &EndpointRow) {
+        for address in row.ips.iter() {
+            match self.release(address, &owner(row)) {
+                Ok(()) | Err(IpamError::NotInUse { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(endpoint = %row.id, %error, "an address is not given back")
+                }
+            }
+        }
+    }
+
+    /// All addresses in use and by whom.
+    pub fn in_use(&self) -> BTreeMap<IpAddr, String> {
+        self.with(|ipam| {
+            ipam.leases()
+                .iter()
+                .map(|(address, lease)| (*address, lease.owner.to_string()))
+                .collect()
+        })
+    }
+}
+
+/// Whose an endpoint's addresses are: its pod's, as the plugin names it.
+pub fn owner(row: &EndpointRow) -> Arc<str> {
+    row.pod
+        .as_ref()
+        .map_or_else(|| row.container_id.clone(), |pod| pod.to_string().into())
+}

@@ -1,0 +1,298 @@
+//! What this node tells the others: a CiliumNode for itself and a CiliumEndpoint for each of its pods.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::cilium::{
+    AddressPair, CiliumEndpoint, CiliumNode, EncryptionKey, EndpointIdentity, EndpointNetworking,
+    EndpointStatus, ExternalIdentifiers, IpamSpec, NamedPort, NodeAddressEntry, NodeResourceSpec,
+};
+use api::kubernetes::{ObjectMeta, OwnerReference, Resource};
+use model::endpoint::{EndpointRow, PodName};
+use reconcile::{Fetched, Options, Reconciler, StatusReader, Step, Table, TableWriter, Target};
+use serde_json::json;
+use store::{Client, Error, Scope};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::node::Addressing;
+use crate::view::ViewReader;
+
+/// What is said of one pod; the uid ties the object to its pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Announced {
+    /// uid of the pod.
+    pub pod_uid: Arc<str>,
+    /// The object's status.
+    pub status: EndpointStatus,
+}
+
+/// CiliumEndpoints of this node.
+pub struct Endpoints {
+    client: Client,
+    /// Address by which the others know this node.
+    node: String,
+}
+
+impl Target for Endpoints {
+    type Key = PodName;
+    type Value = Announced;
+    type Cursor = String;
+    type Error = Error;
+
+    async fn fetch(
+        &self,
+        from: Option<String>,
+    ) -> Result<Fetched<PodName, Announced, String>, Error> {
+        let page = self
+            .client
+            .list_page::<CiliumEndpoint>(&Scope::all(), 500, &from.unwrap_or_default())
+            .await?;
+        let ours = |object: &CiliumEndpoint| {
+            object
+                .status
+                .networking
+                .as_ref()
+                .is_some_and(|of| of.node == self.node)
+        };
+        let objects = page
+            .items
+            .iter()
+            .filter_map(|text| serde_json::from_str::<CiliumEndpoint>(text.get()).ok());
+        let entries = objects.filter(ours).map(|object| {
+            let meta = object.meta();
+            let name = PodName {
+                namespace: meta.namespace.as_str().into(),
+                name: meta.name.as_str().into(),
+            };
+            let owner = meta
+                .owner_references
+                .first()
+                .map(|owner| owner.uid.as_str().into());
+            (
+                name,
+                Announced {
+                    pod_uid: owner.unwrap_or_else(|| "".into()),
+                    status: object.status,
+                },
+            )
+        });
+        let next = Some(page.metadata.continue_token).filter(|token| !token.is_empty());
+        Ok(Fetched {
+            entries: entries.collect(),
+            next,
+        })
+    }
+
+    async fn apply(&self, step: &Step<PodName, Announced>) -> Result<(), Error> {
+        match step.to() {
+            Some(value) => self.write(step.key(), value).await,
+            None => {
+                self.client
+                    .delete::<CiliumEndpoint>(Some(&step.key().namespace), &step.key().name)
+                    .await
+            }
+        }
+    }
+}
+
+impl Endpoints {
+    async fn write(&self, key: &PodName, value: &Announced) -> Result<(), Error> {
+        let owner = OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name: key.name.to_string(),
+            uid: value.pod_uid.to_string(),
+            ..OwnerReference::default()
+        };
+        let object = CiliumEndpoint {
+            metadata: ObjectMeta {
+                name: key.name.to_string(),
+                namespace: key.namespace.to_string(),
+                owner_references: vec![owner],
+                ..ObjectMeta::default()
+            },
+            status: value.status.clone(),
+            ..CiliumEndpoint::default()
+        };
+        match self.client.create(&object).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_conflict() => {
+                // It is there already: of this pod before a change, or of a former pod of the same name.
+                let patch = json!({ "metadata": { "ownerReferences": object.metadata.owner_references }, "status": value.status });
+                self.client
+                    .merge::<CiliumEndpoint>(Some(&key.namespace), &key.name, None, &patch)
+                    .await
+                    .map(|_| ())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The reconciler of this node's CiliumEndpoints, and its status.
+pub fn endpoints(
+    client: Client,
+    addressing: &Addressing,
+    desired: Table<PodName, Announced>,
+) -> (Reconciler<Endpoints>, StatusReader<PodName>) {
+    let target = Endpoints {
+        client,
+        node: node_address(addressing),
+    };
+    Reconciler::new(
+        "announced endpoints",
+        target,
+        desired,
+        Options {
+            concurrency: 8,
+            ..Options::default()
+        },
+    )
+}
+
+fn node_address(addressing: &Addressing) -> String {
+    let v4 = addressing.node_ipv4.map(|a| a.to_string());
+    v4.or_else(|| addressing.node_ipv6.map(|a| a.to_string()))
+        .unwrap_or_default()
+}
+
+/// Keeps the desired table at what is in force, until `stop`.
+pub async fn follow(
+    mut view: ViewReader,
+    addressing: Addressing,
+    mut writer: TableWriter<PodName, Announced>,
+    stop: CancellationToken,
+) {
+    let node = node_address(&addressing);
+    loop {
+        let now = view.get();
+        // Endpoints are restored before anything is published, so any state that was published is complete.
+        if now.revision > 0 || now.waiting_for.is_empty() {
+            let rows: BTreeMap<PodName, Announced> = now
+                .endpoints
+                .iter()
+                .filter_map(|row| announced(row, &node))
+                .collect();
+            writer.replace(rows);
+            writer.mark_initialized("endpoints");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = view.changed() => if !changed { return },
+        }
+    }
+}
+
+fn announced(row: &EndpointRow, node: &str) -> Option<(PodName, Announced)> {
+    let pod = row.pod.clone()?;
+    let identity = row.identity?;
+    let text = |address: Option<String>| address.unwrap_or_default();
+    let status = EndpointStatus {
+        id: Some(row.id.0.into()),
+        external_identifiers: Some(ExternalIdentifiers {
+            container_id: row.container_id.to_string(),
+            cni_attachment_id: format!("{}:{}", row.container_id, row.container_interface),
+            pod_name: pod.to_string(),
+            k8s_pod_name: pod.name.to_string(),
+            k8s_namespace: pod.namespace.to_string(),
+            ..ExternalIdentifiers::default()
+        }),
+        identity: Some(EndpointIdentity {
+            id: identity.0.into(),
+            labels: row.labels.to_texts(),
+        }),
+        networking: Some(EndpointNetworking {
+            node: node.to_owned(),
+            addressing: vec![AddressPair {
+                ipv4: text(row.ips.v4.map(|a| a.to_string())),
+                ipv6: text(row.ips.v6.map(|a| a.to_string())),
+            }],
+        }),
+        encryption: Some(EncryptionKey::default()),
+        named_ports: row
+            .named_ports
+            .iter()
+            .map(|port| NamedPort {
+                name: port.name.to_string(),
+                port: port.port,
+                protocol: port.protocol.to_string(),
+            })
+            .collect(),
+        state: row.state().to_string(),
+        service_account: row
+            .service_account
+            .as_deref()
+            .unwrap_or_default()
+            .to_owned(),
+        ..EndpointStatus::default()
+    };
+    Some((
+        pod,
+        Announced {
+            pod_uid: row.pod_uid.clone().unwrap_or_else(|| "".into()),
+            status,
+        },
+    ))
+}
+
+/// Writes this node's CiliumNode: addresses, routers, ranges.
+pub async fn announce_node(
+    client: &Client,
+    config: &Config,
+    addressing: &Addressing,
+    uid: &str,
+) -> Result<(), Error> {
+    let entry = |kind: &str, ip: String| NodeAddressEntry {
+        address_type: kind.to_owned(),
+        ip,
+    };
+    let v4 = addressing
+        .node_ipv4
+        .map(|a| entry("InternalIP", a.to_string()));
+    let v6 = addressing
+        .node_ipv6
+        .map(|a| entry("InternalIP", a.to_string()));
+    let routers = addressing
+        .routers()
+        .map(|a| entry("CiliumInternalIP", a.to_string()));
+    let ranges = addressing
+        .pods_ipv4
+        .map(|n| n.to_string())
+        .into_iter()
+        .chain(addressing.pods_ipv6.map(|n| n.to_string()));
+    let spec = NodeResourceSpec {
+        addresses: v4.into_iter().chain(v6).chain(routers).collect(),
+        ipam: IpamSpec {
+            pod_cidrs: ranges.collect(),
+            ..IpamSpec::default()
+        },
+        ..NodeResourceSpec::default()
+    };
+    let owner = OwnerReference {
+        api_version: "v1".into(),
+        kind: "Node".into(),
+        name: config.node.clone(),
+        uid: uid.into(),
+        ..Default::default()
+    };
+    let object = CiliumNode {
+        metadata: ObjectMeta {
+            name: config.node.clone(),
+            owner_references: vec![owner],
+            ..ObjectMeta::default()
+        },
+        spec,
+        ..CiliumNode::default()
+    };
+    match client.create(&object).await {
+        Err(error) if error.is_conflict() => {
+            let patch = json!({ "spec": object.spec });
+            client
+                .merge::<CiliumNode>(None, &config.node, None, &patch)
+                .await
+                .map(|_| ())
+        }
+        other => other.map(|_| ()),
+    }
+}

@@ -1,0 +1,301 @@
+//! From the data plane's ring and its closed connections to the flow server, with names as of that moment.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use datapath::abi::connection::{Connection, ConnectionKey, flags};
+use hubble::intake::{Intake, LossSource};
+use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
+use hubble::records::decode::{Clock, decode};
+use hubble::records::{Party, Point, Record, Way, What};
+use kernel::collector::{Acceptance, Collector, Ended};
+use kernel::events::Events;
+use model::endpoint::PodName;
+use model::policy::{Origin, RuleId};
+use tokio_util::sync::CancellationToken;
+
+use crate::inputs::Inputs;
+use crate::view::{View, ViewReader};
+
+/// Events taken from the ring at once.
+const BATCH: usize = 4096;
+/// The programs wake nobody, because that costs more than the event: the ring is read on a timer. At this pace a ring of
+/// 1 MiB overflows above 200,000 events a second, and what overflows is counted.
+const READ_EVERY: Duration = Duration::from_millis(25);
+/// Entries of the table of answered connections looked at each time; all of them about every ten seconds.
+const SLICE: u32 = 8192;
+
+/// Names out of the view and the store's tables; what is looked up for every flow is indexed once per commit.
+pub struct NamesNow {
+    view: ViewReader,
+    inputs: Inputs,
+    cluster: Arc<str>,
+    // Not a table: a cache that any reader may fill anew.
+    index: RwLock<Index>,
+}
+
+#[derive(Default)]
+struct Index {
+    of: usize,
+    pods: HashMap<IpAddr, Arc<EndpointNames>>,
+    services: HashMap<(IpAddr, u16), Arc<ServiceName>>,
+}
+
+impl NamesNow {
+    /// Over the view and the tables.
+    pub fn new(view: ViewReader, inputs: Inputs, cluster: &str) -> Self {
+        Self {
+            view,
+            inputs,
+            cluster: cluster.into(),
+            index: RwLock::default(),
+        }
+    }
+
+    fn indexed<T>(&self, look: impl Fn(&Index) -> T) -> T {
+        let view = self.view.get();
+        let of = Arc::as_ptr(&view) as usize;
+        {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            if index.of == of {
+                return look(&index);
+            }
+        }
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        *index = self.build(&view, of);
+        look(&index)
+    }
+
+    fn build(&self, view: &View, of: usize) -> Index {
+        let mut index = Index {
+            of,
+            ..Index::default()
+        };
+        for (name, remote) in self.inputs.endpoints.snapshot().iter() {
+            let names = Arc::new(self.pod_names(name, &self.labels(view, remote.identity.0)));
+            index.pods.extend(
+                remote
+                    .addresses
+                    .iter()
+                    .map(|address| (*address, Arc::clone(&names))),
+            );
+        }
+        for row in &view.endpoints {
+            if let Some(pod) = &row.pod {
+                let names = Arc::new(self.pod_names(pod, &row.labels.to_texts()));
+                index
+                    .pods
+                    .extend(row.ips.iter().map(|address| (address, Arc::clone(&names))));
+            }
+        }
+        for (key, _, row) in &view.services {
+            let name = ServiceName {
+                name: Arc::clone(&key.service.name),
+                namespace: Arc::clone(&key.service.namespace),
+            };
+            let name = Arc::new(name);
+            index.services.extend(
+                row.frontends
+                    .iter()
+                    .map(|f| ((f.address.address, f.address.port), Arc::clone(&name))),
+            );
+        }
+        index
+    }
+
+    fn pod_names(&self, name: &PodName, labels: &[String]) -> EndpointNames {
+        EndpointNames {
+            namespace: Arc::clone(&name.namespace),
+            pod_name: Arc::clone(&name.name),
+            labels: labels.iter().map(|label| label.as_str().into()).collect(),
+            workloads: Vec::new(),
+            cluster_name: Arc::clone(&self.cluster),
+        }
+    }
+
+    fn labels(&self, view: &View, identity: u32) -> Vec<String> {
+        let peer = view.policy.peers().find(|(peer, _)| peer.0 == identity);
+        peer.map(|(_, facts)| facts.labels.to_texts())
+            .unwrap_or_default()
+    }
+}
+
+impl Names for NamesNow {
+    fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
+        self.indexed(|index| index.pods.get(&address).cloned())
+            .or_else(|| {
+                let labels = self.labels(&self.view.get(), identity);
+                let labels = labels.iter().map(|label| label.as_str().into()).collect();
+                Some(Arc::new(EndpointNames {
+                    labels,
+                    cluster_name: Arc::clone(&self.cluster),
+                    ..EndpointNames::default()
+                }))
+            })
+    }
+
+    fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
+        self.indexed(|index| index.services.get(&(address, port)).cloned())
+    }
+
+    fn fqdns(&self, _asker: u16, _address: IpAddr) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>> {
+        let view = self.view.get();
+        let Some(origin) = view.policy.rule_ids().get(RuleId(rule)) else {
+            return Vec::new();
+        };
+        let of = |key: &model::policy::ObjectKey, labels: Vec<Arc<str>>| {
+            Arc::new(PolicyOrigin {
+                name: Arc::clone(&key.name),
+                namespace: Arc::clone(&key.namespace),
+                kind: key.kind.as_str().into(),
+                labels,
+                revision: view.revision,
+            })
+        };
+        match &**origin {
+            Origin::Rule { object, labels, .. } => vec![of(
+                object,
+                labels
+                    .iter()
+                    .map(|label| label.to_string().into())
+                    .collect(),
+            )],
+            Origin::DefaultDeny { policies, .. } => {
+                policies.iter().map(|key| of(key, Vec::new())).collect()
+            }
+            Origin::Fixed(_) => Vec::new(),
+        }
+    }
+
+    fn interface(&self, index: u32) -> Option<Arc<str>> {
+        self.view
+            .get()
+            .endpoints
+            .iter()
+            .find(|row| row.ifindex == index)
+            .map(|row| Arc::clone(&row.ifname))
+    }
+}
+
+/// Reads the ring until `stop`.
+pub async fn follow_ring(mut events: Events, intake: Arc<Intake>, stop: CancellationToken) {
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(READ_EVERY) => {}
+        }
+        let clock = clock_now();
+        while events.read(BATCH, &mut batch) > 0 {
+            for event in batch.drain(..) {
+                if let Some(record) = decode(&event, clock) {
+                    intake.record(record);
+                }
+            }
+        }
+        match events.lost() {
+            Ok(lost) => intake.lost(LossSource::KernelRing, lost),
+            Err(error) => tracing::warn!(%error, "lost events cannot be counted"),
+        }
+    }
+}
+
+/// Sweeps connections until `stop`; each that ends becomes a record before its entry goes.
+pub async fn collect(
+    mut collector: Collector,
+    intake: Option<Arc<Intake>>,
+    stop: CancellationToken,
+) {
+    let mut tick = tokio::time::interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        let mut accept = |ended: &Ended| {
+            if let (Some(intake), Some(record)) = (&intake, closed(&ended.key, &ended.connection)) {
+                intake.record(record);
+            }
+            Acceptance::Accepted
+        };
+        let slices = (collector.occupancy() as u32 / SLICE / 10).max(1);
+        let result = collector.sweep_openings(&mut accept).and_then(|_| {
+            for _ in 0..slices {
+                collector.sweep_connections(SLICE, &mut accept)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            tracing::warn!(%error, "connections are not swept, trying again");
+        }
+    }
+}
+
+/// The record of a connection that ended.
+fn closed(key: &ConnectionKey, connection: &Connection) -> Option<Record> {
+    let low = (IpAddr::from(key.low), u16::from_be(key.low_port));
+    let high = (IpAddr::from(key.high), u16::from_be(key.high_port));
+    let (from, to) = if connection.flags & flags::INITIATOR_LOW != 0 {
+        (low, high)
+    } else {
+        (high, low)
+    };
+    let translated = connection.flags & flags::DESTINATION_NAT != 0;
+    let reached = if translated {
+        (
+            IpAddr::from(connection.to),
+            u16::from_be(connection.to_port),
+        )
+    } else {
+        to
+    };
+    let party = |(address, port): (IpAddr, u16), identity, endpoint| Party {
+        address,
+        port,
+        identity,
+        endpoint,
+    };
+    let time_ns = SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .ok()?
+        .as_nanos();
+    Some(Record {
+        time_ns: u64::try_from(time_ns).ok()?,
+        source: party(from, connection.source_identity, connection.source_endpoint),
+        destination: party(
+            reached,
+            connection.destination_identity,
+            connection.destination_endpoint,
+        ),
+        asked: translated.then(|| SocketAddr::new(to.0, to.1)),
+        translated_source: None,
+        protocol: connection.protocol,
+        tcp_flags_or_icmp_type: (connection.sent.tcp_flags | connection.received.tcp_flags) as u8,
+        icmp_code: 0,
+        interface: connection.ifindex,
+        macs: None,
+        what: What::Closed {
+            point: if connection.destination_endpoint != 0 {
+                Point::ToEndpoint
+            } else {
+                Point::ToStack
+            },
+            way: Way::Unknown,
+        },
+    })
+}
+
+/// The kernel's monotonic clock beside the wall clock, now.
+fn clock_now() -> Clock {
+    let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let nanoseconds =
+        monotonic.tv_sec.cast_unsigned() * 1_000_000_000 + monotonic.tv_nsec.cast_unsigned();
+    Clock::new(nanoseconds, SystemTime::now())
+}

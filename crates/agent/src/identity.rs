@@ -1,0 +1,188 @@
+//! Finding the identity of labels: what the store knows, or a new one that is created there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::cilium::CiliumIdentity;
+use api::kubernetes::ObjectMeta;
+use model::endpoint::PodName;
+use model::identity::{
+    Allocation, ClusterNumbers, Identity, KnownIdentities, MaxClusters, allocate,
+    to_security_labels,
+};
+use model::labels::{LabelFilter, LabelSet, NAMESPACE, PodLabels, Source, pod_labels};
+use reconcile::Table;
+use store::Client;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::engine::{Command, Wanted};
+use crate::inputs::{Inputs, PodRow};
+
+/// How long an endpoint waits for its pod to be known.
+const POD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why an endpoint has no identity yet.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The pod is not in the store.
+    #[error("pod {0} is not known to the API server")]
+    NoPod(PodName),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// No number is free.
+    #[error("all identities of this cluster are in use")]
+    Exhausted,
+}
+
+/// Finds and creates identities.
+#[derive(Clone)]
+pub struct Identities {
+    client: Client,
+    inputs: Inputs,
+    numbers: ClusterNumbers,
+    cluster: Arc<str>,
+    filter: LabelFilter,
+    // One at a time: two endpoints with the same new labels must not create two identities.
+    creating: Arc<Mutex<()>>,
+}
+
+impl Identities {
+    /// Over the tables of the store.
+    pub fn new(client: Client, inputs: Inputs, config: &Config, filter: LabelFilter) -> Self {
+        let numbers = ClusterNumbers {
+            cluster_id: config.cluster_id,
+            clusters: MaxClusters::C255,
+        };
+        Self {
+            client,
+            inputs,
+            numbers,
+            cluster: config.cluster.as_str().into(),
+            filter,
+            creating: Arc::default(),
+        }
+    }
+
+    /// The pod as the store knows it; waits a little for one that was just created.
+    pub async fn pod(&self, name: &PodName) -> Result<Arc<PodRow>, Error> {
+        until_some(&self.inputs.pods, name)
+            .await
+            .ok_or_else(|| Error::NoPod(name.clone()))
+    }
+
+    /// The labels of a pod's identity.
+    pub async fn labels(&self, name: &PodName, pod: &PodRow) -> Result<LabelSet, Error> {
+        let namespace = until_some(&self.inputs.namespaces, &name.namespace)
+            .await
+            .unwrap_or_default();
+        let facts = PodLabels {
+            pod: pod.labels.iter().map(|(k, v)| (&**k, &**v)),
+            namespace: &name.namespace,
+            namespace_labels: namespace.iter().map(|(k, v)| (&**k, &**v)),
+            service_account: pod.service_account.as_deref(),
+            cluster: &self.cluster,
+        };
+        Ok(pod_labels(facts, &self.filter))
+    }
+
+    /// The identity of labels, created if there is none.
+    pub async fn identity(&self, labels: &LabelSet) -> Result<Identity, Error> {
+        self.inputs.identities.until_initialized().await;
+        let _one = self.creating.lock().await;
+        for _ in 0..16 {
+            match allocate(labels, &self.known(), &[], self.numbers, rand::random()) {
+                Allocation::Exists(id) => return Ok(id),
+                Allocation::Exhausted => return Err(Error::Exhausted),
+                Allocation::Create(id) => match self.client.create(&object(id, labels)).await {
+                    Ok(_) => {
+                        // The table tells when the policies know it too.
+                        until_some(&self.inputs.identities, &id).await;
+                        return Ok(id);
+                    }
+                    Err(error) if error.is_conflict() => {
+                        until_some(&self.inputs.identities, &id).await;
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        Err(Error::Exhausted)
+    }
+
+    fn known(&self) -> KnownIdentities {
+        let mut known = KnownIdentities::default();
+        for (id, labels) in self.inputs.identities.snapshot().iter() {
+            known.insert(*id, labels.clone());
+        }
+        known
+    }
+
+    /// Answers the engine's requests until `stop`; one that fails is tried again.
+    pub async fn serve(
+        self,
+        mut wanted: mpsc::UnboundedReceiver<Wanted>,
+        engine: mpsc::Sender<Command>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let wanted = tokio::select! {
+                () = stop.cancelled() => return,
+                wanted = wanted.recv() => match wanted { Some(wanted) => wanted, None => return },
+            };
+            let identity = loop {
+                match self.identity(&wanted.labels).await {
+                    Ok(identity) => break identity,
+                    Err(error) => {
+                        tracing::warn!(endpoint = %wanted.endpoint, %error, "no identity yet, trying again");
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                        }
+                    }
+                }
+            };
+            if engine
+                .send(Command::Identify(wanted.endpoint, wanted.labels, identity))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// The row of a key, waiting for it to appear.
+async fn until_some<K: reconcile::table::Key, V: reconcile::table::Value>(
+    table: &Table<K, V>,
+    key: &K,
+) -> Option<Arc<V>> {
+    let mut subscription = table.subscribe();
+    let wait = async {
+        loop {
+            if let Some(row) = table.get(key) {
+                return row;
+            }
+            subscription.changed().await;
+        }
+    };
+    tokio::time::timeout(POD_PATIENCE, wait).await.ok()
+}
+
+fn object(id: Identity, labels: &LabelSet) -> CiliumIdentity {
+    let namespace = labels
+        .get(&Source::K8s, NAMESPACE)
+        .map(|value| (NAMESPACE.to_owned(), value.to_owned()));
+    CiliumIdentity {
+        metadata: ObjectMeta {
+            name: id.to_string(),
+            labels: namespace.into_iter().collect(),
+            ..ObjectMeta::default()
+        },
+        security_labels: to_security_labels(labels),
+        ..CiliumIdentity::default()
+    }
+}

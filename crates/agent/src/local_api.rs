@@ -1,0 +1,155 @@
+//! The REST API on the agent's unix socket: upstream's paths, answered from the view; changes go to the engine.
+
+mod answers;
+mod endpoint;
+mod errors;
+mod ipam;
+mod status;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Json;
+use axum::routing::{delete, get, post};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::addresses::Addresses;
+use crate::config::Config;
+use crate::engine::Command;
+use crate::identity::Identities;
+use crate::node::{Addressing, Devices};
+use crate::view::ViewReader;
+
+pub use endpoint::delete_attachments;
+pub use errors::Refusal;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub struct Api {
+    /// Configuration.
+    pub config: Arc<Config>,
+    /// Addresses of this node.
+    pub addressing: Arc<Addressing>,
+    /// Devices of this node.
+    pub devices: Arc<Devices>,
+    /// What is in force.
+    pub view: ViewReader,
+    /// Changes.
+    pub engine: mpsc::Sender<Command>,
+    /// Addresses of pods.
+    pub addresses: Addresses,
+    /// Identities.
+    pub identities: Identities,
+    /// The flow server's intake, when it runs.
+    pub flows: Option<Arc<hubble::intake::Intake>>,
+    /// What the kernel can and cannot do.
+    pub features: Arc<Vec<kernel::probe::Feature>>,
+}
+
+/// All paths.
+pub fn router(api: Api) -> Router {
+    let v1 = Router::new()
+        .route("/healthz", get(status::health))
+        .route("/config", get(status::config))
+        .route("/cluster/nodes", get(answers::nodes))
+        .route("/node/ids", get(answers::node_ids))
+        .route(
+            "/endpoint",
+            get(endpoint::list).delete(endpoint::delete_batch),
+        )
+        .route(
+            "/endpoint/{id}",
+            get(endpoint::get)
+                .put(endpoint::put)
+                .delete(endpoint::delete),
+        )
+        .route("/endpoint/{id}/healthz", get(endpoint::health))
+        .route("/endpoint/{id}/labels", get(endpoint::labels))
+        .route("/identity", get(answers::identities))
+        .route("/identity/endpoints", get(answers::identity_endpoints))
+        .route("/identity/{id}", get(answers::identity))
+        .route("/ipam", post(ipam::allocate))
+        .route("/ipam/{ip}", delete(ipam::release).post(ipam::allocate_at))
+        .route("/ip", get(answers::addresses))
+        .route("/policy", get(answers::policy))
+        .route("/policy/selectors", get(answers::selectors))
+        .route("/service", get(answers::services))
+        .route("/map", get(answers::maps))
+        .route("/debuginfo", get(status::debuginfo))
+        .route("/axoneme/reconcile", get(answers::reconcile))
+        .route("/axoneme/explain", get(answers::explain))
+        .route("/axoneme/features", get(answers::features))
+        .with_state(api);
+    Router::new().nest("/v1", v1).fallback(errors::unknown_path)
+}
+
+/// The path of `/healthz` over TCP, for probes.
+pub fn health_router(api: Api) -> Router {
+    Router::new().route("/healthz", get(probe)).with_state(api)
+}
+
+async fn probe(State(api): State<Api>) -> Result<&'static str, Refusal> {
+    let Json(response) = status::answer(&api);
+    match response.cilium.and_then(|status| status.state) {
+        Some(local_api::health::State::Ok) => Ok("ok\n"),
+        _ => Err(Refusal::unavailable("the agent is not ready")),
+    }
+}
+
+/// Opens the socket, for root and the configured group only, replacing one that a former run left.
+pub fn bind(path: &Path, group: Option<&str>) -> std::io::Result<UnixListener> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Nobody may connect between bind and chmod: made under another name, which is in place only when it is right.
+    let temporary = path.with_extension("new");
+    let _ = std::fs::remove_file(&temporary);
+    let listener = UnixListener::bind(&temporary)?;
+    let mode = match group {
+        None => 0o600,
+        Some(group) => {
+            std::os::unix::fs::chown(&temporary, None, Some(group_id(group)?))?;
+            0o660
+        }
+    };
+    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(mode))?;
+    std::fs::rename(&temporary, path)?;
+    Ok(listener)
+}
+
+fn group_id(name: &str) -> std::io::Result<u32> {
+    let missing = || {
+        std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            format!("socket-group: there is no group {name:?}"),
+        )
+    };
+    let groups = std::fs::read_to_string("/etc/group")?;
+    let mut lines = groups
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
+    let line = lines
+        .find(|fields| fields.first() == Some(&name))
+        .ok_or_else(missing)?;
+    line.get(2)
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(missing)
+}
+
+/// Serves until `stop`.
+pub async fn serve(listener: UnixListener, router: Router, stop: CancellationToken) {
+    let served =
+        axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+    if let Err(error) = served.await {
+        tracing::error!(%error, "the REST API ended");
+    }
+}

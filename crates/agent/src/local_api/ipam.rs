@@ -1,0 +1,135 @@
+//! `/v1/ipam`: addresses for the plugin.
+
+use std::net::IpAddr;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Json;
+use local_api::ipam::{AddressPair, IpamAddressResponse, IpamResponse};
+use model::ipam::{Family, IpamError, Lasting};
+use serde::Deserialize;
+
+use super::{Api, Refusal, status};
+
+#[derive(Deserialize, Default)]
+pub(super) struct Parameters {
+    #[serde(default)]
+    family: String,
+    #[serde(default)]
+    owner: String,
+}
+
+/// `POST /v1/ipam`: one address of the family, or one of each.
+pub(super) async fn allocate(
+    State(api): State<Api>,
+    Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
+) -> Result<(StatusCode, Json<IpamResponse>), Refusal> {
+    let on = api.config.datapath.families;
+    let families = match parameters.family.as_str() {
+        "ipv4" => vec![Family::Ipv4],
+        "ipv6" => vec![Family::Ipv6],
+        "" => [(on.ipv4, Family::Ipv4), (on.ipv6, Family::Ipv6)]
+            .into_iter()
+            .filter_map(|(on, family)| on.then_some(family))
+            .collect(),
+        other => {
+            return Err(Refusal::bad(format!(
+                "family: {other:?} is neither ipv4 nor ipv6"
+            )));
+        }
+    };
+    if parameters.owner.is_empty() {
+        return Err(Refusal::bad("owner: whose address it is must be said"));
+    }
+    let expires = headers
+        .get("expiration")
+        .is_some_and(|value| value == "true");
+    let lasting = if expires {
+        Lasting::UntilConfirmed
+    } else {
+        Lasting::UntilReleased
+    };
+    let mut response = IpamResponse {
+        host_addressing: Some(status::addressing(&api)),
+        ..IpamResponse::default()
+    };
+    let mut pair = AddressPair::default();
+    for family in families {
+        let (address, token) = match api.addresses.allocate(family, &parameters.owner, lasting) {
+            Ok(given) => given,
+            Err(error) => {
+                for given in [&pair.ipv4, &pair.ipv6]
+                    .into_iter()
+                    .filter_map(|text| text.parse().ok())
+                {
+                    let _ = api.addresses.release(given, &parameters.owner);
+                }
+                return Err(Refusal::no_address(error.to_string()));
+            }
+        };
+        let token = token.map(|token| token.0.to_string()).unwrap_or_default();
+        let gateway = api
+            .addressing
+            .routers()
+            .find(|router| router.is_ipv4() == address.is_ipv4());
+        let answer = IpamAddressResponse {
+            ip: address.to_string(),
+            gateway: gateway.map(|router| router.to_string()).unwrap_or_default(),
+            expiration_uuid: token.clone(),
+            ..IpamAddressResponse::default()
+        };
+        if family == Family::Ipv4 {
+            (pair.ipv4, pair.ipv4_expiration_uuid, response.ipv4) =
+                (address.to_string(), token, Some(answer));
+        } else {
+            (pair.ipv6, pair.ipv6_expiration_uuid, response.ipv6) =
+                (address.to_string(), token, Some(answer));
+        }
+    }
+    response.address = Some(pair);
+    Ok((StatusCode::CREATED, Json(response)))
+}
+
+fn parse(ip: &str) -> Result<IpAddr, Refusal> {
+    ip.parse()
+        .map_err(|_| Refusal::bad(format!("ip: {ip:?} is not an address")))
+}
+
+/// `POST /v1/ipam/{ip}`: that address.
+pub(super) async fn allocate_at(
+    State(api): State<Api>,
+    Path(ip): Path<String>,
+    Query(of): Query<Parameters>,
+) -> Result<(), Refusal> {
+    match api.addresses.allocate_at(parse(&ip)?, &of.owner) {
+        Ok(()) => Ok(()),
+        Err(error @ IpamError::Taken { .. }) => Err(Refusal::conflict(error.to_string())),
+        Err(error) => Err(Refusal::failed(error.to_string())),
+    }
+}
+
+/// `DELETE /v1/ipam/{ip}`; an address that an endpoint uses stays.
+pub(super) async fn release(
+    State(api): State<Api>,
+    Path(ip): Path<String>,
+    Query(of): Query<Parameters>,
+) -> Result<(), Refusal> {
+    let address = parse(&ip)?;
+    if let Some(row) = api
+        .view
+        .get()
+        .endpoints
+        .iter()
+        .find(|row| row.ips.iter().any(|own| own == address))
+    {
+        return Err(Refusal::conflict(format!(
+            "{address} is in use by endpoint {}",
+            row.id
+        )));
+    }
+    match api.addresses.release(address, &of.owner) {
+        Ok(()) | Err(IpamError::NotInUse { .. }) => Ok(()),
+        Err(error) => Err(Refusal::conflict(error.to_string())),
+    }
+}

@@ -1,0 +1,200 @@
+//! `/v1/healthz`, `/v1/config` and `/v1/debuginfo`: how the agent is, and how it is set up.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Json;
+use local_api::config::{
+    DaemonConfiguration, DaemonConfigurationSpec, DaemonConfigurationStatus, PolicyEnforcement,
+};
+use local_api::health::{
+    ClusterStatus, DatapathMode, HubbleObserver, HubbleStatus, IpamStatus, K8sStatus,
+    State as Health, Status, StatusResponse,
+};
+use local_api::node::{NodeAddressing, NodeAddressingElement};
+
+use super::{Api, answers};
+use crate::config::{Enforcement, Routing};
+
+/// `GET /v1/healthz`.
+pub(super) async fn health(
+    State(api): State<Api>,
+) -> (axum::http::StatusCode, Json<StatusResponse>) {
+    let response = answer(&api);
+    let ok = response.cilium.as_ref().and_then(|status| status.state) == Some(Health::Ok);
+    (
+        if ok {
+            axum::http::StatusCode::OK
+        } else {
+            axum::http::StatusCode::SERVICE_UNAVAILABLE
+        },
+        response,
+    )
+}
+
+/// The state of the agent and of what it depends on.
+pub(super) fn answer(api: &Api) -> Json<StatusResponse> {
+    let view = api.view.get();
+    let own = match (&view.error, view.waiting_for.as_slice()) {
+        (Some(error), _) => Status {
+            state: Some(Health::Failure),
+            msg: error.clone(),
+        },
+        (None, []) => Status {
+            state: Some(Health::Ok),
+            msg: version(),
+        },
+        (None, waiting) => Status {
+            state: Some(Health::Warning),
+            msg: format!("waiting for {}", waiting.join(", ")),
+        },
+    };
+    let kubernetes = K8sStatus {
+        state: Some(if view.waiting_for.is_empty() {
+            Health::Ok
+        } else {
+            Health::Warning
+        }),
+        msg: String::new(),
+        k8s_api_versions: vec![
+            "core/v1".into(),
+            "cilium.io/v2".into(),
+            "networking.k8s.io/v1".into(),
+            "discovery.k8s.io/v1".into(),
+        ],
+    };
+    let allocations: BTreeMap<String, String> = api
+        .addresses
+        .in_use()
+        .into_iter()
+        .map(|(a, owner)| (a.to_string(), owner))
+        .collect();
+    let family = |v4: bool| {
+        allocations
+            .keys()
+            .filter(|a| a.contains('.') == v4)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let (ipv4, ipv6) = (family(true), family(false));
+    let ipam = IpamStatus {
+        status: format!("{} addresses in use", allocations.len()),
+        ipv4,
+        ipv6,
+        allocations,
+    };
+    Json(StatusResponse {
+        cilium: Some(own),
+        kubernetes: Some(kubernetes),
+        datapath_mode: Some(DatapathMode::Veth),
+        ipam: Some(ipam),
+        hubble: Some(hubble(api)),
+        cluster: Some(ClusterStatus {
+            this_node: api.config.node.clone(),
+            nodes: answers::node_elements(&view),
+            ..Default::default()
+        }),
+        ..StatusResponse::default()
+    })
+}
+
+fn version() -> String {
+    format!("axoneme {}", env!("CARGO_PKG_VERSION"))
+}
+
+fn hubble(api: &Api) -> HubbleStatus {
+    let Some(intake) = &api.flows else {
+        return HubbleStatus {
+            state: Some(Health::Disabled),
+            ..HubbleStatus::default()
+        };
+    };
+    let ring = intake.ring();
+    let observer = HubbleObserver {
+        max_flows: ring.capacity() as i64,
+        current_flows: ring.len() as i64,
+        seen_flows: ring.seen_flows() as i64,
+        ..HubbleObserver::default()
+    };
+    HubbleStatus {
+        state: Some(Health::Ok),
+        observer: Some(observer),
+        ..HubbleStatus::default()
+    }
+}
+
+/// The node's gateways and ranges, as the plugin needs them.
+pub(super) fn addressing(api: &Api) -> NodeAddressing {
+    let of = &api.addressing;
+    NodeAddressing {
+        ipv4: Some(NodeAddressingElement {
+            enabled: api.config.datapath.families.ipv4,
+            ip: of.router_ipv4().map(|a| a.to_string()).unwrap_or_default(),
+            alloc_range: of.pods_ipv4.map(|net| net.to_string()).unwrap_or_default(),
+            ..Default::default()
+        }),
+        ipv6: Some(NodeAddressingElement {
+            enabled: api.config.datapath.families.ipv6,
+            ip: of.router_ipv6().map(|a| a.to_string()).unwrap_or_default(),
+            alloc_range: of.pods_ipv6.map(|net| net.to_string()).unwrap_or_default(),
+            ..Default::default()
+        }),
+    }
+}
+
+/// `GET /v1/config`.
+pub(super) async fn config(State(api): State<Api>) -> Json<DaemonConfiguration> {
+    let options: BTreeMap<String, String> = api.config.effective.iter().cloned().collect();
+    let enforcement = match api.config.policy.enforcement {
+        Enforcement::Default => PolicyEnforcement::Default,
+        Enforcement::Always => PolicyEnforcement::Always,
+        Enforcement::Never => PolicyEnforcement::Never,
+    };
+    let spec = DaemonConfigurationSpec {
+        options: BTreeMap::new(),
+        policy_enforcement: Some(enforcement),
+    };
+    let status = DaemonConfigurationStatus {
+        realized: Some(spec.clone()),
+        immutable: options,
+        addressing: Some(addressing(&api)),
+        device_mtu: api.devices.device_mtu.into(),
+        route_mtu: api.devices.route_mtu.into(),
+        datapath_mode: Some(DatapathMode::Veth),
+        ipam_mode: "kubernetes".to_owned(),
+        masquerade: api.config.datapath.masquerade.ipv4 || api.config.datapath.masquerade.ipv6,
+        daemon_configuration_map: BTreeMap::from([
+            ("Unknown".to_owned(), serde_json::json!(api.config.unknown)),
+            (
+                "RoutingMode".to_owned(),
+                serde_json::json!(if api.config.datapath.routing == Routing::Tunnel {
+                    "tunnel"
+                } else {
+                    "native"
+                }),
+            ),
+        ]),
+        ..Default::default()
+    };
+    Json(DaemonConfiguration {
+        spec: Some(spec),
+        status: Some(status),
+    })
+}
+
+/// `GET /v1/debuginfo`.
+pub(super) async fn debuginfo(State(api): State<Api>) -> Json<serde_json::Value> {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let Json(status) = answer(&api);
+    let endpoints = super::endpoint::list(State(api.clone())).await;
+    let services = answers::services(State(api.clone())).await;
+    let policy = answers::policy(State(api)).await;
+    Json(serde_json::json!({
+        "cilium-version": version(),
+        "kernel-version": kernel.trim(),
+        "cilium-status": status,
+        "endpoint-list": endpoints.0,
+        "service-list": services.0,
+        "policy": policy.0,
+    }))
+}

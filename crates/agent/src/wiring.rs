@@ -1,0 +1,232 @@
+//! The agent, put together: which parts there are, what each is given, and in which order they start.
+
+mod flows;
+mod kernel;
+mod node;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::kernel::clock::Clock;
+use ::kernel::collector::{Collector, Lifetimes};
+use anyhow::{Context, bail};
+use model::labels::LabelFilter;
+use model::policy::{ParseOptions, cidr::Reach};
+use netlink::Handle;
+use reconcile::{Table, TaskGroup};
+use store::Client;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::addresses::Addresses;
+use crate::config::Config;
+use crate::engine::{self, Engine, Parts};
+use crate::flows::collect;
+use crate::identity::Identities;
+use crate::inputs::Inputs;
+use crate::local_api::{self, Api};
+use crate::node::{Addressing, prepare};
+use crate::view::{self, ViewReader};
+use crate::{announce, queue};
+use flows::start_flows;
+use kernel::{attach_devices, load, report_features, table_sizes};
+use node::{keep_routes, own_addressing, write_cni_conf};
+
+/// Runs the agent until it is told to stop; what it has put into the kernel stays.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let config = Arc::new(config);
+    std::fs::create_dir_all(&config.state_dir)
+        .with_context(|| format!("state-dir {}", config.state_dir.display()))?;
+    let features = report_features(::kernel::probe::probe())?;
+    let restored = engine::read_saved(&config.state_dir).context("read saved endpoints")?;
+    let client = store(&config).await?;
+    let tasks = TaskGroup::new();
+    tasks.spawn("API server health", {
+        let client = client.clone();
+        move |stop| async move { client.guard(stop).await }
+    });
+    let inputs = Inputs::follow(&client, &tasks, &config.node, &parse_options(&config));
+    let (addressing, uid) = own_addressing(&client, &config, &stop).await?;
+    let handle = Handle::open().context("open netlink")?;
+    let devices = prepare(&handle, &config.datapath, &addressing, &config.state_dir)
+        .context("prepare the node")?;
+    let clock = Clock::start().context("measure the kernel's clock")?;
+    let kernel = load(&config, clock.hz())?;
+    attach_devices(&kernel, &devices, &config)?;
+    let (maps, capacity) = (kernel.maps.clone(), table_sizes(&config).connections);
+    let filter = label_filter(&config)?;
+    let (view_writer, view) = view::channel();
+    let (wanted, wanting) = mpsc::unbounded_channel();
+    let (commands, orders) = mpsc::channel(64);
+    let addresses = Addresses::new(&addressing, &restored);
+    let parts = Parts {
+        config: Arc::clone(&config),
+        addressing: addressing.clone(),
+        devices: devices.clone(),
+        kernel,
+        handle,
+        inputs: inputs.clone(),
+        filter: filter.clone(),
+        view: view_writer,
+        wanted,
+    };
+    let engine = Engine::new(parts, restored).context("take over what the kernel holds")?;
+    start_engine(engine, orders, &tasks);
+    let identities = Identities::new(client.clone(), inputs.clone(), &config, filter);
+    tasks.spawn("identities", {
+        let (identities, commands) = (identities.clone(), commands.clone());
+        move |stop| identities.serve(wanting, commands, stop)
+    });
+    start_announcing(&client, &config, &addressing, &uid, &view, &tasks);
+    tasks.spawn("node routes", {
+        let (view, addressing, devices, routing) = (
+            view.clone(),
+            addressing.clone(),
+            devices.clone(),
+            config.datapath.routing,
+        );
+        move |stop| keep_routes(view, routing, addressing, devices, stop)
+    });
+    let intake = start_flows(&config, &inputs, &view, &maps, &tasks).await?;
+    let collector = Collector::new(maps, clock, Lifetimes::default(), capacity);
+    tasks.spawn("connections", {
+        let intake = intake.clone();
+        move |stop| collect(collector, intake, stop)
+    });
+    let api = Api {
+        config: Arc::clone(&config),
+        addressing: Arc::new(addressing),
+        devices: Arc::new(devices),
+        view: view.clone(),
+        engine: commands,
+        addresses,
+        identities,
+        flows: intake,
+        features: Arc::new(features),
+    };
+    tasks.spawn("deferred deletions", {
+        let api = api.clone();
+        move |stop| queue::replay(api, stop)
+    });
+    start_api(&config, api, &tasks).await?;
+    tasks.spawn("CNI configuration", {
+        let config = Arc::clone(&config);
+        move |stop| write_cni_conf(config, view, stop)
+    });
+    let ended = tasks.token();
+    tokio::select! {
+        () = stop.cancelled() => tracing::info!("stopping; what is in the kernel stays in force"),
+        () = ended.cancelled() => bail!("a part of the agent ended by itself, see the log"),
+    }
+    tasks.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+async fn store(config: &Config) -> anyhow::Result<Client> {
+    let mut options = store::Options::named("axoneme-agent");
+    options.kubeconfig.clone_from(&config.store.kubeconfig);
+    options.urls.clone_from(&config.store.urls);
+    Client::new(options)
+        .await
+        .context("k8s-kubeconfig-path, k8s-api-server-urls")
+}
+
+fn parse_options(config: &Config) -> ParseOptions {
+    ParseOptions {
+        cluster: config.cluster.as_str().into(),
+        cidr_reach: if config.policy.cidr_matches_nodes {
+            Reach::WorldAndNodes
+        } else {
+            Reach::World
+        },
+        ..ParseOptions::default()
+    }
+}
+
+fn label_filter(config: &Config) -> anyhow::Result<LabelFilter> {
+    let patterns = config.policy.labels.iter().map(String::as_str);
+    let filter = if config.policy.labels.is_empty() {
+        LabelFilter::standard()
+    } else {
+        LabelFilter::with_patterns(patterns)
+    };
+    filter.context("labels")
+}
+
+/// The engine has a thread of its own: it talks to the kernel, and must not wait for the rest.
+fn start_engine(engine: Engine, orders: mpsc::Receiver<engine::Command>, tasks: &TaskGroup) {
+    let runtime = tokio::runtime::Handle::current();
+    tasks.spawn("engine", move |stop| async move {
+        let thread = std::thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || runtime.block_on(engine.run(orders, stop)));
+        let joined = match thread {
+            Ok(thread) => tokio::task::spawn_blocking(move || thread.join().is_ok())
+                .await
+                .unwrap_or(false),
+            Err(error) => {
+                tracing::error!(%error, "the engine's thread cannot be started");
+                false
+            }
+        };
+        if !joined {
+            tracing::error!("the engine failed");
+        }
+    });
+}
+
+fn start_announcing(
+    client: &Client,
+    config: &Arc<Config>,
+    addressing: &Addressing,
+    uid: &str,
+    view: &ViewReader,
+    tasks: &TaskGroup,
+) {
+    let (writer, desired) = Table::new("announced endpoints", &["endpoints"]);
+    let (reconciler, _status) = announce::endpoints(client.clone(), addressing, desired);
+    tasks.spawn("announced endpoints", move |stop| reconciler.run(stop));
+    tasks.spawn("announcements", {
+        let (view, addressing) = (view.clone(), addressing.clone());
+        move |stop| announce::follow(view, addressing, writer, stop)
+    });
+    let (client, config, addressing, uid) = (
+        client.clone(),
+        Arc::clone(config),
+        addressing.clone(),
+        uid.to_owned(),
+    );
+    tasks.spawn("announced node", move |stop| async move {
+        while let Err(error) = announce::announce_node(&client, &config, &addressing, &uid).await {
+            tracing::warn!(%error, "this node is not announced yet, trying again");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+        stop.cancelled().await;
+    });
+}
+
+async fn start_api(config: &Arc<Config>, api: Api, tasks: &TaskGroup) -> anyhow::Result<()> {
+    let listener = local_api::bind(&config.socket, config.socket_group.as_deref())
+        .with_context(|| format!("socket-path {}", config.socket.display()))?;
+    if config.health_port != 0 {
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), config.health_port);
+        let probe = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("agent-health-port {address}"))?;
+        let router = local_api::health_router(api.clone());
+        tasks.spawn("health", move |stop| async move {
+            let _ = axum::serve(probe, router)
+                .with_graceful_shutdown(async move { stop.cancelled().await })
+                .await;
+        });
+    }
+    let router = local_api::router(api);
+    tasks.spawn("REST API", move |stop| {
+        local_api::serve(listener, router, stop)
+    });
+    Ok(())
+}

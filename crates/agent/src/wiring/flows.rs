@@ -1,0 +1,118 @@
+//! The flow server: ring, names, observer, peers, sockets.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use hubble::intake::Intake;
+use hubble::observer::{self, Observer};
+use hubble::peer::{PeerConfig, PeerNode, PeerService, PeerTls, Prefer};
+use hubble::ring::{Capacity, Ring};
+use hubble::server::{Listen, Security, Server, TlsFiles};
+use reconcile::TaskGroup;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::flows::{NamesNow, follow_ring};
+use crate::inputs::Inputs;
+use crate::view::ViewReader;
+
+pub(super) async fn start_flows(
+    config: &Arc<Config>,
+    inputs: &Inputs,
+    view: &ViewReader,
+    maps: &kernel::Maps,
+    tasks: &TaskGroup,
+) -> anyhow::Result<Option<Arc<Intake>>> {
+    let hubble = &config.hubble;
+    if !hubble.enabled {
+        return Ok(None);
+    }
+    let ring = Arc::new(Ring::new(Capacity::new(hubble.capacity as u64)?));
+    let names = NamesNow::new(view.clone(), inputs.clone(), &config.cluster);
+    let intake = Arc::new(Intake::new(ring, Arc::new(names)));
+    let events = kernel::events::Events::open(maps).context("open the ring of events")?;
+    tasks.spawn("events", {
+        let intake = Arc::clone(&intake);
+        move |stop| follow_ring(events, intake, stop)
+    });
+    let settings = observer::Config {
+        cluster: config.cluster.clone(),
+        node: config.node.clone(),
+        ..observer::Config::default()
+    };
+    let observer = Observer::new(&intake, settings, tasks.token());
+    let (nodes, peers) = watch::channel(Arc::from([]));
+    let tls = if hubble.disable_tls || hubble.tls.is_none() {
+        PeerTls::Plain
+    } else {
+        PeerTls::Named
+    };
+    let port = hubble.listen.map_or(4244, |address| address.port());
+    let peers = PeerService::new(
+        peers,
+        PeerConfig {
+            port,
+            prefer: Prefer::default(),
+            tls,
+        },
+        tasks.token(),
+    );
+    let security = match &hubble.tls {
+        Some((certificate, key, authorities)) if !hubble.disable_tls => Security::Tls(TlsFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_authorities: authorities.clone(),
+        }),
+        _ => Security::Plain,
+    };
+    let listen = Listen {
+        socket: Some(hubble.socket.clone()),
+        tcp: hubble.listen.map(|address| (address, security)),
+    };
+    let server = Server::bind(observer, peers, listen)
+        .await
+        .context("serve flows")?;
+    tasks.spawn("flow server", move |stop| async move {
+        if let Err(error) = server.run(stop).await {
+            tracing::error!(%error, "the flow server ended");
+        }
+    });
+    tasks.spawn("flow peers", {
+        let (view, cluster) = (view.clone(), config.cluster.clone());
+        move |stop| keep_peers(view, cluster, nodes, stop)
+    });
+    Ok(Some(intake))
+}
+
+pub(super) async fn keep_peers(
+    mut view: ViewReader,
+    cluster: String,
+    nodes: watch::Sender<Arc<[PeerNode]>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let peers: Arc<[PeerNode]> = view
+            .get()
+            .nodes
+            .iter()
+            .map(|row| PeerNode {
+                cluster: cluster.clone(),
+                name: row.name.to_string(),
+                addresses: row.ip.iter().collect(),
+            })
+            .collect();
+        nodes.send_if_modified(|old| {
+            if **old == *peers {
+                false
+            } else {
+                *old = peers;
+                true
+            }
+        });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = view.changed() => if !changed { return },
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The packet path: what this kernel can do, the object, and the devices that run it.
+
+use anyhow::{Context, bail};
+use datapath::abi::node::Features;
+use kernel::{Hook, Kernel, attach};
+
+use crate::config::{Config, Routing};
+use crate::node::Devices;
+
+pub(super) fn report_features(
+    features: Vec<kernel::probe::Feature>,
+) -> anyhow::Result<Vec<kernel::probe::Feature>> {
+    let mut required = Vec::new();
+    for feature in features.iter().filter(|feature| feature.missing.is_some()) {
+        let why = feature.missing.as_deref().unwrap_or_default();
+        tracing::warn!(
+            feature = feature.name,
+            why,
+            lost = feature.lost,
+            "the kernel lacks a feature"
+        );
+        if feature.need == kernel::probe::Need::Required {
+            required.push(format!("{} ({why}; {})", feature.name, feature.lost));
+        }
+    }
+    if required.is_empty() {
+        Ok(features)
+    } else {
+        bail!(
+            "this kernel lacks what the agent cannot do without: {}",
+            required.join(", ")
+        )
+    }
+}
+
+pub(super) fn table_sizes(config: &Config) -> kernel::Config {
+    kernel::Config {
+        connections: config.datapath.connections,
+        ..kernel::Config::default()
+    }
+}
+
+pub(super) fn load(config: &Config, hz: u32) -> anyhow::Result<Kernel> {
+    let datapath = &config.datapath;
+    let bit = u8::from;
+    let features = Features {
+        hz,
+        ipv4: bit(datapath.families.ipv4),
+        ipv6: bit(datapath.families.ipv6),
+        tunnel: bit(datapath.routing == Routing::Tunnel),
+        masquerade_ipv4: bit(datapath.masquerade.ipv4),
+        masquerade_ipv6: bit(datapath.masquerade.ipv6),
+        allow_localhost: bit(config.policy.allow_localhost),
+        services: bit(config.services.enabled),
+        reject_no_backend: bit(config.services.reject_no_backend),
+        events: bit(config.hubble.enabled),
+        nodeport_min: config.services.nodeport.0,
+        nodeport_max: config.services.nodeport.1,
+        snat_min: config.services.nodeport.1.saturating_add(1),
+        snat_max: u16::MAX,
+        ..Features::default()
+    };
+    Kernel::load(&datapath.bpf_root, &table_sizes(config), features).context("load the packet path")
+}
+
+pub(super) fn attach_devices(
+    kernel: &Kernel,
+    devices: &Devices,
+    config: &Config,
+) -> anyhow::Result<()> {
+    for uplink in &devices.uplinks {
+        for hook in [Hook::FromNetdev, Hook::ToNetdev] {
+            attach::attach_device(kernel, &uplink.name, uplink.index, hook)
+                .with_context(|| format!("devices: {}", uplink.name))?;
+        }
+    }
+    if let Some(overlay) = &devices.overlay {
+        attach::attach_device(kernel, &overlay.name, overlay.index, Hook::FromOverlay)?;
+    }
+    attach::attach_device(
+        kernel,
+        &devices.host.name,
+        devices.host.index,
+        Hook::FromHost,
+    )?;
+    if config.services.sockets && kernel.programs.get(attach::SOCKET_PROGRAMS[0]).is_ok() {
+        let cgroup = &config.datapath.cgroup_root;
+        attach::attach_cgroup(kernel, cgroup)
+            .with_context(|| format!("cgroup-root {}", cgroup.display()))?;
+    }
+    Ok(())
+}
