@@ -138,6 +138,9 @@ fn flags(repo: &Path) -> Vec<String> {
     vec![
         "-Clinker=bpf-linker".into(),
         "-Clink-arg=--btf".into(),
+        // Clears and copies of known size become plain stores; as calls of a loop over octets they are slow, and the
+        // verifier forgets what was cleared.
+        "-Clink-arg=--disable-expand-memcpy-in-order".into(),
         "-Cdebuginfo=2".into(),
         format!("--remap-path-prefix={}=/axoneme", repo.display()),
         format!("--remap-path-prefix={}=/cargo", home.display()),

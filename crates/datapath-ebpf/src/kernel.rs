@@ -1,6 +1,6 @@
 //! Clock, chance, routes, sockets and load-time constants of the kernel, as the data path's [`Environment`].
 
-use core::mem::MaybeUninit;
+use core::{cell::UnsafeCell, mem::MaybeUninit};
 
 use aya_ebpf::{
     Global,
@@ -55,6 +55,15 @@ const AF_INET6: u8 = 10;
 /// `BPF_F_CURRENT_NETNS`: the namespace of the hook's device.
 const THIS_NAMESPACE: u64 = u64::MAX;
 const TCP: u8 = 6;
+
+/// A word in writable memory: the verifier does not know what it holds.
+struct Unknown(UnsafeCell<u32>);
+
+// SAFETY: nobody writes it.
+unsafe impl Sync for Unknown {}
+
+/// Always zero.
+static ZERO: Unknown = Unknown(UnsafeCell::new(0));
 
 /// The kernel around one program run.
 #[derive(Clone, Copy)]
@@ -166,6 +175,12 @@ impl Environment for Kernel {
             bpf_sk_release(socket.cast());
         }
         true
+    }
+
+    #[inline(always)]
+    fn opaque(&self, value: u32) -> u32 {
+        // SAFETY: nobody writes it; volatile, so that the compiler does not know that.
+        value ^ unsafe { ZERO.0.get().read_volatile() }
     }
 
     #[inline(always)]

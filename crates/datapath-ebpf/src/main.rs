@@ -6,8 +6,10 @@
     reason = "the verifier wants flat programs, and the compiler cannot know that"
 )]
 
+mod hooks;
 mod kernel;
 mod skb;
+mod sock;
 mod tables;
 
 /// Nothing in the programs panics; the linker asks for this all the same.

@@ -24,6 +24,7 @@ use datapath::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, SocketKey, SocketPeer,
         },
     },
+    context::State,
     maps::{Flow, Insertion, Maps, Table},
 };
 
@@ -93,6 +94,17 @@ pub static HOOKS: PerCpuArray<Count, { datapath::abi::event::hook::COUNT as usiz
 /// Where a new connection is put together: it is too large for the stack. Not of the ABI, not pinned.
 #[btf_map(name = "scratch")]
 static SCRATCH: PerCpuArray<Connection, 1> = PerCpuArray::new();
+
+/// What the stages know of the packet in hand: too large for the stack. Not of the ABI, not pinned.
+#[btf_map(name = "state")]
+static STATE: PerCpuArray<State, 1> = PerCpuArray::new();
+
+/// The state of this CPU's packet.
+#[inline(always)]
+pub fn state<'a>() -> Option<&'a mut State> {
+    // SAFETY: the row belongs to this CPU, and classifiers do not nest on one; each run asks once.
+    STATE.get_ptr_mut(0).map(|state| unsafe { &mut *state })
+}
 
 /// The ring wakes its reader when this much is waiting; below it the reader's timer is soon enough.
 const WAKE_BYTES: u64 = 64 << 10;

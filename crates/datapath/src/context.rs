@@ -69,7 +69,7 @@ pub struct Tuple {
 
 /// One end of the packet: who it is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Side<'a> {
+pub struct Side {
     /// Security identity.
     pub identity: u32,
     /// What policies know it by.
@@ -80,15 +80,23 @@ pub struct Side<'a> {
     pub hop: u32,
     /// Flags of its address row.
     pub flags: u16,
-    /// The endpoint, when it is one of this node.
-    pub endpoint: Option<&'a Endpoint>,
+    /// Id of the endpoint, when it is one of this node, else 0.
+    pub id: u16,
+    /// Host interface of the endpoint, when it is one of this node, else 0.
+    pub ifindex: u32,
 }
 
-impl Side<'_> {
-    /// Id of the local endpoint, else 0.
+impl Side {
+    /// Whether it is an endpoint of this node.
     #[inline(always)]
-    pub fn id(&self) -> u16 {
-        self.endpoint.map_or(0, |endpoint| endpoint.id)
+    pub fn is_local(&self) -> bool {
+        self.ifindex != 0
+    }
+
+    /// Makes it this endpoint, or none.
+    #[inline(always)]
+    pub fn set_endpoint(&mut self, endpoint: Option<&Endpoint>) {
+        (self.ifindex, self.id) = endpoint.map_or((0, 0), |row| (row.ifindex, row.id));
     }
 }
 
@@ -124,6 +132,34 @@ pub struct Rewrite {
     pub service: u32,
     /// Backend that answers.
     pub backend: u32,
+}
+
+/// What is still to be done for the tuple of a new connection. Each is a function of its own, called one after the other, because
+/// each takes most of the stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The alias of the tuple that it has, or else another port.
+    Alias,
+    /// A source port.
+    Port,
+}
+
+/// An answer that is built when the path is done, because its parts need most of the stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pending {
+    /// None.
+    #[default]
+    None,
+    /// The packet does not fit into so many octets.
+    TooBig {
+        /// Largest IP packet.
+        mtu: u32,
+    },
+    /// Nobody takes the packet.
+    Refuse,
 }
 
 /// What the stages know of one packet. It lies outside the stack, whose 512 octets the kernel shares among all callers:
@@ -167,6 +203,10 @@ pub struct State {
     pub tuple: Tuple,
     /// Key of the connection's primary.
     pub key: ConnectionKey,
+    /// The sender.
+    pub source: Side,
+    /// The receiver.
+    pub destination: Side,
     /// Rewrite of a new connection.
     pub rewrite: Rewrite,
     /// What an ICMP error quotes.
@@ -179,6 +219,12 @@ pub struct State {
     pub judged: Judged,
     /// What becomes of the packet, once a stage says [`Step::Done`].
     pub verdict: Verdict,
+    /// What the tuple of a new connection still needs.
+    pub wanted: Wanted,
+    /// Whether this packet made its entry.
+    pub made: bool,
+    /// The answer to build then, where the verdict is one.
+    pub pending: Pending,
 }
 
 /// One packet on one path: [`State`], which it dereferences to, and everything that has a pointer.
@@ -195,10 +241,6 @@ pub struct Cx<'a, S: Seams> {
     pub hook: u8,
     /// The connection, when there is one.
     pub entry: Option<Entry<'a>>,
-    /// The sender.
-    pub source: Side<'a>,
-    /// The receiver.
-    pub destination: Side<'a>,
     state: &'a mut State,
 }
 
@@ -237,8 +279,6 @@ impl<'a, S: Seams> Cx<'a, S> {
             node,
             hook,
             entry: None,
-            source: Side::default(),
-            destination: Side::default(),
             state,
         }
     }
@@ -263,6 +303,25 @@ impl<'a, S: Seams> Cx<'a, S> {
             }
             None => self.tuple.destination,
         }
+    }
+
+    /// Row of the sender, when it is an endpoint of this node.
+    #[inline(always)]
+    pub fn sender(&self) -> Option<&'a Endpoint> {
+        self.row(self.source.ifindex)
+    }
+
+    /// Row of the receiver, when it is an endpoint of this node.
+    #[inline(always)]
+    pub fn receiver(&self) -> Option<&'a Endpoint> {
+        self.row(self.destination.ifindex)
+    }
+
+    #[inline(always)]
+    fn row(&self, ifindex: u32) -> Option<&'a Endpoint> {
+        let maps = self.maps;
+        maps.endpoint(ifindex)
+            .filter(|row| ifindex != 0 && row.ifindex == ifindex)
     }
 
     /// Whether the packet is IPv4.

@@ -19,7 +19,7 @@ use crate::{
     Environment, Maps, Packet, Verdict,
     abi::Drop,
     context::{Cx, State, Step},
-    stages::record,
+    stages::{record, reject},
 };
 
 /// Ends the path if a stage says so.
@@ -46,6 +46,6 @@ fn run<P: Packet, M: Maps, E: Environment>(
         return record::without_node(hook, packet, maps);
     };
     let mut cx = Cx::new(packet, (maps, env), node, hook, state);
-    let result = stages(&mut cx);
+    let result = stages(&mut cx).and_then(|_| reject::answer_pending(&mut cx));
     record::finish(&mut cx, result)
 }

@@ -26,7 +26,7 @@ pub fn arp<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         .packet
         .load(eth::LENGTH)
         .ok_or(Drop::InvalidPacketDropped)?;
-    let Some(endpoint) = cx.source.endpoint else {
+    let Some(endpoint) = cx.sender() else {
         return Err(Drop::UnknownSender);
     };
     let sender = Address::v4(message.sender);
@@ -62,9 +62,9 @@ pub fn neighbour<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     Ok(Step::Done)
 }
 
-#[inline(never)]
+#[inline(always)]
 fn discovery<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
-    let Some(endpoint) = cx.source.endpoint else {
+    let Some(endpoint) = cx.sender() else {
         return Err(Drop::UnknownSender);
     };
     match cx.tcp_flags {

@@ -182,14 +182,14 @@ fn is_valid<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, decision: Decision) -> b
 fn covers<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
     let (own, id) = match cx.hook {
         event::hook::FROM_CONTAINER => (
-            cx.source.id(),
+            cx.source.id,
             match cx.way {
                 Way::Forward => entry.source_endpoint(),
                 Way::Reply => entry.destination_endpoint(),
             },
         ),
         event::hook::TO_CONTAINER => (
-            cx.destination.id(),
+            cx.destination.id,
             match cx.way {
                 Way::Forward => entry.destination_endpoint(),
                 Way::Reply => entry.source_endpoint(),
@@ -210,7 +210,7 @@ fn judge_again<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Dro
     } else {
         (entry.to(), entry.to_port())
     };
-    let own = (cx.source.endpoint, cx.destination.endpoint);
+    let own = [&cx.source, &cx.destination].map(|side| (side.ifindex, side.id));
     cx.generation = identity::generations(cx, &ends.initiator.0, &to);
     let mut source = Side::default();
     if identity::resolve(cx, &ends.initiator.0, &mut source) == Known::Default
@@ -232,7 +232,7 @@ fn judge_again<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Dro
         (source.identity, destination.identity),
         (source.rule, destination.rule),
     );
-    entry.set_endpoints(source.id(), destination.id());
+    entry.set_endpoints(source.id, destination.id);
     let forward = Decision::new(action::FORWARD, destination.hop, cx.generation);
     let reverse = Decision::new(action::FORWARD, source.hop, cx.generation);
     entry.set_decision(Way::Forward, forward);
@@ -240,7 +240,9 @@ fn judge_again<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Dro
         entry.set_decision(Way::Reply, reverse);
     }
     // The hook's own endpoint is the packet's sender or receiver, whichever way the connection goes.
-    (cx.source.endpoint, cx.destination.endpoint) = own;
+    let [source, destination] = own;
+    (cx.source.ifindex, cx.source.id) = source;
+    (cx.destination.ifindex, cx.destination.id) = destination;
     Ok(())
 }
 
@@ -336,6 +338,10 @@ pub fn open<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if cx.fragment != Fragment::Orphan {
         insert(cx)?;
         if let Some(entry) = cx.entry {
+            if cx.made {
+                record::opened(cx);
+                tcp::observe(cx, entry);
+            }
             nat::translate(cx, entry)?;
         }
     }
@@ -351,17 +357,13 @@ fn insert<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         .insert_connection(Table::Unanswered, &key, |value| fill(cx, value));
     if result == Insertion::Done {
         cx.entry = cx.maps.connection(Table::Unanswered, &key);
-        if let Some(entry) = cx.entry {
-            tcp::observe(cx, entry);
-        } else {
+        cx.made = cx.entry.is_some();
+        if !cx.made {
             result = Insertion::Failed;
         }
     }
     match result {
-        Insertion::Done => {
-            record::opened(cx);
-            Ok(())
-        }
+        Insertion::Done => Ok(()),
         // Another processor was quicker with the same packet's sibling: its entry holds for both.
         Insertion::Exists => {
             release(cx);
@@ -401,8 +403,8 @@ fn fill<S: Seams>(cx: &Cx<'_, S>, value: &mut Connection) {
     value.destination_identity = cx.destination.identity;
     value.egress_rule = cx.source.rule;
     value.ingress_rule = cx.destination.rule;
-    value.source_endpoint = cx.source.id();
-    value.destination_endpoint = cx.destination.id();
+    value.source_endpoint = cx.source.id;
+    value.destination_endpoint = cx.destination.id;
     value.flags = cx.rewrite.flags | if low { flags::INITIATOR_LOW } else { 0 };
     value.to = cx.rewrite.to;
     value.to_port = cx.rewrite.to_port;

@@ -27,7 +27,7 @@ pub fn deliver<S: Seams>(cx: &mut Cx<'_, S>, hop: u32) -> Result<Step, Drop> {
     }?;
     if cx.hook == hook::FROM_CONTAINER
         && !matches!(cx.verdict, Verdict::Answer { .. })
-        && let Some(endpoint) = cx.source.endpoint
+        && let Some(endpoint) = cx.sender()
     {
         count(cx, endpoint.slot, Flow::Egress);
     }
@@ -37,7 +37,7 @@ pub fn deliver<S: Seams>(cx: &mut Cx<'_, S>, hop: u32) -> Result<Step, Drop> {
 /// At the pod's own device: it is there.
 #[inline(always)]
 fn here<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
-    if let Some(endpoint) = cx.destination.endpoint {
+    if let Some(endpoint) = cx.receiver() {
         count(cx, endpoint.slot, Flow::Ingress);
     }
     cx.done(Verdict::Pass)

@@ -34,7 +34,7 @@ pub fn related<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     Ok(Step::Done)
 }
 
-#[inline(never)]
+#[inline(always)]
 fn error<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     match find(cx) {
         Ok(entry) => send(cx, entry),
@@ -87,7 +87,7 @@ fn look_up<S: Seams>(cx: &mut Cx<'_, S>) {
 }
 
 /// Rewrites the error as the packets of its connection are, and sends it to whoever sent the quoted packet.
-#[inline(never)]
+#[inline(always)]
 fn send<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
     let flags = entry.flags();
     let ends = Ends::of(&cx.key, flags);
@@ -110,12 +110,13 @@ fn send<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
             rewrite::<S, V6>(cx)?;
         }
     }
-    hand_over(cx)
+    let hop = hand_over(cx);
+    deliver::deliver(cx, hop).map(|_| ())
 }
 
-/// Delivers the error to the end that it is for.
+/// Finds the end that the error is for; gives the hop that leads there.
 #[inline(never)]
-fn hand_over<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+fn hand_over<S: Seams>(cx: &mut Cx<'_, S>) -> u32 {
     let to = match cx.way {
         Way::Forward => cx.seen.initiator.0,
         Way::Reply => cx.seen.responder.0,
@@ -128,7 +129,7 @@ fn hand_over<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     // The route asks for what the error itself is for.
     cx.entry = None;
     cx.tuple.destination = to;
-    deliver::deliver(cx, side.hop).map(|_| ())
+    side.hop
 }
 
 /// Rewrites the quoted packet and the error's own addresses.

@@ -23,7 +23,7 @@ pub enum Known {
 
 /// Resolves one address.
 #[inline(never)]
-pub fn resolve<'a, S: Seams>(cx: &Cx<'a, S>, address: &Address, side: &mut Side<'a>) -> Known {
+pub fn resolve<'a, S: Seams>(cx: &Cx<'a, S>, address: &Address, side: &mut Side) -> Known {
     let row = match cx.maps.address(&AddressKey {
         address: *address,
         net: 0,
@@ -45,7 +45,7 @@ pub fn resolve<'a, S: Seams>(cx: &Cx<'a, S>, address: &Address, side: &mut Side<
 }
 
 #[inline(always)]
-fn from_row<'a, S: Seams>(cx: &Cx<'a, S>, row: &AddressRow, side: &mut Side<'a>) {
+fn from_row<'a, S: Seams>(cx: &Cx<'a, S>, row: &AddressRow, side: &mut Side) {
     side.identity = row.identity;
     side.peer = row.peer;
     side.flags = row.flags;
@@ -57,17 +57,17 @@ fn from_row<'a, S: Seams>(cx: &Cx<'a, S>, row: &AddressRow, side: &mut Side<'a>)
             HOP_ROUTE
         };
     }
-    side.endpoint = None;
+    side.set_endpoint(None);
     if row.flags & flags::LOCAL_ENDPOINT != 0 {
-        side.endpoint = endpoint(cx, row.ifindex);
+        side.set_endpoint(endpoint(cx, row.ifindex));
     } else if row.flags & flags::LOCAL_NODE != 0 {
-        side.endpoint = host(cx);
+        side.set_endpoint(host(cx));
     }
 }
 
 /// Makes a side the world.
 #[inline(always)]
-pub fn world<S: Seams>(cx: &Cx<'_, S>, address: &Address, side: &mut Side<'_>) {
+pub fn world<S: Seams>(cx: &Cx<'_, S>, address: &Address, side: &mut Side) {
     let number = if address.is_v4() {
         cx.node.world_ipv4
     } else {
@@ -77,7 +77,7 @@ pub fn world<S: Seams>(cx: &Cx<'_, S>, address: &Address, side: &mut Side<'_>) {
     side.peer = number;
     side.flags = 0;
     side.hop = HOP_ROUTE;
-    side.endpoint = None;
+    side.set_endpoint(None);
 }
 
 /// The endpoint behind an interface of this node.
@@ -120,7 +120,7 @@ pub fn destination<S: Seams>(cx: &mut Cx<'_, S>) {
 /// Stage of a new connection that a pod of this node begins: its own row is its endpoint.
 #[inline(never)]
 pub fn local_source<S: Seams>(cx: &mut Cx<'_, S>) {
-    if let Some(endpoint) = cx.source.endpoint {
+    if let Some(endpoint) = cx.sender() {
         cx.source.hop = endpoint.hop;
         cx.source.identity = endpoint.identity;
         let mut side = Side::default();
@@ -135,7 +135,7 @@ pub fn local_source<S: Seams>(cx: &mut Cx<'_, S>) {
 
 /// Stage of a new connection that comes from elsewhere: its source by its address. `trust` says which identities the
 /// way of the packet can vouch for.
-#[inline(always)]
+#[inline(never)]
 pub fn remote_source<S: Seams>(cx: &mut Cx<'_, S>, trust: Trust) {
     let mut side = Side::default();
     resolve(cx, &cx.tuple.source, &mut side);
@@ -144,7 +144,7 @@ pub fn remote_source<S: Seams>(cx: &mut Cx<'_, S>, trust: Trust) {
     match trust {
         // The stack made it: it is the node, under whatever address.
         Trust::OwnStack => {
-            if side.endpoint.is_none() {
+            if !side.is_local() {
                 side.identity = identity::HOST;
                 side.peer = identity::HOST;
             }

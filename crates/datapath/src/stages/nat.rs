@@ -7,7 +7,7 @@ use crate::{
         connection::{ConnectionKey, Entry, Way, flags, kind},
         ipcache::{self, Scope, scope_of},
     },
-    context::{Cx, Fragment, Seams},
+    context::{Cx, Fragment, Seams, Wanted},
     environment::{Constant, Feature, SocketQuery},
     family::{End, Family, V4, V6},
     maps::{Insertion, Table},
@@ -156,9 +156,27 @@ fn transport_checksum<S: Seams>(cx: &Cx<'_, S>) -> Result<Checksum, Drop> {
 }
 
 /// Decides whether a new connection of a pod leaves the cluster under the node's address, and finds it a port.
-#[inline(never)]
+#[inline(always)]
 pub fn masquerade<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     cx.env.stage("masquerade");
+    decide(cx)?;
+    settle(cx)
+}
+
+/// Does what [`Wanted`] says.
+#[inline(always)]
+pub fn settle<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+    if cx.wanted == Wanted::Alias {
+        keep_alias(cx);
+    }
+    if cx.wanted == Wanted::Port {
+        return allocate(cx);
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     let (on, node) = if cx.is_v4() {
         (cx.env.on(Feature::MasqueradeIpv4), cx.node.ipv4)
     } else {
@@ -169,7 +187,7 @@ pub fn masquerade<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         | ipcache::flags::LOCAL_NODE
         | ipcache::flags::LOCAL_ENDPOINT;
     if !on
-        || cx.source.endpoint.is_none()
+        || !cx.source.is_local()
         || scope_of(cx.destination.peer) != Scope::World
         || cx.destination.flags & kept != 0
         || cx.maps.masquerade_spares(&PrefixKey {
@@ -177,7 +195,8 @@ pub fn masquerade<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
             address: super::identity::effective_destination(cx),
         })
     {
-        return keep(cx);
+        cx.wanted = Wanted::Alias;
+        return Ok(());
     }
     if node.is_none() {
         return Err(Drop::NoMappingForNatMasquerade);
@@ -190,24 +209,32 @@ pub fn masquerade<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     }
     cx.rewrite.flags |= flags::SOURCE_NAT;
     cx.rewrite.from = node;
-    allocate(cx)
+    cx.wanted = Wanted::Port;
+    Ok(())
 }
 
 /// Takes the alias of a connection whose destination alone is rewritten, if that. Where somebody has the tuple, the source gets another port. A hairpin
 /// has its loop-back source by now.
 #[inline(always)]
 pub fn keep<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+    cx.wanted = Wanted::Alias;
+    settle(cx)
+}
+
+#[inline(never)]
+fn keep_alias<S: Seams>(cx: &mut Cx<'_, S>) {
+    cx.wanted = Wanted::Nothing;
     if cx.rewrite.flags & ANY == 0 && (!cx.lent || cx.fragment == Fragment::Orphan) {
-        return Ok(());
+        return;
     }
     if cx.rewrite.flags & ANY != 0 && take(cx) {
-        return Ok(());
+        return;
     }
     if cx.rewrite.flags & flags::SOURCE_NAT == 0 {
         cx.rewrite.flags |= flags::SOURCE_NAT;
         cx.rewrite.from = cx.tuple.source;
     }
-    allocate(cx)
+    cx.wanted = Wanted::Port;
 }
 
 /// Finds a source port for [`crate::context::Rewrite::from`] that no connection of the same far end and no socket of the node uses, and takes it by

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Who sent the inner packet: the identity in the VNI, if the outer one came from a node of the cluster.
-#[inline(always)]
+#[inline(never)]
 pub fn sender<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     cx.env.stage("overlay");
     let tunnel = cx.packet.tunnel()?;
@@ -32,7 +32,7 @@ pub fn sender<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     if side.flags & (flags::LOCAL_ENDPOINT | flags::LOCAL_NODE) != 0 {
         return Err(Drop::InvalidSourceIp);
     }
-    side.endpoint = None;
+    side.set_endpoint(None);
     if known == Known::Default || side.identity != claimed {
         // The row says where to answer; who it is, its own node knows best.
         side.identity = claimed;
@@ -46,7 +46,7 @@ pub fn sender<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
 /// The overlay brings only what is for a pod of this node, or for the node itself.
 #[inline(always)]
 pub fn is_here<S: Seams>(cx: &Cx<'_, S>) -> Result<(), Drop> {
-    if cx.destination.endpoint.is_some() || cx.destination.flags & flags::LOCAL_NODE != 0 {
+    if cx.destination.is_local() || cx.destination.flags & flags::LOCAL_NODE != 0 {
         Ok(())
     } else {
         Err(Drop::NoMatchingLocalContainerFound)

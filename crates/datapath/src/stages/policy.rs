@@ -22,12 +22,12 @@ pub const RESERVED: u32 = 256;
 pub fn judge<S: Seams>(cx: &mut Cx<'_, S>, port: u16) -> Result<(), Drop> {
     cx.env.stage("policy");
     cx.rewrite.flags |= connection::flags::UNENFORCED;
-    if let Some(endpoint) = cx.source.endpoint {
+    if let Some(endpoint) = cx.sender() {
         let peer = cx.destination.peer;
         one_side(cx, endpoint, direction::EGRESS, peer, port)?;
         cx.source.rule = cx.judged.rule;
     }
-    if let Some(endpoint) = cx.destination.endpoint {
+    if let Some(endpoint) = cx.receiver() {
         let from_own_node =
             cx.source.identity == identity::HOST && cx.env.on(Feature::AllowLocalhost);
         if !from_own_node || endpoint.flags & endpoint::flags::NOT_READY != 0 {

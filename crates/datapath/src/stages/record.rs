@@ -51,8 +51,8 @@ pub fn without_node<P: Packet, M: Maps>(hook: u8, packet: &P, maps: &M) -> Verdi
 #[inline(never)]
 fn dropped<S: Seams>(cx: &mut Cx<'_, S>, reason: Drop) {
     if cx.judged.endpoint == 0 {
-        cx.judged.endpoint = match cx.source.id() {
-            0 => cx.destination.id(),
+        cx.judged.endpoint = match cx.source.id {
+            0 => cx.destination.id,
             id => id,
         };
     }
@@ -154,8 +154,8 @@ fn who<S: Seams>(cx: &Cx<'_, S>, event: &mut Event) {
     event.destination_identity = cx.destination.identity;
     event.egress_rule = cx.source.rule;
     event.ingress_rule = cx.destination.rule;
-    event.source_endpoint = cx.source.id();
-    event.destination_endpoint = cx.destination.id();
+    event.source_endpoint = cx.source.id;
+    event.destination_endpoint = cx.destination.id;
     let Some(entry) = cx.entry.filter(|_| event.reason == 0) else {
         return;
     };

@@ -1,9 +1,9 @@
 //! Answers to what cannot go on: too big, and no backend.
 
 use crate::{
-    Environment, Packet,
+    Environment, Packet, Verdict,
     abi::{Address, Drop, event::hook},
-    context::{Cx, Fragment, Seams, Step, call},
+    context::{Cx, Fragment, Pending, Seams, Step, call},
     stages::answer,
     wire::{
         csum::Sum,
@@ -40,17 +40,38 @@ pub fn exceeds<S: Seams>(cx: &Cx<'_, S>, mtu: u32) -> bool {
 /// Tells a pod that its packet does not fit (RFC 1191, RFC 4443 section 3.2); at other hooks a drop.
 #[inline(always)]
 pub fn too_big<S: Seams>(cx: &mut Cx<'_, S>, mtu: u32) -> Result<Step, Drop> {
-    call(cx, |cx| tell_too_big(cx, mtu))
-}
-
-#[inline(always)]
-fn tell_too_big<S: Seams>(cx: &mut Cx<'_, S>, mtu: u32) -> Result<Step, Drop> {
     cx.env.stage("too_big");
     if !matches!(cx.hook, hook::FROM_CONTAINER | hook::FROM_NETDEV)
         || !matches!(cx.fragment, Fragment::Whole)
     {
         return Err(Drop::CtMissingTcpAckFlag);
     }
+    later(cx, Pending::TooBig { mtu })
+}
+
+/// Ends the path with an answer that is built by [`answer_pending`].
+#[inline(always)]
+fn later<S: Seams>(cx: &mut Cx<'_, S>, pending: Pending) -> Result<Step, Drop> {
+    cx.pending = pending;
+    let ifindex = cx.packet.ifindex();
+    cx.done(Verdict::Answer { ifindex })
+}
+
+/// Builds the answer that the path ended with, if it did.
+#[inline(always)]
+pub fn answer_pending<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    match cx.pending {
+        Pending::None => Ok(Step::Done),
+        Pending::TooBig { .. } => call(cx, tell_too_big),
+        Pending::Refuse => call(cx, answer_refusal),
+    }
+}
+
+#[inline(always)]
+fn tell_too_big<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    let Pending::TooBig { mtu } = cx.pending else {
+        return Ok(Step::Done);
+    };
     let message = if cx.is_v4() {
         IcmpHeader {
             kind: v4::UNREACHABLE,
@@ -196,15 +217,15 @@ fn quote_v6<S: Seams>(cx: &mut Cx<'_, S>, mut message: IcmpHeader) -> Result<(),
 /// Answers a packet that nobody takes: a reset to TCP, port unreachable to UDP.
 #[inline(always)]
 pub fn refuse<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
-    call(cx, answer_refusal)
-}
-
-#[inline(always)]
-fn answer_refusal<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("refuse");
     if cx.fragment != Fragment::Whole {
         return Err(Drop::ServiceBackendNotFound);
     }
+    later(cx, Pending::Refuse)
+}
+
+#[inline(always)]
+fn answer_refusal<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if cx.tuple.protocol == ip::TCP {
         reset(cx)?;
     } else {

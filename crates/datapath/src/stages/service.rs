@@ -9,7 +9,7 @@ use crate::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, backend_state, flags,
         },
     },
-    context::{Cx, Fragment, Seams, Step},
+    context::{Cx, Fragment, Seams, Step, Wanted},
     environment::{Constant, Feature},
     stages::{nat, reject, uplink},
     wire::ip,
@@ -68,7 +68,7 @@ fn applies<S: Seams>(cx: &Cx<'_, S>) -> bool {
         && cx.fragment != Fragment::Orphan
 }
 
-#[inline(never)]
+#[inline(always)]
 fn select<S: Seams>(cx: &mut Cx<'_, S>, scope: u8) -> Result<(), Drop> {
     let Some(frontend) = frontend(cx, scope) else {
         return Ok(());
@@ -221,10 +221,10 @@ fn hairpin<S: Seams>(cx: &mut Cx<'_, S>, backend: &Backend) {
 
 /// Stage of a new connection from outside: a backend on another node must answer through this one, so it sees the node's
 /// address; one that is here keeps the client's.
-#[inline(never)]
+#[inline(always)]
 pub fn keep_the_way_back<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     let translated = cx.rewrite.flags & connection_flags::DESTINATION_NAT != 0;
-    if !translated || cx.destination.endpoint.is_some() {
+    if !translated || cx.destination.is_local() {
         return nat::keep(cx);
     }
     cx.rewrite.flags |= connection_flags::SOURCE_NAT;
@@ -232,5 +232,6 @@ pub fn keep_the_way_back<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     if cx.rewrite.from.is_none() {
         return Err(Drop::NoMappingForNatMasquerade);
     }
-    nat::allocate(cx)
+    cx.wanted = Wanted::Port;
+    nat::settle(cx)
 }

@@ -31,7 +31,7 @@ pub fn receiver<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
 }
 
 #[inline(always)]
-fn own<'a, S: Seams>(cx: &Cx<'a, S>) -> Result<Side<'a>, Drop> {
+fn own<S: Seams>(cx: &Cx<'_, S>) -> Result<Side, Drop> {
     let row = identity::endpoint(cx, cx.packet.ifindex()).ok_or(Drop::EpNotReady)?;
     Ok(Side {
         identity: row.identity,
@@ -39,7 +39,8 @@ fn own<'a, S: Seams>(cx: &Cx<'a, S>) -> Result<Side<'a>, Drop> {
         hop: row.hop,
         flags: ipcache::flags::LOCAL_ENDPOINT,
         rule: 0,
-        endpoint: Some(row),
+        id: row.id,
+        ifindex: row.ifindex,
     })
 }
 
@@ -48,7 +49,7 @@ fn own<'a, S: Seams>(cx: &Cx<'a, S>) -> Result<Side<'a>, Drop> {
 pub fn verify<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     cx.env.stage("source");
     hardware_address(cx)?;
-    let Some(endpoint) = cx.source.endpoint else {
+    let Some(endpoint) = cx.sender() else {
         return Err(Drop::UnknownSender);
     };
     if !is_discovery(cx) && endpoint.flags & endpoint::flags::NO_SOURCE_CHECK == 0 {
@@ -76,7 +77,7 @@ pub fn verify<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
 #[inline(always)]
 pub fn hardware_address<S: Seams>(cx: &Cx<'_, S>) -> Result<(), Drop> {
     let header: EthHeader = cx.packet.load(0).ok_or(Drop::UnsupportedL2Protocol)?;
-    match cx.source.endpoint {
+    match cx.sender() {
         Some(endpoint) if endpoint.mac == header.source => Ok(()),
         _ => Err(Drop::InvalidSourceMac),
     }
@@ -143,7 +144,7 @@ pub fn judged_before<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if cx.packet.mark() & mark::MASK != mark::IDENTITY {
         return Ok(Step::Next);
     }
-    if let Some(endpoint) = cx.destination.endpoint {
+    if let Some(endpoint) = cx.receiver() {
         deliver::count(cx, endpoint.slot, Flow::Ingress);
     }
     cx.done(Verdict::Pass)
@@ -191,7 +192,7 @@ pub fn behind_the_stack<S: Seams>(cx: &Cx<'_, S>) -> Trust {
 #[inline(always)]
 pub fn is_for_receiver<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     let own = own(cx)?;
-    if let Some(endpoint) = own.endpoint {
+    if let Some(endpoint) = identity::endpoint(cx, own.ifindex) {
         let address = if cx.is_v4() {
             endpoint.ipv4
         } else {

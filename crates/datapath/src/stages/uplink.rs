@@ -42,7 +42,7 @@ pub fn parse<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         Err(reason) => {
             let mut side = Side::default();
             identity::resolve(cx, &cx.tuple.destination, &mut side);
-            if cx.hook == hook::FROM_NETDEV && side.endpoint.is_some() {
+            if cx.hook == hook::FROM_NETDEV && side.is_local() {
                 cx.destination = side;
                 return Err(reason);
             }
@@ -108,7 +108,7 @@ fn begins<S: Seams>(cx: &Cx<'_, S>) -> bool {
 /// At the uplink's ingress: what is for the node itself is recorded and goes to the stack; what is for nobody here goes to the stack as it is.
 #[inline(always)]
 pub fn not_ours<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
-    if cx.destination.endpoint.is_some()
+    if cx.destination.is_local()
         || cx.rewrite.flags & crate::abi::connection::flags::DESTINATION_NAT != 0
     {
         return Ok(Step::Next);
@@ -132,14 +132,15 @@ pub fn own<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     {
         return cx.done(Verdict::Pass);
     }
-    cx.source = Side {
-        endpoint: identity::host(cx),
+    let mut side = Side {
         identity: number::HOST,
         peer: number::HOST,
         hop: crate::abi::endpoint::HOP_STACK,
         flags: flags::LOCAL_NODE,
         ..Side::default()
     };
+    side.set_endpoint(identity::host(cx));
+    cx.source = side;
     Ok(Step::Next)
 }
 
