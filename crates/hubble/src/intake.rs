@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// For how long a namespace is listed after its last flow.
-const NAMESPACE_TTL: Duration = Duration::from_secs(3600);
+const NAMESPACE_TTL: Duration = Duration::from_hours(1);
 
 /// Where records were lost before they could be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

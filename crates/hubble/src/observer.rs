@@ -95,10 +95,13 @@ impl Observer {
     }
 
     /// Flows per second over the last minute, or over what the ring holds of it.
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a ring holds fewer flows than a double has integers"
+    )]
     fn flows_rate(&self, now: Timestamp) -> f64 {
-        const WINDOW: Duration = Duration::from_secs(60);
+        const WINDOW_NS: i128 = 60_000_000_000;
         let now = now.unix_nanos();
-        let since = now - WINDOW.as_nanos() as i128;
         let (mut flows, mut first) = (0_u64, now);
         for position in (self.ring.oldest()..self.ring.head()).rev() {
             let Read::Entry(entry) = self.ring.read(position) else {
@@ -108,18 +111,14 @@ impl Observer {
                 continue;
             }
             let time = entry.time().unix_nanos();
-            if time < since {
-                return flows as f64 / WINDOW.as_secs_f64();
+            if time < now - WINDOW_NS {
+                return flows as f64 / (WINDOW_NS as f64 / 1e9);
             }
             flows += 1;
             first = first.min(time);
         }
         let full = self.ring.head() > self.ring.capacity();
-        let span = if full {
-            now - first
-        } else {
-            WINDOW.as_nanos() as i128
-        };
+        let span = if full { now - first } else { WINDOW_NS };
         if span == 0 {
             0.0
         } else {

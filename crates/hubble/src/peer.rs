@@ -108,7 +108,7 @@ struct Peer {
 }
 
 impl PeerConfig {
-    fn peers(&self, nodes: &[PeerNode]) -> BTreeMap<String, Peer> {
+    fn peers(self, nodes: &[PeerNode]) -> BTreeMap<String, Peer> {
         nodes
             .iter()
             .map(|node| {

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     codegen::http::{HeaderValue, Response},
+    service::Routes,
     transport::server::Server as Transport,
 };
 use tower::util::MapResponseLayer;
@@ -128,65 +129,72 @@ impl Server {
                 .set_service_status(name, tonic_health::ServingStatus::Serving)
                 .await;
         }
-        let version = MapResponseLayer::new(|mut response: Response<tonic::body::Body>| {
-            response
-                .headers_mut()
-                .insert(VERSION_HEADER, HeaderValue::from_static(crate::VERSION));
-            response
-        });
         let definitions = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(api::hubble::FILE_DESCRIPTOR_SET)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        let router = Transport::builder()
-            .layer(version)
-            .add_service(health_service)
+        let routes = Routes::new(health_service)
             .add_service(ObserverServer::new(self.observer))
             .add_service(PeerServer::new(self.peers))
             .add_service(definitions().build_v1()?)
             .add_service(definitions().build_v1alpha()?);
-        let unix = async {
-            match self.unix {
-                None => Ok(()),
-                Some(unix::Socket { listener, path }) => {
-                    let address = path.display().to_string();
-                    let connections = UnixListenerStream::new(listener);
-                    let served = router
-                        .clone()
-                        .serve_with_incoming_shutdown(connections, shutdown.cancelled())
-                        .await;
-                    unix::remove(&path);
-                    served.map_err(|source| ServeError::Serve { address, source })
-                }
-            }
-        };
-        let tcp = async {
-            let Some((listener, acceptor)) = self.tcp else {
-                return Ok(());
-            };
-            let address = listener
-                .local_addr()
-                .map_or_else(|_| "tcp".into(), |a| a.to_string());
-            let connections = TcpListenerStream::new(listener);
-            let (router, shutdown) = (router.clone(), shutdown.cancelled());
-            let served = match acceptor {
-                None => {
-                    router
-                        .serve_with_incoming_shutdown(connections, shutdown)
-                        .await
-                }
-                Some(acceptor) => {
-                    let connections = acceptor.accept(connections);
-                    router
-                        .serve_with_incoming_shutdown(connections, shutdown)
-                        .await
-                }
-            };
-            served.map_err(|source| ServeError::Serve { address, source })
-        };
-        tokio::try_join!(unix, tcp).map(|_| ())
+        tokio::try_join!(
+            serve_unix(self.unix, routes.clone(), &shutdown),
+            serve_tcp(self.tcp, routes, &shutdown),
+        )
+        .map(|_| ())
     }
+}
+
+async fn serve_unix(
+    socket: Option<unix::Socket>,
+    routes: Routes,
+    shutdown: &CancellationToken,
+) -> Result<(), ServeError> {
+    let Some(unix::Socket { listener, path }) = socket else {
+        return Ok(());
+    };
+    let served = Transport::builder()
+        .layer(MapResponseLayer::new(with_version))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown.cancelled())
+        .await;
+    unix::remove(&path);
+    let address = path.display().to_string();
+    served.map_err(|source| ServeError::Serve { address, source })
+}
+
+async fn serve_tcp(
+    socket: Option<(TcpListener, Option<tls::Acceptor>)>,
+    routes: Routes,
+    shutdown: &CancellationToken,
+) -> Result<(), ServeError> {
+    let Some((listener, acceptor)) = socket else {
+        return Ok(());
+    };
+    let address = listener
+        .local_addr()
+        .map_or_else(|_| "tcp".into(), |address| address.to_string());
+    let connections = TcpListenerStream::new(listener);
+    let router = Transport::builder()
+        .layer(MapResponseLayer::new(with_version))
+        .add_routes(routes);
+    let end = shutdown.cancelled();
+    let served = match acceptor {
+        None => router.serve_with_incoming_shutdown(connections, end).await,
+        Some(acceptor) => {
+            let connections = acceptor.accept(connections);
+            router.serve_with_incoming_shutdown(connections, end).await
+        }
+    };
+    served.map_err(|source| ServeError::Serve { address, source })
+}
+
+fn with_version(mut response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
+    let version = HeaderValue::from_static(crate::VERSION);
+    response.headers_mut().insert(VERSION_HEADER, version);
+    response
 }
 
 #[cfg(test)]

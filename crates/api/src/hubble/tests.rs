@@ -2,6 +2,7 @@ use prost::Message;
 
 use super::{Timestamp, flow, observer};
 
+#[allow(clippy::too_many_lines, reason = "one value with every kind of field")]
 fn flow() -> flow::Flow {
     #[allow(deprecated, reason = "old readers still read the deprecated fields")]
     flow::Flow {

@@ -20,7 +20,7 @@ struct End<'a> {
 
 pub(super) fn tests(filter: &FlowFilter, tests: &mut Vec<Test>) -> Result<(), FieldError> {
     end(
-        End {
+        &End {
             endpoint: |flow| flow.source.as_ref(),
             service: |flow| flow.source_service.as_ref(),
             names: |flow| &flow.source_names,
@@ -35,7 +35,7 @@ pub(super) fn tests(filter: &FlowFilter, tests: &mut Vec<Test>) -> Result<(), Fi
         tests,
     )?;
     end(
-        End {
+        &End {
             endpoint: |flow| flow.destination.as_ref(),
             service: |flow| flow.destination_service.as_ref(),
             names: |flow| &flow.destination_names,
@@ -51,13 +51,13 @@ pub(super) fn tests(filter: &FlowFilter, tests: &mut Vec<Test>) -> Result<(), Fi
     )
 }
 
-fn end(end: End<'_>, tests: &mut Vec<Test>) -> Result<(), FieldError> {
+fn end(end: &End<'_>, tests: &mut Vec<Test>) -> Result<(), FieldError> {
     let End {
         endpoint,
         service,
         names,
         ..
-    } = end;
+    } = *end;
     let pods = compile(end.pods.0, end.pods.1, Named::parse)?;
     any_of(tests, pods, move |wanted, flow| {
         endpoint(flow).is_some_and(|seen| wanted.matches(&seen.namespace, &seen.pod_name))

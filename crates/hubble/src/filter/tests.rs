@@ -4,6 +4,7 @@ use super::*;
 
 /// A DNS answer over UDP, by way of the proxy, from a service of one cluster to a pod of another; and where HTTP is
 /// asked for, an HTTP response.
+#[allow(clippy::too_many_lines, reason = "every field that a filter asks for")]
 fn flow() -> Flow {
     let endpoint = |id: u32, pod: &str, cluster: &str| pb::Endpoint {
         identity: id,

@@ -86,8 +86,8 @@ fn icmpv4(kind: u8, code: u8) -> Named {
         _ => return (None, None),
     };
     let code = match (kind, code) {
-        (3, 0) | (5, 0) => "Net",
-        (3, 1) | (5, 1) => "Host",
+        (3 | 5, 0) => "Net",
+        (3 | 5, 1) => "Host",
         (3, 2) => "Protocol",
         (3, 3) => "Port",
         (3, 4) => "FragmentationNeeded",

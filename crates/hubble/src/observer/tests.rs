@@ -74,6 +74,7 @@ fn even() -> Vec<pb::FlowFilter> {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a table of cases")]
 async fn the_span_is_that_of_number_first_since_and_until() {
     let (intake, observer, _) = fixture(15);
     for seconds in 1..=8 {

@@ -112,8 +112,9 @@ fn party(address: Address, port: u16, ports: bool) -> (IpAddr, u16) {
 }
 
 fn macs(octets: [u8; 12]) -> Option<[[u8; 6]; 2]> {
-    let [a, b, c, d, e, f, g, h, i, j, k, l] = octets;
-    (octets != [0; 12]).then_some([[a, b, c, d, e, f], [g, h, i, j, k, l]])
+    let (destination, rest) = octets.split_first_chunk()?;
+    let source = rest.first_chunk()?;
+    (octets != [0; 12]).then_some([*destination, *source])
 }
 
 fn judgement(event: &Event, rule: u32) -> Judgement {

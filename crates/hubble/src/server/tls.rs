@@ -46,10 +46,10 @@ pub struct TlsError {
 }
 
 impl TlsError {
-    fn new(path: &Path, reason: impl ToString) -> Self {
+    fn new(path: &Path, reason: impl Into<String>) -> Self {
         Self {
             path: path.to_owned(),
-            reason: reason.to_string(),
+            reason: reason.into(),
         }
     }
 }
@@ -147,10 +147,10 @@ impl TlsFiles {
         let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
-            .map_err(|error| TlsError::new(&self.key, error))?;
+            .map_err(|error| TlsError::new(&self.key, error.to_string()))?;
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])
-            .map_err(|error| TlsError::new(&self.certificate, error))?;
+            .map_err(|error| TlsError::new(&self.certificate, error.to_string()))?;
         let builder = match self.client_authorities.first() {
             None => builder.with_no_client_auth(),
             Some(first) => {
@@ -159,19 +159,19 @@ impl TlsFiles {
                     for certificate in certificates(path)? {
                         roots
                             .add(certificate)
-                            .map_err(|error| TlsError::new(path, error))?;
+                            .map_err(|error| TlsError::new(path, error.to_string()))?;
                     }
                 }
                 let verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
                         .build()
-                        .map_err(|error| TlsError::new(first, error))?;
+                        .map_err(|error| TlsError::new(first, error.to_string()))?;
                 builder.with_client_cert_verifier(verifier)
             }
         };
         let mut config = builder
             .with_single_cert(chain, key)
-            .map_err(|error| TlsError::new(&self.certificate, error))?;
+            .map_err(|error| TlsError::new(&self.certificate, error.to_string()))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
@@ -180,7 +180,7 @@ impl TlsFiles {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|error| TlsError::new(path, error))?;
+        .map_err(|error| TlsError::new(path, error.to_string()))?;
     match certificates.len() {
         0 => Err(TlsError::new(path, "there is no certificate in it")),
         _ => Ok(certificates),
