@@ -1,5 +1,11 @@
 //! The test kit: packet cases, runners, topologies, the demo cluster, oracles, fault injection.
 
+pub mod cluster;
+pub mod demo;
+pub mod flows;
+pub mod footprint;
+pub mod kubelet;
 pub mod oracle;
+pub mod programs;
 pub mod shop;
 pub mod topology;

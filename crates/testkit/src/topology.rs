@@ -8,6 +8,8 @@ mod sweep;
 
 use std::fs;
 use std::net::IpAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -18,7 +20,7 @@ use netlink::route::Route;
 use netlink::{Handle, NamedNamespace, Namespace, address, link, route};
 
 pub use process::{Process, Started};
-pub use sweep::sweep;
+pub use sweep::{cgroup_mount, end, sweep};
 
 /// Name of every node's and host's interface on the underlay.
 pub const UPLINK: &str = "eth0";
@@ -31,6 +33,8 @@ pub struct Topology {
     directory: PathBuf,
     cgroup: PathBuf,
     switch: Option<NamedNamespace>,
+    /// A name in the kernel that one process can hold at a time, and that goes with the process.
+    _claim: UnixListener,
 }
 
 impl Topology {
@@ -46,6 +50,9 @@ impl Topology {
             fits,
             "topology name {name:?}: at most eight lower-case letters and digits, beginning with ax"
         );
+        let claim = SocketAddr::from_abstract_name(format!("axoneme-{name}"))
+            .and_then(|address| UnixListener::bind_addr(&address))
+            .with_context(|| format!("topology {name} is in use by another process"))?;
         sweep(name)?;
         let cgroup = sweep::cgroup_mount()?.join(name);
         let directory = sweep::directory(name);
@@ -58,6 +65,7 @@ impl Topology {
             directory,
             cgroup,
             switch: None,
+            _claim: claim,
         };
         let switch = NamedNamespace::create(&format!("{name}-sw"))?;
         let handle = Handle::open_in(&switch)?;

@@ -1,30 +1,52 @@
 //! The demo cluster, and the programs that run in its pods.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
+use testkit::demo::{self, Verdict};
 
 #[derive(Parser)]
 #[command(
     name = "axoneme-demo",
     version,
-    about = "The demo cluster, and the programs that run in its pods"
+    about = "A cluster on this machine, and the programs that run in its pods"
 )]
 struct Args {
+    /// Assert each statement and leave, instead of staying up
+    #[arg(long)]
+    check: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start the cluster and stay up until Ctrl-C; what is done without a command.
+    Up,
+    /// Start the cluster, assert each statement, end it.
+    Check,
     /// One of the programs that run in pods.
     #[command(subcommand)]
     App(testkit::shop::App),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().command {
-        Command::App(app) => tokio::runtime::Builder::new_current_thread()
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    match args.command {
+        Some(Command::App(app)) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?
-            .block_on(app.run()),
+            .block_on(app.run())?,
+        None if args.check => return check(),
+        Some(Command::Check) => return check(),
+        None | Some(Command::Up) => demo::up()?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check() -> anyhow::Result<ExitCode> {
+    Ok(match demo::check()? {
+        Verdict::Holds => ExitCode::SUCCESS,
+        Verdict::Fails => ExitCode::FAILURE,
+    })
 }

@@ -1,6 +1,7 @@
 //! A process in a namespace and a cgroup, ended when dropped.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -55,7 +56,9 @@ impl Process {
             .args(what.args)
             .stdin(Stdio::null())
             .stdout(output)
-            .stderr(errors);
+            .stderr(errors)
+            // A person's Ctrl-C is for the one who started it all.
+            .process_group(0);
         // A child is born in the namespace of the thread that makes it.
         let child = what
             .namespace

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::mount::{UnmountFlags, unmount};
 
+const DIRECTORY: &str = "/run/axoneme";
+
 /// Where files of a topology are.
 pub fn directory(name: &str) -> PathBuf {
-    Path::new("/run/axoneme").join(name)
+    Path::new(DIRECTORY).join(name)
 }
 
 /// Where cgroup2 is mounted on this machine.
@@ -47,10 +49,18 @@ pub fn sweep(name: &str) -> anyhow::Result<()> {
     remove_groups(&cgroup)?;
     match fs::remove_dir_all(directory(name)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).context("remove the topology's files")
+            return Err(error).context("remove the topology's files");
         }
-        _ => Ok(()),
+        _ => {}
     }
+    // Fails while another topology has files there, as it should.
+    let _ = fs::remove_dir(DIRECTORY);
+    Ok(())
+}
+
+/// Ends every process of the topology, at once; waiting for any of them then fails, and whoever holds it cleans up.
+pub fn end(name: &str) -> anyhow::Result<()> {
+    end_processes(&cgroup_mount()?.join(name))
 }
 
 /// Kills all that runs in the group, which we made, and waits for it to be empty (`cgroup.kill`, Linux 5.14).

@@ -1,0 +1,360 @@
+//! The shop: a DNS server, web → api → store behind services, a batch client that a policy denies, a client outside.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use api::hubble::flow::Flow;
+use local_api::{Method, Request};
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, Options, underlay_v4};
+use crate::flows;
+use crate::kubelet::{Pod, RunningPod};
+use crate::programs::program;
+use crate::topology::Process;
+
+/// Namespace of the shop's objects.
+pub(super) const NAMESPACE: &str = "shop";
+/// Port of the shop on every node.
+pub(super) const NODE_PORT: u16 = 30080;
+const NEWEST: u64 = 4000;
+
+/// The pods, and on which node they are: web asks api across nodes, api asks store across nodes.
+const PODS: &[(&str, usize)] = &[
+    ("dns", 0),
+    ("store", 0),
+    ("api", 1),
+    ("web", 0),
+    ("batch", 1),
+];
+
+/// The cluster with the shop in it. Dropping it removes everything.
+pub(super) struct Market {
+    // Fields are dropped in this order: what runs goes before where it runs.
+    outside: Vec<Process>,
+    pods: Vec<(usize, RunningPod)>,
+    /// The cluster.
+    pub(super) cluster: Cluster,
+}
+
+impl Market {
+    /// Starts cluster and shop, and tells each step.
+    pub(super) fn open(name: &str, tell: &mut dyn FnMut(String)) -> anyhow::Result<Self> {
+        tell("starting the API server, an underlay and two nodes with their agents".to_owned());
+        let begun = Instant::now();
+        let cluster = Cluster::start(Options::named(name))?;
+        tell(format!(
+            "  ready after {:.1} s",
+            begun.elapsed().as_secs_f64()
+        ));
+        let mut market = Self {
+            outside: Vec::new(),
+            pods: Vec::new(),
+            cluster,
+        };
+        market.create_objects()?;
+        let names = market.write_names()?;
+        for &(pod, node) in PODS {
+            market.add_pod(pod, node, tell)?;
+        }
+        market.start_programs(&names)?;
+        tell("starting a client outside the cluster".to_owned());
+        for (index, host) in [11, 12].into_iter().enumerate() {
+            let url = format!("http://{}:{NODE_PORT}/", underlay_v4(host));
+            let client = market.cluster.outside.start(
+                &format!("client{index}"),
+                None,
+                &program("axoneme-demo")?,
+                &load(&url, None),
+            )?;
+            market.outside.push(client);
+        }
+        Ok(market)
+    }
+
+    fn create_objects(&self) -> anyhow::Result<()> {
+        self.cluster.create(
+            &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
+        )?;
+        for object in [
+            service("dns", 53, 53),
+            service("web", 80, 8080),
+            service("api", 80, 8080),
+            service("store", 80, 8080),
+        ] {
+            self.cluster.create(&object)?;
+        }
+        self.cluster.create(&policy())
+    }
+
+    /// The names that the DNS server knows: services by their usual names.
+    fn write_names(&self) -> anyhow::Result<PathBuf> {
+        let mut text = String::new();
+        for service in ["dns", "web", "api", "store"] {
+            let address = self.service_address(service)?;
+            text.push_str(&format!("{address} {service} {service}.{NAMESPACE} {service}.{NAMESPACE}.svc.cluster.local\n"));
+        }
+        let path = self.cluster.topology.directory().join("names");
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn service_address(&self, name: &str) -> anyhow::Result<String> {
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/services/{name}");
+        let object: Value = self
+            .cluster
+            .api
+            .call(&Request::new(Method::Get, path.as_str()))?;
+        let address = object.pointer("/spec/clusterIP").and_then(Value::as_str);
+        Ok(address
+            .with_context(|| format!("service {name} has no ClusterIP"))?
+            .to_owned())
+    }
+
+    fn add_pod(
+        &mut self,
+        name: &str,
+        node: usize,
+        tell: &mut dyn FnMut(String),
+    ) -> anyhow::Result<()> {
+        let machine = self
+            .cluster
+            .nodes
+            .get(node)
+            .with_context(|| format!("no node {node}"))?;
+        let pod = machine.kubelet.run(
+            &machine.machine,
+            self.cluster.topology.name(),
+            Pod::new(NAMESPACE, name, name),
+        )?;
+        let millis = pod.add_took.as_secs_f64() * 1e3;
+        tell(format!(
+            "  pod {name:<6} on {} has {:<13} CNI ADD took {millis:.1} ms",
+            machine.machine.name(),
+            pod.ipv4()?
+        ));
+        self.pods.push((node, pod));
+        Ok(())
+    }
+
+    fn start_programs(&mut self, names: &std::path::Path) -> anyhow::Result<()> {
+        let dns = format!("{}:53", self.service_address("dns")?);
+        let dns = Some(dns.as_str());
+        let serve = |name: &str, calls: Option<&str>| {
+            let mut words = words(&["app", "http", "--listen", "[::]:8080", "--name", name]);
+            if let Some(url) = calls {
+                words.extend(self::words(&[
+                    "--call",
+                    url,
+                    "--dns",
+                    dns.unwrap_or_default(),
+                ]));
+            }
+            words
+        };
+        let names = names.display().to_string();
+        let all = [
+            (
+                "dns",
+                words(&["app", "dns", "--listen", "0.0.0.0:53", "--names", &names]),
+            ),
+            ("store", serve("store", None)),
+            ("api", serve("api", Some("http://store/"))),
+            ("web", serve("web", Some("http://api/"))),
+            ("batch", load("http://store/", dns)),
+        ];
+        for (pod, args) in all {
+            let (node, running) = self
+                .pods
+                .iter_mut()
+                .find(|(_, running)| running.pod.name == pod)
+                .with_context(|| format!("no pod {pod}"))?;
+            let node = self.cluster.nodes.get(*node).context("no such node")?;
+            node.kubelet.exec(&node.machine, running, &args)?;
+        }
+        Ok(())
+    }
+
+    /// Fails with its output when a process has ended that should not.
+    pub(super) fn still_runs(&mut self) -> anyhow::Result<()> {
+        let pods = self
+            .pods
+            .iter_mut()
+            .flat_map(|(_, pod)| pod.processes().iter_mut());
+        let mut all: Vec<&mut Process> = pods.chain(&mut self.outside).collect();
+        for node in &mut self.cluster.nodes {
+            all.push(node.agent()?);
+        }
+        for process in all {
+            if let Some(status) = process.ended()? {
+                bail!(
+                    "{} ended with {status}: {}",
+                    process.name(),
+                    tail(&process.output())
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Newest flows of all nodes.
+    pub(super) fn flows(&self) -> anyhow::Result<Vec<Flow>> {
+        let mut all = Vec::new();
+        for node in &self.cluster.nodes {
+            all.extend(flows::get(
+                &node.machine.directory().join("hubble.sock"),
+                NEWEST,
+            )?);
+        }
+        Ok(all)
+    }
+
+    /// Results so far of the client outside that asks the given node.
+    pub(super) fn client(&self, node: usize) -> anyhow::Result<Results> {
+        Ok(Results::read(
+            &self
+                .outside
+                .get(node)
+                .with_context(|| format!("no client {node}"))?
+                .output(),
+        ))
+    }
+
+    /// Results so far of the batch client.
+    pub(super) fn batch(&mut self) -> anyhow::Result<Results> {
+        let (_, pod) = self
+            .pods
+            .iter_mut()
+            .find(|(_, pod)| pod.pod.name == "batch")
+            .context("no batch client")?;
+        Ok(Results::read(
+            &pod.processes()
+                .first()
+                .context("the batch client is not started")?
+                .output(),
+        ))
+    }
+
+    /// Waits until every pod's program answers or the time is over; results say which.
+    pub(super) fn wait(
+        limit: Duration,
+        mut holds: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let end = Instant::now() + limit;
+        loop {
+            match holds() {
+                Err(error) if Instant::now() > end => {
+                    return Err(error.context(format!("not within {limit:?}")));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+                Ok(()) => return Ok(()),
+            }
+        }
+    }
+
+    /// Deletes all pods as their kubelets would.
+    pub(super) fn close(mut self) -> anyhow::Result<()> {
+        self.outside.clear();
+        for (node, pod) in std::mem::take(&mut self.pods) {
+            let node = self.cluster.nodes.get(node).context("no such node")?;
+            node.kubelet.delete(&node.machine, pod)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a load program has written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Results {
+    /// Whether each request was answered, oldest first.
+    pub(super) outcomes: Vec<bool>,
+    /// Why the last failed request failed.
+    pub(super) last_error: String,
+}
+
+impl Results {
+    fn read(output: &str) -> Self {
+        let mut results = Self::default();
+        for line in output.lines() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            let Some(ok) = line.get("ok").and_then(Value::as_bool) else {
+                continue;
+            };
+            results.outcomes.push(ok);
+            if let Some(error) = line.get("error").and_then(Value::as_str) {
+                error.clone_into(&mut results.last_error);
+            }
+        }
+        results
+    }
+
+    /// The newest `number` are all as given; `from` are older and do not count.
+    pub(super) fn newest(&self, number: usize, expected: bool, from: usize) -> anyhow::Result<()> {
+        let newer = self.outcomes.get(from..).unwrap_or_default();
+        let tail = newer
+            .get(newer.len().saturating_sub(number)..)
+            .unwrap_or_default();
+        if tail.len() == number && tail.iter().all(|&ok| ok == expected) {
+            return Ok(());
+        }
+        let answered = newer.iter().filter(|&&ok| ok).count();
+        bail!(
+            "{answered} of {} requests answered; last error: {}",
+            newer.len(),
+            self.last_error
+        )
+    }
+}
+
+/// The policy of the demo: only api may connect to store.
+pub(super) fn policy() -> Value {
+    json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": { "namespace": NAMESPACE, "name": "store-only-for-api" },
+        "spec": {
+            "endpointSelector": { "matchLabels": { "app": "store" } },
+            "ingress": [{
+                "fromEndpoints": [{ "matchLabels": { "app": "api" } }],
+                "toPorts": [{ "ports": [{ "port": "8080", "protocol": "TCP" }] }],
+            }],
+        },
+    })
+}
+
+fn service(name: &str, port: u16, target: u16) -> Value {
+    let mut ports =
+        vec![json!({ "name": "tcp", "port": port, "targetPort": target, "protocol": "TCP" })];
+    if port == 53 {
+        ports.push(json!({ "name": "udp", "port": port, "targetPort": target, "protocol": "UDP" }));
+    }
+    let mut spec = json!({ "selector": { "app": name }, "ports": ports });
+    if name == "web" {
+        spec["type"] = json!("NodePort");
+        spec["ports"][0]["nodePort"] = json!(NODE_PORT);
+    }
+    json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": NAMESPACE, "name": name }, "spec": spec })
+}
+
+fn load(url: &str, dns: Option<&str>) -> Vec<String> {
+    let mut words = words(&["app", "load", "--every-ms", "300", "--url", url]);
+    if let Some(dns) = dns {
+        words.extend(self::words(&["--dns", dns]));
+    }
+    words
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .get(lines.len().saturating_sub(5)..)
+        .unwrap_or_default()
+        .join(" | ")
+}

@@ -1,0 +1,197 @@
+//! What the demo claims, each claim with its proof.
+
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+
+use super::Verdict;
+use super::market::{Market, NAMESPACE, policy};
+use crate::flows::{Outcome, tally};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What was found so far.
+#[derive(Default)]
+pub(super) struct Report {
+    failed: usize,
+    stated: usize,
+}
+
+impl Report {
+    /// Prints one statement with its outcome.
+    pub(super) fn state(&mut self, statement: &str, result: anyhow::Result<()>) {
+        self.stated += 1;
+        match result {
+            Ok(()) => println!("ok    {statement}"),
+            Err(error) => {
+                self.failed += 1;
+                println!("FAIL  {statement}: {error:#}");
+            }
+        }
+    }
+
+    /// All hold, and there is more than none.
+    pub(super) fn verdict(&self) -> Verdict {
+        if self.failed == 0 && self.stated > 1 {
+            Verdict::Holds
+        } else {
+            Verdict::Fails
+        }
+    }
+}
+
+/// Starts the demo, states everything, ends it.
+pub(super) fn check(name: &str, report: &mut Report) -> anyhow::Result<()> {
+    let mut market = Market::open(name, &mut |step| println!("      {step}"))?;
+    report.state(
+        "two nodes run with an agent each, and five pods were made through the CNI plugin",
+        market.still_runs(),
+    );
+    for node in [0, 1] {
+        let statement = format!(
+            "a client outside the cluster reaches web by the NodePort of n{}, and web api, and api store",
+            node + 1
+        );
+        report.state(
+            &statement,
+            Market::wait(LIMIT, || market.client(node)?.newest(4, true, 0)),
+        );
+    }
+    report.state(
+        "the policy denies the batch client",
+        Market::wait(LIMIT, || market.batch()?.newest(2, false, 0)),
+    );
+    report.state(
+        "no request of the batch client was ever answered",
+        never_answered(&mut market),
+    );
+    seen(&market, report);
+    switched(&mut market, report)?;
+    restarted(&mut market, report)?;
+    report.state("every program still runs", market.still_runs());
+    report.state(
+        "every pod is deleted through the CNI plugin",
+        market.close(),
+    );
+    Ok(())
+}
+
+fn never_answered(market: &mut Market) -> anyhow::Result<()> {
+    let batch = market.batch()?;
+    let answered = batch.outcomes.iter().filter(|&&ok| ok).count();
+    ensure!(answered == 0, "{answered} of {} were", batch.outcomes.len());
+    Ok(())
+}
+
+fn seen(market: &Market, report: &mut Report) {
+    let rows = [
+        ("web", "api", "TCP:8080", Outcome::Forwarded),
+        ("api", "store", "TCP:8080", Outcome::Forwarded),
+        ("web", "dns", "UDP:53", Outcome::Forwarded),
+        ("api", "dns", "UDP:53", Outcome::Forwarded),
+        ("batch", "store", "TCP:8080", Outcome::Dropped),
+    ];
+    for (from, to, port, outcome) in rows {
+        let statement = format!(
+            "Hubble shows {from} to {to} {port} as {}",
+            format!("{outcome:?}").to_lowercase()
+        );
+        report.state(
+            &statement,
+            Market::wait(LIMIT, || talks(market, from, to, port, outcome).map(drop)),
+        );
+    }
+    report.state(
+        "Hubble names the policy that denied batch",
+        Market::wait(LIMIT, || {
+            let because = talks(market, "batch", "store", "TCP:8080", Outcome::Dropped)?;
+            let wanted = format!("{NAMESPACE}/store-only-for-api");
+            ensure!(
+                because.contains(&wanted),
+                "{because:?} does not name {wanted}"
+            );
+            Ok(())
+        }),
+    );
+    report.state("nothing else was denied", nothing_else(market));
+}
+
+/// Why it came out so, when it was seen.
+fn talks(
+    market: &Market,
+    from: &str,
+    to: &str,
+    port: &str,
+    outcome: Outcome,
+) -> anyhow::Result<String> {
+    let all = tally(&market.flows()?);
+    let found = all.iter().find(|(talk, _)| {
+        talk.from == from && talk.to == to && talk.port == port && talk.outcome == outcome
+    });
+    match found {
+        Some((_, tally)) => Ok(tally.because.iter().cloned().collect::<Vec<_>>().join("; ")),
+        None => bail!("seen were only:\n{}", crate::flows::picture(&all)),
+    }
+}
+
+fn nothing_else(market: &Market) -> anyhow::Result<()> {
+    let mut all = tally(&market.flows()?);
+    all.retain(|talk, _| {
+        talk.outcome == Outcome::Dropped && !(talk.from == "batch" && talk.to == "store")
+    });
+    ensure!(
+        all.is_empty(),
+        "also denied:\n{}",
+        crate::flows::picture(&all)
+    );
+    Ok(())
+}
+
+fn switched(market: &mut Market, report: &mut Report) -> anyhow::Result<()> {
+    let from = market.batch()?.outcomes.len();
+    market.cluster.delete(&policy())?;
+    report.state(
+        "without the policy the batch client is answered",
+        Market::wait(LIMIT, || market.batch()?.newest(2, true, from)),
+    );
+    market.cluster.create(&policy())?;
+    let from = market.batch()?.outcomes.len();
+    report.state(
+        "with the policy again it is not",
+        Market::wait(LIMIT, || market.batch()?.newest(2, false, from)),
+    );
+    Ok(())
+}
+
+fn restarted(market: &mut Market, report: &mut Report) -> anyhow::Result<()> {
+    let from = market.client(0)?.outcomes.len();
+    let from_batch = market.batch()?.outcomes.len();
+    for node in &mut market.cluster.nodes {
+        node.kill_agent()?;
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    for node in &mut market.cluster.nodes {
+        node.start_agent()?;
+    }
+    let mut ready = Ok(());
+    for node in &mut market.cluster.nodes {
+        ready = ready.and(node.wait_ready(Duration::from_secs(30)));
+    }
+    report.state("agents that were killed start again", ready);
+    report.state(
+        "every request was answered meanwhile",
+        Market::wait(LIMIT, || {
+            let client = market.client(0)?;
+            let newer = client.outcomes.len() - from;
+            ensure!(newer >= 8, "only {newer} requests");
+            client.newest(newer, true, from)
+        }),
+    );
+    let batch = market.batch()?;
+    let denied = batch.outcomes.len() - from_batch;
+    report.state(
+        "and none of the batch client",
+        batch.newest(denied, false, from_batch),
+    );
+    Ok(())
+}
