@@ -32,10 +32,18 @@ pub(crate) struct ApplyArgs {
 /// Runs the command: one line per object; goes on after one that was refused, and fails at the end.
 pub(crate) fn run(args: &ApplyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let items = items(&args.filename)?;
-    anyhow::ensure!(!items.is_empty(), "there is no object in {}", shown(&args.filename));
+    anyhow::ensure!(
+        !items.is_empty(),
+        "there is no object in {}",
+        shown(&args.filename)
+    );
     crate::program::block_on(async {
         let client = client(args.kubeconfig.as_deref()).await?;
-        let mut apply = Apply { kinds: Kinds::default(), client, namespace: &args.namespace };
+        let mut apply = Apply {
+            kinds: Kinds::default(),
+            client,
+            namespace: &args.namespace,
+        };
         let mut refused = 0;
         for item in &items {
             match apply.one(item).await {
@@ -47,18 +55,30 @@ pub(crate) fn run(args: &ApplyArgs, out: &mut dyn Write) -> anyhow::Result<Outco
             }
             out.flush()?;
         }
-        anyhow::ensure!(refused == 0, "{refused} of {} objects were refused", items.len());
+        anyhow::ensure!(
+            refused == 0,
+            "{refused} of {} objects were refused",
+            items.len()
+        );
         Ok(Outcome::Good)
     })
 }
 
 fn shown(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The API server of a kubeconfig: the one named, or the one in the home directory.
 pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config")).filter(|path| path.exists());
+    let home = || {
+        std::env::var_os("HOME")
+            .map(|home| Path::new(&home).join(".kube/config"))
+            .filter(|path| path.exists())
+    };
     let kubeconfig = kubeconfig.map(Path::to_owned).or_else(home);
     anyhow::ensure!(
         kubeconfig.is_some() || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
@@ -70,7 +90,9 @@ pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> 
         burst: 100.0,
         ..Options::named("axoneme")
     };
-    Client::new(options).await.context("cannot use the kubeconfig")
+    Client::new(options)
+        .await
+        .context("cannot use the kubeconfig")
 }
 
 struct Apply<'a> {
@@ -85,24 +107,46 @@ const TRIES: u32 = 5;
 impl Apply<'_> {
     /// Creates or replaces one object and says what was done.
     async fn one(&mut self, item: &Item) -> anyhow::Result<String> {
-        let kind = self.kinds.find(&self.client, &item.api_version, &item.kind).await?;
+        let kind = self
+            .kinds
+            .find(&self.client, &item.api_version, &item.kind)
+            .await?;
         let mut object = item.object.clone();
         let collection = self.place(&kind, &mut object);
         let name = format!("{}/{}", kind.full_name(), item.name);
-        match self.client.raw(http::Method::POST, &collection, Some(&object)).await {
+        match self
+            .client
+            .raw(http::Method::POST, &collection, Some(&object))
+            .await
+        {
             Ok(_) => return Ok(format!("{name} created")),
             Err(error) if error.is_conflict() => {}
             Err(error) => return Err(sentence(error)),
         }
         let path = format!("{collection}/{}", item.name);
         for _ in 0..TRIES {
-            let now = self.client.raw(http::Method::GET, &path, None).await.map_err(sentence)?;
-            let version = now.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
+            let now = self
+                .client
+                .raw(http::Method::GET, &path, None)
+                .await
+                .map_err(sentence)?;
+            let version = now
+                .pointer("/metadata/resourceVersion")
+                .cloned()
+                .unwrap_or_default();
             set(&mut object, "resourceVersion", version.clone());
-            match self.client.raw(http::Method::PUT, &path, Some(&object)).await {
-                Ok(new) if new.pointer("/metadata/resourceVersion") == Some(&version) => return Ok(format!("{name} unchanged")),
+            match self
+                .client
+                .raw(http::Method::PUT, &path, Some(&object))
+                .await
+            {
+                Ok(new) if new.pointer("/metadata/resourceVersion") == Some(&version) => {
+                    return Ok(format!("{name} unchanged"));
+                }
                 Ok(_) => return Ok(format!("{name} replaced")),
-                Err(error) if error.is_conflict() => tokio::time::sleep(Duration::from_millis(100)).await,
+                Err(error) if error.is_conflict() => {
+                    tokio::time::sleep(Duration::from_millis(100)).await
+                }
                 Err(error) => return Err(sentence(error)),
             }
         }
@@ -114,7 +158,10 @@ impl Apply<'_> {
         if !kind.namespaced {
             return format!("{}/{}", kind.root, kind.plural);
         }
-        let named = object.pointer("/metadata/namespace").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let named = object
+            .pointer("/metadata/namespace")
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty());
         let namespace = named.unwrap_or(self.namespace).to_owned();
         set(object, "namespace", Value::String(namespace.clone()));
         format!("{}/namespaces/{namespace}/{}", kind.root, kind.plural)
@@ -130,7 +177,9 @@ fn set(object: &mut Value, field: &str, value: Value) {
 /// The server's own sentence, without the path.
 fn sentence(error: store::Error) -> anyhow::Error {
     match error {
-        store::Error::Refused { status, message, .. } if !message.is_empty() => anyhow::anyhow!("{message} ({status})"),
+        store::Error::Refused {
+            status, message, ..
+        } if !message.is_empty() => anyhow::anyhow!("{message} ({status})"),
         other => other.into(),
     }
 }

@@ -1,12 +1,16 @@
 //! `axoneme dbg …`, also as a program named `cilium-dbg`: this node, by its agent's REST API and its eBPF maps.
 
 mod absent;
+pub(crate) mod bpf;
+mod cleanup;
 mod config;
 pub(crate) mod context;
 mod debuginfo;
-pub(crate) mod endpoint;
+mod endpoint;
 pub(crate) mod identity;
 pub(crate) mod ip;
+mod map;
+mod monitor;
 mod node;
 mod policy;
 mod reconcile;
@@ -30,13 +34,20 @@ pub(crate) const FLOW_SOCKET: &str = "unix:///var/run/cilium/hubble.sock";
 
 /// Arguments of the family.
 #[derive(Args, Debug)]
-#[command(after_help = "The remaining commands of cilium-dbg are there as well and say why they do nothing here.")]
+#[command(
+    after_help = "The remaining commands of cilium-dbg are there as well and say why they do nothing here."
+)]
 pub(crate) struct DbgArgs {
     /// Socket of the agent [default: $AXONEME_SOCK, $CILIUM_SOCK or /var/run/cilium/cilium.sock]
     #[arg(short = 'H', long = "host", global = true, value_name = "SOCKET")]
     host: Option<String>,
     /// Where the eBPF file system is mounted
-    #[arg(long, global = true, value_name = "DIRECTORY", default_value = "/sys/fs/bpf")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIRECTORY",
+        default_value = "/sys/fs/bpf"
+    )]
     bpf_root: PathBuf,
     /// Flow server of this node, for monitor
     #[arg(long, global = true, value_name = "ADDRESS", env = "HUBBLE_SERVER", default_value = FLOW_SOCKET)]
@@ -69,6 +80,14 @@ enum Command {
     /// Nodes of the cluster
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Tables of the data plane
+    #[command(subcommand)]
+    Map(map::MapCommand),
+    /// The data plane's own words, read from its maps
+    #[command(subcommand)]
+    Bpf(bpf::BpfCommand),
+    /// Follow what the data plane sees
+    Monitor(monitor::MonitorArgs),
     /// What the agent runs with
     Config(config::ConfigArgs),
     /// Everything the agent knows, for a report
@@ -77,6 +96,8 @@ enum Command {
     Reconcile(reconcile::ReconcileArgs),
     /// What this kernel lacks, and what is lost by that
     Features(reconcile::FeaturesArgs),
+    /// Remove what agents left in this network namespace
+    PostUninstallCleanup(cleanup::CleanupArgs),
     #[command(external_subcommand)]
     Other(Vec<OsString>),
 }
@@ -114,10 +135,14 @@ fn execute(args: DbgArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Policy(command) => policy::run(context, &command),
         Command::Service(command) => service::run(context, &command),
         Command::Node(command) => node::run(context, &command),
+        Command::Map(command) => map::run(context, &command),
+        Command::Bpf(command) => bpf::run(context, &command),
+        Command::Monitor(args) => monitor::run(context, &args),
         Command::Config(args) => config::run(context, &args),
         Command::Debuginfo(args) => debuginfo::run(context, &args),
         Command::Reconcile(args) => reconcile::run(context, &args),
         Command::Features(args) => reconcile::features(context, &args),
+        Command::PostUninstallCleanup(args) => cleanup::run(context, &args),
         Command::Other(words) => Err(absent::refuse("", &words)),
     }
 }

@@ -1,7 +1,7 @@
 //! `axoneme hubble …`, also as a program named `hubble`: flows of a node or of a relay.
 
 mod config;
-mod connect;
+pub(crate) mod connect;
 mod list;
 mod observe;
 mod print;
@@ -89,6 +89,12 @@ async fn execute(args: HubbleArgs, out: &mut (impl Write + Send)) -> anyhow::Res
             Ok(())
         }
     }
+}
+
+/// A connection for commands of other families, with the flags and the configuration file of this one.
+pub(crate) async fn connection(args: ConnectArgs) -> anyhow::Result<connect::Connection> {
+    let file = config::Settings::load(None)?;
+    connect::Target::new(args, &file)?.connect().await
 }
 
 /// The message of a refused call, without the noise of its transport.

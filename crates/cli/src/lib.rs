@@ -5,6 +5,7 @@
 
 mod apply;
 mod dbg;
+mod flows;
 pub mod hubble;
 mod output;
 pub mod program;

@@ -68,7 +68,11 @@ impl Paint {
     /// Colours if standard output is a terminal and `NO_COLOR` is not set.
     pub(crate) fn of_stdout() -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if io::stdout().is_terminal() && !refused { Self::Colored } else { Self::Plain }
+        if io::stdout().is_terminal() && !refused {
+            Self::Colored
+        } else {
+            Self::Plain
+        }
     }
 
     fn with(self, code: u8, text: &str) -> String {

@@ -31,9 +31,9 @@ enum Family {
     /// Flows of a node or of a relay
     Hubble(Box<HubbleArgs>),
     /// Create or replace objects of files in the API server
-    Apply(ApplyArgs),
+    Apply(Box<ApplyArgs>),
     /// Why two may talk, or may not: policy, service, route, and what was last seen
-    Why(WhyArgs),
+    Why(Box<WhyArgs>),
     /// Version of this program
     Version,
     /// Completions for a shell
@@ -77,7 +77,9 @@ enum Name {
 
 impl Name {
     fn of(called: Option<&OsStr>, image: Option<&str>) -> Self {
-        let base = called.and_then(|path| Path::new(path).file_name()).and_then(OsStr::to_str);
+        let base = called
+            .and_then(|path| Path::new(path).file_name())
+            .and_then(OsStr::to_str);
         match base {
             Some("cilium-dbg") => Self::NodeClient,
             Some("cilium") if image == Some("agent") => Self::NodeClient,
@@ -111,7 +113,9 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 
 fn parse<T: CommandFactory + FromArgMatches>(name: Name, arguments: &[OsString]) -> T {
     let command = T::command().name(name.shown()).bin_name(name.shown());
-    let parsed = command.try_get_matches_from(arguments).and_then(|matches| T::from_arg_matches(&matches));
+    let parsed = command
+        .try_get_matches_from(arguments)
+        .and_then(|matches| T::from_arg_matches(&matches));
     parsed.unwrap_or_else(|error| error.exit())
 }
 
@@ -160,7 +164,10 @@ fn man(directory: Option<&Path>, out: &mut dyn Write) -> anyhow::Result<Outcome>
 
 /// Runs what needs an async runtime, on this thread.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(future)
 }
 
 fn asynchronous(future: impl Future<Output = ExitCode>) -> ExitCode {
@@ -176,10 +183,10 @@ fn with_stdout(run: impl FnOnce(&mut dyn Write) -> anyhow::Result<Outcome>) -> E
 /// The exit code; an error is printed in one line, a closed pipe is none.
 pub(crate) fn finish(done: anyhow::Result<Outcome>, out: &mut dyn Write) -> ExitCode {
     // What was printed before an error stays readable.
-    let done = done.and_then(|outcome| out.flush().map(|()| outcome).map_err(Into::into)).or_else(|error| {
+    let done = done.and_then(|outcome| out.flush().map(|()| outcome).map_err(Into::into));
+    if done.is_err() {
         let _ = out.flush();
-        Err(error)
-    });
+    }
     match done {
         Ok(Outcome::Good) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::FAILURE,
@@ -192,7 +199,9 @@ pub(crate) fn finish(done: anyhow::Result<Outcome>, out: &mut dyn Write) -> Exit
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 

@@ -1,14 +1,18 @@
 //! `axoneme why A B`: policy with its proof, service, route, and what was last seen, in sentences.
+//!
+//! The local agent is asked. The other node's half is unknown unless its flow server is named with `--server`.
 
 mod facts;
 mod party;
 mod proof;
+mod seen;
 mod story;
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use crate::dbg::context::Outcome;
+use crate::hubble::connect::ConnectArgs;
 use crate::output::{OutputArgs, Paint};
 
 pub(crate) use facts::Facts;
@@ -32,6 +36,8 @@ pub(crate) struct WhyArgs {
     #[arg(long, value_name = "DIRECTORY", default_value = "/sys/fs/bpf")]
     bpf_root: PathBuf,
     #[command(flatten)]
+    peer: ConnectArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -40,12 +46,17 @@ pub(crate) fn run(args: &WhyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome
     let client = crate::dbg::client(args.host.as_deref());
     let facts = Facts::read(&client)?;
     let question = party::Question::read(&facts, &args.from, &args.to, args.protocol)?;
-    let story = story::Story::tell(&client, &facts, &question)?;
+    let seen = seen::Seen::look(&args.bpf_root, &args.peer, &question);
+    let story = story::Story::tell(&client, &facts, &question, seen)?;
     match &args.output.output {
         Some(format) => format.write(out, &serde_json::to_value(&story)?)?,
         None => story.write(out, Paint::of_stdout())?,
     }
-    Ok(if story.allowed { Outcome::Good } else { Outcome::Bad })
+    Ok(if story.allowed {
+        Outcome::Good
+    } else {
+        Outcome::Bad
+    })
 }
 
 #[cfg(test)]

@@ -23,7 +23,11 @@ pub(super) struct Kind {
 impl Kind {
     /// `networkpolicy.networking.k8s.io`.
     pub(super) fn full_name(&self) -> String {
-        if self.group.is_empty() { self.singular.clone() } else { format!("{}.{}", self.singular, self.group) }
+        if self.group.is_empty() {
+            self.singular.clone()
+        } else {
+            format!("{}.{}", self.singular, self.group)
+        }
     }
 }
 
@@ -44,7 +48,12 @@ const PATIENCE: [Duration; 5] = [
 
 impl Kinds {
     /// Where the objects of a kind are.
-    pub(super) async fn find(&mut self, client: &Client, api_version: &str, kind: &str) -> anyhow::Result<Kind> {
+    pub(super) async fn find(
+        &mut self,
+        client: &Client,
+        api_version: &str,
+        kind: &str,
+    ) -> anyhow::Result<Kind> {
         let key = (api_version.to_owned(), kind.to_owned());
         if let Some(found) = self.known.get(&key) {
             return Ok(found.clone());
@@ -62,7 +71,9 @@ impl Kinds {
                 return Ok(found);
             }
             let Some(pause) = pauses.next() else {
-                anyhow::bail!("the API server has no kind {kind} in {api_version}; is its definition installed?");
+                anyhow::bail!(
+                    "the API server has no kind {kind} in {api_version}; is its definition installed?"
+                );
             };
             tokio::time::sleep(*pause).await;
         }
@@ -70,21 +81,40 @@ impl Kinds {
 }
 
 fn root_of(api_version: &str) -> String {
-    if api_version.contains('/') { format!("/apis/{api_version}") } else { format!("/api/{api_version}") }
+    if api_version.contains('/') {
+        format!("/apis/{api_version}")
+    } else {
+        format!("/api/{api_version}")
+    }
 }
 
 fn kind_in(list: &Value, root: &str, api_version: &str, kind: &str) -> Option<Kind> {
     let resources = list.get("resources")?.as_array()?;
-    let text = |of: &Value, field: &str| of.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |of: &Value, field: &str| {
+        of.get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     // Subresources have a slash in their names.
-    let found = resources.iter().find(|of| text(of, "kind") == kind && !text(of, "name").contains('/'))?;
-    let singular = Some(text(found, "singularName")).filter(|name| !name.is_empty()).unwrap_or_else(|| kind.to_lowercase());
+    let found = resources
+        .iter()
+        .find(|of| text(of, "kind") == kind && !text(of, "name").contains('/'))?;
+    let singular = Some(text(found, "singularName"))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| kind.to_lowercase());
     Some(Kind {
         root: root.to_owned(),
         plural: text(found, "name"),
         singular,
-        group: api_version.split_once('/').map(|(group, _)| group.to_owned()).unwrap_or_default(),
-        namespaced: found.get("namespaced").and_then(Value::as_bool).unwrap_or_default(),
+        group: api_version
+            .split_once('/')
+            .map(|(group, _)| group.to_owned())
+            .unwrap_or_default(),
+        namespaced: found
+            .get("namespaced")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
     })
 }
 

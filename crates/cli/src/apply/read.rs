@@ -24,7 +24,9 @@ pub(super) fn items(paths: &[PathBuf]) -> anyhow::Result<Vec<Item>> {
     for path in paths {
         if path.as_os_str() == "-" {
             let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("standard input")?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .context("standard input")?;
             all.extend(parse("standard input", &text)?);
         } else if path.is_dir() {
             for file in files(path)? {
@@ -42,7 +44,9 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory).with_context(read)? {
         let path = entry.with_context(read)?.path();
-        let known = path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|of| extension == *of));
+        let known = path
+            .extension()
+            .is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|of| extension == *of));
         if known && path.is_file() {
             files.push(path);
         }
@@ -52,7 +56,8 @@ fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn parse_file(path: &Path) -> anyhow::Result<Vec<Item>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&path.display().to_string(), &text)
 }
 
@@ -63,7 +68,12 @@ pub(super) fn parse(origin: &str, text: &str) -> anyhow::Result<Vec<Item>> {
         let origin = format!("{origin}, document {}", number + 1);
         let object = Value::deserialize(document).with_context(|| origin.clone())?;
         match object.get("items").and_then(Value::as_array) {
-            Some(listed) if object.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List")) => {
+            Some(listed)
+                if object
+                    .get("kind")
+                    .and_then(Value::as_str)
+                    .is_some_and(|kind| kind.ends_with("List")) =>
+            {
                 for (index, object) in listed.iter().enumerate() {
                     items.push(item(format!("{origin}, items[{index}]"), object.clone())?);
                 }
@@ -77,13 +87,29 @@ pub(super) fn parse(origin: &str, text: &str) -> anyhow::Result<Vec<Item>> {
 }
 
 fn item(origin: String, object: Value) -> anyhow::Result<Item> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let (api_version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
     ensure!(object.is_object(), "{origin}: it is not an object");
-    for (field, value) in [("apiVersion", &api_version), ("kind", &kind), ("metadata.name", &name)] {
+    for (field, value) in [
+        ("apiVersion", &api_version),
+        ("kind", &kind),
+        ("metadata.name", &name),
+    ] {
         ensure!(!value.is_empty(), "{origin}: {field} is missing");
     }
-    Ok(Item { origin, api_version, kind, name, object })
+    Ok(Item {
+        origin,
+        api_version,
+        kind,
+        name,
+        object,
+    })
 }
 
 #[cfg(test)]

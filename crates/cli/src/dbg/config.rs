@@ -24,18 +24,20 @@ pub(super) fn run(context: &mut Context<'_>, args: &ConfigArgs) -> anyhow::Resul
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] | ["get"] => show(context, args),
-        ["get", key] => one(context, key),
         [change] if change.contains('=') => anyhow::bail!(
             "{change}: the agent reads its configuration at start; change its configuration directory (or the ConfigMap) and restart it"
         ),
-        [key] => one(context, key),
+        ["get", key] | [key] => one(context, key),
         _ => anyhow::bail!("use `config` for all keys or `config get KEY` for one"),
     }
 }
 
 fn values(of: &DaemonConfiguration) -> BTreeMap<String, String> {
     let status = of.status.clone().unwrap_or_default();
-    let realized = status.realized.or_else(|| of.spec.clone()).unwrap_or_default();
+    let realized = status
+        .realized
+        .or_else(|| of.spec.clone())
+        .unwrap_or_default();
     let mut all = status.immutable;
     all.extend(realized.options);
     if let Some(enforcement) = realized.policy_enforcement {
@@ -55,9 +57,14 @@ fn show(context: &mut Context<'_>, args: &ConfigArgs) -> anyhow::Result<Outcome>
     }
     table.write(context.out)?;
     let status = answer.typed.status.unwrap_or_default();
-    let unknown = status.daemon_configuration_map.get("Unknown").and_then(Value::as_array);
+    let unknown = status
+        .daemon_configuration_map
+        .get("Unknown")
+        .and_then(Value::as_array);
     for key in unknown.into_iter().flatten().filter_map(Value::as_str) {
-        let warning = context.paint.warn(&format!("{key}: nobody knows this key, it has no effect"));
+        let warning = context
+            .paint
+            .warn(&format!("{key}: nobody knows this key, it has no effect"));
         writeln!(context.out, "{warning}")?;
     }
     Ok(Outcome::Good)
@@ -66,7 +73,9 @@ fn show(context: &mut Context<'_>, args: &ConfigArgs) -> anyhow::Result<Outcome>
 fn one(context: &mut Context<'_>, key: &str) -> anyhow::Result<Outcome> {
     let answer = context.get::<DaemonConfiguration>("/v1/config")?;
     let all = values(&answer.typed);
-    let value = all.get(key).ok_or_else(|| anyhow::anyhow!("{key}: there is no such key; `config` lists all"))?;
+    let value = all
+        .get(key)
+        .ok_or_else(|| anyhow::anyhow!("{key}: there is no such key; `config` lists all"))?;
     writeln!(context.out, "{value}")?;
     Ok(Outcome::Good)
 }

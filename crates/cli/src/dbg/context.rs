@@ -42,8 +42,11 @@ pub(crate) fn agent_error(error: local_api::Error) -> anyhow::Error {
             "cannot reach the agent at {}: {source}; is it running on this node? Its socket is named with --host or AXONEME_SOCK",
             socket.display()
         ),
-        local_api::Error::Status { status: 404, message, .. } if !message.is_empty() => anyhow!("{message}"),
-        local_api::Error::Status { status: 400, message, .. } if !message.is_empty() => anyhow!("{message}"),
+        local_api::Error::Status {
+            status: 400 | 404,
+            message,
+            ..
+        } if !message.is_empty() => anyhow!("{message}"),
         _ => error.into(),
     }
 }
@@ -57,13 +60,19 @@ impl Context<'_> {
     /// Sends a request.
     pub(crate) fn call<T: DeserializeOwned>(&self, request: &Request) -> anyhow::Result<Answer<T>> {
         let response = self.client.send(request).map_err(agent_error)?;
-        let raw: Value = serde_json::from_slice(&response.body).context("the agent's answer is not JSON")?;
-        let typed = serde_json::from_value(raw.clone()).context("the agent's answer has an unexpected shape")?;
+        let raw: Value =
+            serde_json::from_slice(&response.body).context("the agent's answer is not JSON")?;
+        let typed = serde_json::from_value(raw.clone())
+            .context("the agent's answer has an unexpected shape")?;
         Ok(Answer { raw, typed })
     }
 
     /// Writes `value` in the format asked for; says whether one was.
-    pub(crate) fn formatted(&mut self, format: Option<&Format>, value: &Value) -> anyhow::Result<bool> {
+    pub(crate) fn formatted(
+        &mut self,
+        format: Option<&Format>,
+        value: &Value,
+    ) -> anyhow::Result<bool> {
         match format {
             Some(format) => format.write(self.out, value).map(|()| true),
             None => Ok(false),
@@ -71,7 +80,12 @@ impl Context<'_> {
     }
 
     /// Writes a table, or `value` in the format asked for.
-    pub(crate) fn table(&mut self, format: Option<&Format>, value: &Value, table: impl FnOnce() -> Table) -> anyhow::Result<Outcome> {
+    pub(crate) fn table(
+        &mut self,
+        format: Option<&Format>,
+        value: &Value,
+        table: impl FnOnce() -> Table,
+    ) -> anyhow::Result<Outcome> {
         if !self.formatted(format, value)? {
             table().write(self.out)?;
         }

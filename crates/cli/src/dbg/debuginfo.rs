@@ -26,7 +26,8 @@ pub(super) fn run(context: &mut Context<'_>, args: &DebuginfoArgs) -> anyhow::Re
     match &args.file {
         None => context.out.write_all(&text)?,
         Some(path) => {
-            std::fs::write(path, text).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
+            std::fs::write(path, text)
+                .map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
             writeln!(context.out, "Written to {}", path.display())?;
         }
     }
@@ -36,13 +37,25 @@ pub(super) fn run(context: &mut Context<'_>, args: &DebuginfoArgs) -> anyhow::Re
 fn write(out: &mut Vec<u8>, info: &DebugInfo) -> anyhow::Result<()> {
     use std::io::Write as _;
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
-    writeln!(out, "# Versions\n\nAgent:  {}\nKernel: {}\n", info.cilium_version, info.kernel_version)?;
+    writeln!(
+        out,
+        "# Versions\n\nAgent:  {}\nKernel: {}\n",
+        info.cilium_version, info.kernel_version
+    )?;
     let status = json(serde_json::to_string_pretty(&info.cilium_status));
     writeln!(out, "# Status\n\n{status}\n\n# Endpoints\n")?;
     super::endpoint::list(&info.endpoint_list, true).write(out)?;
-    writeln!(out, "\n# Services\n\n{}\n", json(serde_json::to_string_pretty(&info.service_list)))?;
+    writeln!(
+        out,
+        "\n# Services\n\n{}\n",
+        json(serde_json::to_string_pretty(&info.service_list))
+    )?;
     let policy = info.policy.clone().unwrap_or_default();
-    writeln!(out, "# Policy\n\n{}\nRevision: {}", policy.policy, policy.revision)?;
+    writeln!(
+        out,
+        "# Policy\n\n{}\nRevision: {}",
+        policy.policy, policy.revision
+    )?;
     for (name, text) in &info.subsystem {
         writeln!(out, "\n# {name}\n\n{text}")?;
     }

@@ -67,16 +67,24 @@ pub(super) fn run(context: &mut Context<'_>, command: &EndpointCommand) -> anyho
     match command {
         EndpointCommand::List { no_headers, output } => {
             let answer = context.get::<Vec<Endpoint>>("/v1/endpoint")?;
-            context.table(output.output.as_ref(), &answer.raw, || list(&answer.typed, !no_headers))
+            context.table(output.output.as_ref(), &answer.raw, || {
+                list(&answer.typed, !no_headers)
+            })
         }
         EndpointCommand::Get { id, labels, output } => get(context, id.as_deref(), labels, output),
         EndpointCommand::Health { id, output } => {
             let answer = context.get::<EndpointHealth>(&path(id, "/healthz"))?;
-            context.table(output.output.as_ref(), &answer.raw, || health(&answer.typed))
+            context.table(output.output.as_ref(), &answer.raw, || {
+                health(&answer.typed)
+            })
         }
         EndpointCommand::Labels { id, output } => {
             let answer = context.get::<LabelConfiguration>(&path(id, "/labels"))?;
-            let labels = answer.typed.status.map(|status| status.security_relevant).unwrap_or_default();
+            let labels = answer
+                .typed
+                .status
+                .map(|status| status.security_relevant)
+                .unwrap_or_default();
             if !context.formatted(output.output.as_ref(), &answer.raw)? {
                 for label in labels {
                     writeln!(context.out, "{label}")?;
@@ -90,14 +98,22 @@ pub(super) fn run(context: &mut Context<'_>, command: &EndpointCommand) -> anyho
             context.table(output.output.as_ref(), &serde_json::to_value(&log)?, || {
                 let mut table = Table::new(&["Timestamp", "Status", "State", "Message"]);
                 for line in &log {
-                    table.row([line.timestamp.clone(), line.code.clone(), word(line.state), line.message.clone()]);
+                    table.row([
+                        line.timestamp.clone(),
+                        line.code.clone(),
+                        word(line.state),
+                        line.message.clone(),
+                    ]);
                 }
                 table
             })
         }
         EndpointCommand::Disconnect { id } => {
             let request = Request::new(Method::Delete, path(id, ""));
-            context.client.send(&request).map_err(super::context::agent_error)?;
+            context
+                .client
+                .send(&request)
+                .map_err(super::context::agent_error)?;
             writeln!(context.out, "Endpoint {id} is removed")?;
             Ok(Outcome::Good)
         }
@@ -117,23 +133,36 @@ pub(super) fn word(value: Option<impl Serialize>) -> String {
     }
 }
 
-fn get(context: &mut Context<'_>, id: Option<&str>, labels: &[String], output: &OutputArgs) -> anyhow::Result<Outcome> {
-    let found = match id {
-        Some(id) => vec![context.get::<Value>(&path(id, ""))?.raw],
-        None => {
-            let all = context.get::<Vec<Value>>("/v1/endpoint")?.typed;
-            all.into_iter().filter(|endpoint| has_labels(endpoint, labels)).collect()
-        }
+fn get(
+    context: &mut Context<'_>,
+    id: Option<&str>,
+    labels: &[String],
+    output: &OutputArgs,
+) -> anyhow::Result<Outcome> {
+    let found = if let Some(id) = id {
+        vec![context.get::<Value>(&path(id, ""))?.raw]
+    } else {
+        let all = context.get::<Vec<Value>>("/v1/endpoint")?.typed;
+        all.into_iter()
+            .filter(|endpoint| has_labels(endpoint, labels))
+            .collect()
     };
-    anyhow::ensure!(!found.is_empty(), "no endpoint of this node has the labels {}", labels.join(","));
+    anyhow::ensure!(
+        !found.is_empty(),
+        "no endpoint of this node has the labels {}",
+        labels.join(",")
+    );
     let format = output.output.clone().unwrap_or(crate::output::Format::Json);
     format.write(context.out, &json!(found))?;
     Ok(Outcome::Good)
 }
 
 fn has_labels(endpoint: &Value, wanted: &[String]) -> bool {
-    let all = endpoint.pointer("/status/labels/security-relevant").and_then(Value::as_array);
-    let has = |label: &String| all.is_some_and(|all| all.iter().any(|own| own.as_str() == Some(label)));
+    let all = endpoint
+        .pointer("/status/labels/security-relevant")
+        .and_then(Value::as_array);
+    let has =
+        |label: &String| all.is_some_and(|all| all.iter().any(|own| own.as_str() == Some(label)));
     wanted.iter().all(has)
 }
 
@@ -188,13 +217,21 @@ pub(super) fn list(endpoints: &[Endpoint], header: bool) -> Table {
 }
 
 fn cells(id: i64, status: &EndpointStatus) -> (Vec<String>, Vec<String>) {
-    let realized = status.policy.as_ref().and_then(|policy| policy.realized.as_ref());
+    let realized = status
+        .policy
+        .as_ref()
+        .and_then(|policy| policy.realized.as_ref());
     let (ingress, egress) = enforcement(realized.and_then(|policy| policy.policy_enabled));
     let identity = status.identity.as_ref();
     let networking = status.networking.as_ref();
-    let address = networking.and_then(|networking| networking.addressing.first()).cloned().unwrap_or_default();
+    let address = networking
+        .and_then(|networking| networking.addressing.first())
+        .cloned()
+        .unwrap_or_default();
     let labels = match (&status.labels, identity) {
-        (Some(labels), _) if !labels.security_relevant.is_empty() => labels.security_relevant.clone(),
+        (Some(labels), _) if !labels.security_relevant.is_empty() => {
+            labels.security_relevant.clone()
+        }
         (_, Some(identity)) => identity.labels.clone(),
         _ => Vec::new(),
     };

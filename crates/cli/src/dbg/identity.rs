@@ -37,24 +37,51 @@ pub(super) enum IdentityCommand {
 
 pub(super) fn run(context: &mut Context<'_>, command: &IdentityCommand) -> anyhow::Result<Outcome> {
     match command {
-        IdentityCommand::List { endpoints: false, output } => {
+        IdentityCommand::List {
+            endpoints: false,
+            output,
+        } => {
             let answer = context.get::<Vec<Identity>>("/v1/identity")?;
             context.table(output.output.as_ref(), &answer.raw, || table(&answer.typed))
         }
-        IdentityCommand::List { endpoints: true, output } => {
+        IdentityCommand::List {
+            endpoints: true,
+            output,
+        } => {
             let answer = context.get::<Vec<IdentityEndpoints>>("/v1/identity/endpoints")?;
-            context.table(output.output.as_ref(), &answer.raw, || counted(&answer.typed))
+            context.table(output.output.as_ref(), &answer.raw, || {
+                counted(&answer.typed)
+            })
         }
-        IdentityCommand::Get { id: Some(id), output, .. } => {
+        IdentityCommand::Get {
+            id: Some(id),
+            output,
+            ..
+        } => {
             let answer = context.get::<Identity>(&format!("/v1/identity/{id}"))?;
-            context.table(output.output.as_ref(), &answer.raw, || table(&[answer.typed]))
+            context.table(output.output.as_ref(), &answer.raw, || {
+                table(&[answer.typed])
+            })
         }
-        IdentityCommand::Get { id: None, label, output } => {
+        IdentityCommand::Get {
+            id: None,
+            label,
+            output,
+        } => {
             let all = context.get::<Vec<Identity>>("/v1/identity")?.typed;
-            let has = |identity: &Identity| label.iter().all(|label| identity.labels.contains(label));
+            let has =
+                |identity: &Identity| label.iter().all(|label| identity.labels.contains(label));
             let found: Vec<Identity> = all.into_iter().filter(has).collect();
-            anyhow::ensure!(!found.is_empty(), "no identity has the labels {}", label.join(","));
-            context.table(output.output.as_ref(), &serde_json::to_value(&found)?, || table(&found))
+            anyhow::ensure!(
+                !found.is_empty(),
+                "no identity has the labels {}",
+                label.join(",")
+            );
+            context.table(
+                output.output.as_ref(),
+                &serde_json::to_value(&found)?,
+                || table(&found),
+            )
         }
         IdentityCommand::Other(words) => Err(absent::refuse("identity", words)),
     }
@@ -62,7 +89,10 @@ pub(super) fn run(context: &mut Context<'_>, command: &IdentityCommand) -> anyho
 
 fn table(identities: &[Identity]) -> Table {
     let mut table = Table::new(&["ID", "LABELS"]);
-    let sorted: BTreeMap<i64, &Identity> = identities.iter().map(|identity| (identity.id, identity)).collect();
+    let sorted: BTreeMap<i64, &Identity> = identities
+        .iter()
+        .map(|identity| (identity.id, identity))
+        .collect();
     for (id, identity) in sorted {
         table.tall_row(vec![id.to_string(), String::new()], 1, &identity.labels);
     }
@@ -73,15 +103,28 @@ fn counted(identities: &[IdentityEndpoints]) -> Table {
     let mut table = Table::new(&["ID", "LABELS", "REFCOUNT"]);
     for of in identities {
         let identity = of.identity.clone().unwrap_or_default();
-        table.tall_row(vec![identity.id.to_string(), String::new(), of.ref_count.to_string()], 1, &identity.labels);
+        table.tall_row(
+            vec![
+                identity.id.to_string(),
+                String::new(),
+                of.ref_count.to_string(),
+            ],
+            1,
+            &identity.labels,
+        );
     }
     table
 }
 
 /// The labels of an identity, or its number: reserved ones are known by name without asking.
 pub(crate) fn labels_of(known: &[Identity], id: i64) -> Vec<String> {
-    let reserved = u32::try_from(id).ok().and_then(|id| Reserved::from_id(model::identity::Identity(id)));
-    let labels = known.iter().find(|identity| identity.id == id).map(|identity| identity.labels.clone());
+    let reserved = u32::try_from(id)
+        .ok()
+        .and_then(|id| Reserved::from_id(model::identity::Identity(id)));
+    let labels = known
+        .iter()
+        .find(|identity| identity.id == id)
+        .map(|identity| identity.labels.clone());
     match (labels, reserved) {
         (Some(labels), _) if !labels.is_empty() => labels,
         (_, Some(reserved)) => vec![format!("reserved:{}", reserved.name())],

@@ -57,27 +57,39 @@ impl Shown {
 
 pub(super) fn run(context: &mut Context<'_>, command: &IpCommand) -> anyhow::Result<Outcome> {
     match command {
-        IpCommand::List { numeric, verbose, output } => {
+        IpCommand::List {
+            numeric,
+            verbose,
+            output,
+        } => {
             let answer = context.get::<Vec<IpListEntry>>("/v1/ip")?;
             if context.formatted(output.output.as_ref(), &answer.raw)? {
                 return Ok(Outcome::Good);
             }
             show(context, answer.typed, Shown::of(*numeric), *verbose)
         }
-        IpCommand::Get { address, labels, numeric, output } => {
+        IpCommand::Get {
+            address,
+            labels,
+            numeric,
+            output,
+        } => {
             let all = context.get::<Vec<IpListEntry>>("/v1/ip")?.typed;
-            let found: Vec<IpListEntry> = match address {
-                Some(address) => vec![longest(&all, address)?.clone()],
-                None => {
-                    let known = context.get::<Vec<Identity>>("/v1/identity")?.typed;
-                    let has = |entry: &IpListEntry| {
-                        let own = labels_of(&known, entry.identity);
-                        labels.iter().all(|label| own.contains(label))
-                    };
-                    all.into_iter().filter(has).collect()
-                }
+            let found: Vec<IpListEntry> = if let Some(address) = address {
+                vec![longest(&all, address)?.clone()]
+            } else {
+                let known = context.get::<Vec<Identity>>("/v1/identity")?.typed;
+                let has = |entry: &IpListEntry| {
+                    let own = labels_of(&known, entry.identity);
+                    labels.iter().all(|label| own.contains(label))
+                };
+                all.into_iter().filter(has).collect()
             };
-            anyhow::ensure!(!found.is_empty(), "no address has the labels {}", labels.join(","));
+            anyhow::ensure!(
+                !found.is_empty(),
+                "no address has the labels {}",
+                labels.join(",")
+            );
             if context.formatted(output.output.as_ref(), &serde_json::to_value(&found)?)? {
                 return Ok(Outcome::Good);
             }
@@ -88,18 +100,40 @@ pub(super) fn run(context: &mut Context<'_>, command: &IpCommand) -> anyhow::Res
 }
 
 /// The row of a prefix, or the longest one that holds an address.
-pub(crate) fn longest<'a>(all: &'a [IpListEntry], address: &str) -> anyhow::Result<&'a IpListEntry> {
+pub(crate) fn longest<'a>(
+    all: &'a [IpListEntry],
+    address: &str,
+) -> anyhow::Result<&'a IpListEntry> {
     let wanted: IpNet = match address.parse::<IpAddr>() {
         Ok(address) => address.into(),
-        Err(_) => address.parse().map_err(|_| anyhow::anyhow!("{address:?} is neither an address nor a prefix"))?,
+        Err(_) => address
+            .parse()
+            .map_err(|_| anyhow::anyhow!("{address:?} is neither an address nor a prefix"))?,
     };
-    let holds = |entry: &&IpListEntry| entry.cidr.parse::<IpNet>().is_ok_and(|net| net.contains(&wanted));
-    let length = |entry: &&IpListEntry| entry.cidr.parse::<IpNet>().map_or(0, |net| net.prefix_len());
+    let holds = |entry: &&IpListEntry| {
+        entry
+            .cidr
+            .parse::<IpNet>()
+            .is_ok_and(|net| net.contains(&wanted))
+    };
+    let length = |entry: &&IpListEntry| {
+        entry
+            .cidr
+            .parse::<IpNet>()
+            .map_or(0, |net| net.prefix_len())
+    };
     let found = all.iter().filter(holds).max_by_key(length);
-    found.ok_or_else(|| anyhow::anyhow!("no row holds {address}: it is taken for the world outside the cluster"))
+    found.ok_or_else(|| {
+        anyhow::anyhow!("no row holds {address}: it is taken for the world outside the cluster")
+    })
 }
 
-fn show(context: &mut Context<'_>, entries: Vec<IpListEntry>, shown: Shown, verbose: bool) -> anyhow::Result<Outcome> {
+fn show(
+    context: &mut Context<'_>,
+    entries: Vec<IpListEntry>,
+    shown: Shown,
+    verbose: bool,
+) -> anyhow::Result<Outcome> {
     let known = match shown {
         Shown::Numbers => Vec::new(),
         Shown::Labels => context.get::<Vec<Identity>>("/v1/identity")?.typed,
@@ -116,7 +150,10 @@ fn show(context: &mut Context<'_>, entries: Vec<IpListEntry>, shown: Shown, verb
             Shown::Numbers => vec![entry.identity.to_string()],
             Shown::Labels => labels_of(&known, entry.identity),
         };
-        let source = entry.metadata.map(|metadata| metadata.source).unwrap_or_default();
+        let source = entry
+            .metadata
+            .map(|metadata| metadata.source)
+            .unwrap_or_default();
         let mut cells = vec![entry.cidr, String::new(), source];
         if verbose {
             cells.extend([entry.host_ip, entry.encrypt_key.to_string()]);

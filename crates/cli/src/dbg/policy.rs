@@ -41,8 +41,8 @@ pub(super) enum PolicyCommand {
         /// How many seconds to wait
         #[arg(long, default_value_t = 360)]
         max_wait_time: u64,
-        /// How many seconds at least
-        #[arg(long, default_value_t = 0, hide = true)]
+        /// Seconds between two looks
+        #[arg(long, default_value_t = 1)]
         sleep_time: u64,
     },
     #[command(external_subcommand)]
@@ -56,16 +56,36 @@ pub(super) fn run(context: &mut Context<'_>, command: &PolicyCommand) -> anyhow:
         PolicyCommand::Get { output } => {
             let answer = context.get::<Policy>(PATH)?;
             if !context.formatted(output.output.as_ref(), &answer.raw)? {
-                writeln!(context.out, "{}\nRevision: {}", answer.typed.policy, answer.typed.revision)?;
+                writeln!(
+                    context.out,
+                    "{}\nRevision: {}",
+                    answer.typed.policy, answer.typed.revision
+                )?;
             }
             Ok(Outcome::Good)
         }
         PolicyCommand::Selectors { output } => {
             let answer = context.get::<Vec<SelectorIdentityMapping>>("/v1/policy/selectors")?;
-            context.table(output.output.as_ref(), &answer.raw, || selectors(&answer.typed))
+            context.table(output.output.as_ref(), &answer.raw, || {
+                selectors(&answer.typed)
+            })
         }
-        PolicyCommand::Explain { from, to, port, output } => explain(context, (from, to), port, output.output.as_ref()),
-        PolicyCommand::Wait { revision, max_wait_time, .. } => wait(context, *revision, Duration::from_secs(*max_wait_time)),
+        PolicyCommand::Explain {
+            from,
+            to,
+            port,
+            output,
+        } => explain(context, (from, to), *port, output.output.as_ref()),
+        PolicyCommand::Wait {
+            revision,
+            max_wait_time,
+            sleep_time,
+        } => wait(
+            context,
+            *revision,
+            Duration::from_secs(*max_wait_time),
+            Duration::from_secs(*sleep_time),
+        ),
         PolicyCommand::Other(words) => Err(absent::refuse("policy", words)),
     }
 }
@@ -73,26 +93,53 @@ pub(super) fn run(context: &mut Context<'_>, command: &PolicyCommand) -> anyhow:
 fn selectors(all: &[SelectorIdentityMapping]) -> Table {
     let mut table = Table::new(&["SELECTOR", "LABELS", "USERS", "IDENTITIES"]);
     for of in all {
-        let labels: Vec<String> = of.labels.iter().map(|label| format!("{}:{}={}", label.source, label.key, label.value)).collect();
+        let labels: Vec<String> = of
+            .labels
+            .iter()
+            .map(|label| format!("{}:{}={}", label.source, label.key, label.value))
+            .collect();
         let numbers: Vec<String> = of.identities.iter().map(ToString::to_string).collect();
         // The agent does not count users where there is nothing to count.
-        let users = if of.users == 0 { "-".to_owned() } else { of.users.to_string() };
-        table.tall_row(vec![of.selector.clone(), labels.join(","), users, String::new()], 3, &numbers);
+        let users = if of.users == 0 {
+            "-".to_owned()
+        } else {
+            of.users.to_string()
+        };
+        table.tall_row(
+            vec![of.selector.clone(), labels.join(","), users, String::new()],
+            3,
+            &numbers,
+        );
     }
     table
 }
 
-fn explain(context: &mut Context<'_>, (from, to): (&str, &str), port: &why::Port, format: Option<&Format>) -> anyhow::Result<Outcome> {
+fn explain(
+    context: &mut Context<'_>,
+    (from, to): (&str, &str),
+    port: why::Port,
+    format: Option<&Format>,
+) -> anyhow::Result<Outcome> {
     let facts = why::Facts::read(&context.client)?;
     let (from, to) = (facts.identity(from)?, facts.identity(to)?);
     let proof = why::explain(&context.client, from, to, port)?;
     if !context.formatted(format, &proof.raw)? {
-        writeln!(context.out, "identity {from} to identity {to}, {port}: {}\n{}", proof.typed.word(), proof.typed.text)?;
+        writeln!(
+            context.out,
+            "identity {from} to identity {to}, {port}: {}\n{}",
+            proof.typed.word(),
+            proof.typed.text
+        )?;
     }
     Ok(Outcome::Good)
 }
 
-fn wait(context: &mut Context<'_>, wanted: i64, limit: Duration) -> anyhow::Result<Outcome> {
+fn wait(
+    context: &mut Context<'_>,
+    wanted: i64,
+    limit: Duration,
+    pause: Duration,
+) -> anyhow::Result<Outcome> {
     let start = Instant::now();
     loop {
         let revision = context.get::<Policy>(PATH)?.typed.revision;
@@ -100,7 +147,11 @@ fn wait(context: &mut Context<'_>, wanted: i64, limit: Duration) -> anyhow::Resu
             writeln!(context.out, "Revision: {revision}")?;
             return Ok(Outcome::Good);
         }
-        anyhow::ensure!(start.elapsed() < limit, "revision {wanted} is not in force after {} s, {revision} is", limit.as_secs());
-        std::thread::sleep(Duration::from_millis(200));
+        anyhow::ensure!(
+            start.elapsed() < limit,
+            "revision {wanted} is not in force after {} s, {revision} is",
+            limit.as_secs()
+        );
+        std::thread::sleep(pause);
     }
 }

@@ -55,7 +55,11 @@ struct Feature {
 
 pub(super) fn run(context: &mut Context<'_>, args: &ReconcileArgs) -> anyhow::Result<Outcome> {
     let answer = context.get::<Reconcile>("/v1/axoneme/reconcile")?;
-    let outcome = if answer.typed.settled { Outcome::Good } else { Outcome::Bad };
+    let outcome = if answer.typed.settled {
+        Outcome::Good
+    } else {
+        Outcome::Bad
+    };
     if context.formatted(args.output.output.as_ref(), &answer.raw)? {
         return Ok(outcome);
     }
@@ -64,7 +68,9 @@ pub(super) fn run(context: &mut Context<'_>, args: &ReconcileArgs) -> anyhow::Re
         (Some(error), _) => context.paint.bad(&format!("failed: {error}")),
         (None, []) if of.settled => context.paint.good("settled: the kernel is as desired"),
         (None, []) => context.paint.warn("changes are left to write"),
-        (None, waiting) => context.paint.warn(&format!("waiting for {}", waiting.join(", "))),
+        (None, waiting) => context
+            .paint
+            .warn(&format!("waiting for {}", waiting.join(", "))),
     };
     writeln!(context.out, "State:        {state}")?;
     let commit = of.last_commit;
@@ -75,7 +81,12 @@ pub(super) fn run(context: &mut Context<'_>, args: &ReconcileArgs) -> anyhow::Re
     )?;
     let mut table = Table::new(&["TABLE", "ENTRIES", "TO WRITE", "TO REMOVE"]);
     for plan in of.tables {
-        table.row([plan.table, plan.entries.to_string(), plan.write.to_string(), plan.remove.to_string()]);
+        table.row([
+            plan.table,
+            plan.entries.to_string(),
+            plan.write.to_string(),
+            plan.remove.to_string(),
+        ]);
     }
     table.write(context.out)?;
     Ok(outcome)
@@ -86,7 +97,10 @@ pub(super) fn features(context: &mut Context<'_>, args: &FeaturesArgs) -> anyhow
     context.table(args.output.output.as_ref(), &answer.raw, || {
         let mut table = Table::new(&["FEATURE", "STATE", "WITHOUT IT"]);
         for feature in &answer.typed {
-            let state = feature.missing.as_ref().map_or_else(|| "there".to_owned(), |why| format!("missing: {why}"));
+            let state = feature
+                .missing
+                .as_ref()
+                .map_or_else(|| "there".to_owned(), |why| format!("missing: {why}"));
             table.row([feature.name.clone(), state, feature.lost.clone()]);
         }
         table

@@ -12,7 +12,10 @@ use super::context::{Context, Outcome};
 use crate::output::OutputArgs;
 
 #[derive(clap::Args, Debug, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "one per flag of the command line"
+)]
 pub(super) struct StatusArgs {
     /// Only OK, or what is wrong
     #[arg(long)]
@@ -60,19 +63,29 @@ pub(super) fn run(context: &mut Context<'_>, args: &StatusArgs) -> anyhow::Resul
     let deadline = Instant::now() + Duration::from_secs(args.wait_duration);
     let (raw, status) = loop {
         match ask(context) {
-            Ok((raw, status)) if !args.wait || problem(&status, require).is_none() => break (raw, status),
+            Ok((raw, status)) if !args.wait || problem(&status, require).is_none() => {
+                break (raw, status);
+            }
             Ok(found) if Instant::now() >= deadline => break found,
             Err(error) if !args.wait || Instant::now() >= deadline => return Err(error),
             _ => std::thread::sleep(Duration::from_millis(500)),
         }
     };
     let problem = problem(&status, require);
-    let outcome = if problem.is_none() { Outcome::Good } else { Outcome::Bad };
+    let outcome = if problem.is_none() {
+        Outcome::Good
+    } else {
+        Outcome::Bad
+    };
     if context.formatted(args.output.output.as_ref(), &raw)? {
         return Ok(outcome);
     }
     if args.brief {
-        writeln!(context.out, "{}", problem.unwrap_or_else(|| "OK".to_owned()))?;
+        writeln!(
+            context.out,
+            "{}",
+            problem.unwrap_or_else(|| "OK".to_owned())
+        )?;
         return Ok(outcome);
     }
     let details = lines::Details {
@@ -111,8 +124,13 @@ fn problem(status: &StatusResponse, require_kubernetes: bool) -> Option<String> 
     let own = status.cilium.clone().unwrap_or_default();
     let kubernetes = status.kubernetes.as_ref().filter(|_| require_kubernetes);
     let hubble = status.hubble.as_ref();
-    None.or_else(|| status.kvstore.as_ref().and_then(|part| say("kvstore", part.state, &part.msg)))
-        .or_else(|| kubernetes.and_then(|part| say("kubernetes", part.state, &part.msg)))
-        .or_else(|| say("cilium", own.state, &own.msg))
-        .or_else(|| hubble.and_then(|part| say("hubble", part.state, &part.msg)))
+    None.or_else(|| {
+        status
+            .kvstore
+            .as_ref()
+            .and_then(|part| say("kvstore", part.state, &part.msg))
+    })
+    .or_else(|| kubernetes.and_then(|part| say("kubernetes", part.state, &part.msg)))
+    .or_else(|| say("cilium", own.state, &own.msg))
+    .or_else(|| hubble.and_then(|part| say("hubble", part.state, &part.msg)))
 }

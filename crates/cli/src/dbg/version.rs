@@ -14,7 +14,9 @@ pub(super) struct VersionArgs {
 
 pub(super) fn run(context: &mut Context<'_>, args: &VersionArgs) -> anyhow::Result<Outcome> {
     let client = format!("axoneme {}", env!("CARGO_PKG_VERSION"));
-    let daemon = context.get::<DebugInfo>("/v1/debuginfo").map(|info| info.typed);
+    let daemon = context
+        .get::<DebugInfo>("/v1/debuginfo")
+        .map(|info| info.typed);
     let versions = match &daemon {
         Ok(info) => json!({
             "Client": { "Version": client },
@@ -25,7 +27,11 @@ pub(super) fn run(context: &mut Context<'_>, args: &VersionArgs) -> anyhow::Resu
     if !context.formatted(args.output.output.as_ref(), &versions)? {
         writeln!(context.out, "Client: {client}")?;
         if let Ok(info) = &daemon {
-            writeln!(context.out, "Daemon: {} (kernel {})", info.cilium_version, info.kernel_version)?;
+            writeln!(
+                context.out,
+                "Daemon: {} (kernel {})",
+                info.cilium_version, info.kernel_version
+            )?;
         }
     }
     daemon.map(|_| Outcome::Good)

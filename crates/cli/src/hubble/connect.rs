@@ -19,22 +19,22 @@ pub(super) const DEFAULT_SERVER: &str = "localhost:4245";
 /// Flags of all commands that ask a server.
 #[derive(Args, Debug, Default, Clone)]
 #[command(next_help_heading = "Server")]
-pub(super) struct ConnectArgs {
+pub(crate) struct ConnectArgs {
     /// Address of a server: host:port, tls://host:port or unix:///path [default: localhost:4245]
     #[arg(long, env = "HUBBLE_SERVER", value_name = "ADDRESS")]
-    pub(super) server: Option<String>,
+    pub(crate) server: Option<String>,
     /// How long connecting may take [default: 5s]
     #[arg(long, env = "HUBBLE_TIMEOUT", value_parser = time::duration, value_name = "DURATION")]
-    pub(super) timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
     /// How long an answer that is no stream may take [default: 12s]
     #[arg(long, env = "HUBBLE_REQUEST_TIMEOUT", value_parser = time::duration, value_name = "DURATION")]
-    pub(super) request_timeout: Option<Duration>,
+    pub(crate) request_timeout: Option<Duration>,
     /// Encrypt the connection, also without tls:// in the address
     #[arg(long, env = "HUBBLE_TLS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) tls: Option<bool>,
+    pub(crate) tls: Option<bool>,
     /// Take any certificate of the server; not supported, the flag is refused
     #[arg(long, env = "HUBBLE_TLS_ALLOW_INSECURE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) tls_allow_insecure: Option<bool>,
+    pub(crate) tls_allow_insecure: Option<bool>,
     /// Authorities of the server's certificate, PEM
     #[arg(
         long,
@@ -42,19 +42,19 @@ pub(super) struct ConnectArgs {
         value_delimiter = ',',
         value_name = "FILES"
     )]
-    pub(super) tls_ca_cert_files: Vec<PathBuf>,
+    pub(crate) tls_ca_cert_files: Vec<PathBuf>,
     /// Certificate of this client, PEM
     #[arg(long, env = "HUBBLE_TLS_CLIENT_CERT_FILE", value_name = "FILE")]
-    pub(super) tls_client_cert_file: Option<PathBuf>,
+    pub(crate) tls_client_cert_file: Option<PathBuf>,
     /// Private key of this client, PEM
     #[arg(long, env = "HUBBLE_TLS_CLIENT_KEY_FILE", value_name = "FILE")]
-    pub(super) tls_client_key_file: Option<PathBuf>,
+    pub(crate) tls_client_key_file: Option<PathBuf>,
     /// Name that the server's certificate must have
     #[arg(long, env = "HUBBLE_TLS_SERVER_NAME", value_name = "NAME")]
-    pub(super) tls_server_name: Option<String>,
+    pub(crate) tls_server_name: Option<String>,
     /// User name, only sent over TLS
     #[arg(long, env = "HUBBLE_BASIC_AUTH_USERNAME", value_name = "NAME")]
-    pub(super) basic_auth_username: Option<String>,
+    pub(crate) basic_auth_username: Option<String>,
     /// Password, only sent over TLS
     #[arg(
         long,
@@ -62,7 +62,17 @@ pub(super) struct ConnectArgs {
         value_name = "PASSWORD",
         hide_env_values = true
     )]
-    pub(super) basic_auth_password: Option<String>,
+    pub(crate) basic_auth_password: Option<String>,
+}
+
+impl ConnectArgs {
+    /// The flags that name a server and nothing else.
+    pub(crate) fn to(server: String) -> Self {
+        Self {
+            server: Some(server),
+            ..Self::default()
+        }
+    }
 }
 
 /// What a command needs to know of the server.
@@ -85,7 +95,7 @@ struct Tls {
 
 /// Adds what every request carries.
 #[derive(Clone)]
-pub(super) struct Authorize(Option<MetadataValue<tonic::metadata::Ascii>>);
+pub(crate) struct Authorize(Option<MetadataValue<tonic::metadata::Ascii>>);
 
 impl Interceptor for Authorize {
     fn call(
@@ -102,7 +112,7 @@ impl Interceptor for Authorize {
 }
 
 /// A connection.
-pub(super) type Connection = tonic::service::interceptor::InterceptedService<Channel, Authorize>;
+pub(crate) type Connection = tonic::service::interceptor::InterceptedService<Channel, Authorize>;
 
 impl Target {
     /// The target of flags and environment, completed by the configuration file.
@@ -148,6 +158,11 @@ impl Target {
             tls,
             authorization,
         })
+    }
+
+    /// Address of the server, as it is printed.
+    pub(super) fn server(&self) -> &str {
+        &self.server
     }
 
     /// Connects.

@@ -39,9 +39,17 @@ impl FromStr for JsonPath {
         }
         if !rest.is_empty() {
             // A path may stand without braces.
-            pieces.push(if pieces.is_empty() { Piece::Path(steps(rest)?) } else { Piece::Text(rest.to_owned()) });
+            pieces.push(if pieces.is_empty() {
+                Piece::Path(steps(rest)?)
+            } else {
+                Piece::Text(rest.to_owned())
+            });
         }
-        if pieces.is_empty() { Err("jsonpath: no path is given".to_owned()) } else { Ok(Self { pieces }) }
+        if pieces.is_empty() {
+            Err("jsonpath: no path is given".to_owned())
+        } else {
+            Ok(Self { pieces })
+        }
     }
 }
 
@@ -50,8 +58,12 @@ fn steps(path: &str) -> Result<Vec<Step>, String> {
     let mut rest = path.trim().trim_start_matches('$');
     while !rest.is_empty() {
         if let Some(inner) = rest.strip_prefix('[') {
-            let (inside, after) = inner.split_once(']').ok_or_else(|| format!("jsonpath: '[' without ']' in {path:?}"))?;
-            steps.push(bracket(inside).ok_or_else(|| format!("jsonpath: [{inside}] is not an index, '*' or a quoted field"))?);
+            let (inside, after) = inner
+                .split_once(']')
+                .ok_or_else(|| format!("jsonpath: '[' without ']' in {path:?}"))?;
+            steps.push(bracket(inside).ok_or_else(|| {
+                format!("jsonpath: [{inside}] is not an index, '*' or a quoted field")
+            })?);
             rest = after;
         } else {
             let named = rest.strip_prefix('.').unwrap_or(rest);
@@ -70,7 +82,11 @@ fn steps(path: &str) -> Result<Vec<Step>, String> {
 }
 
 fn bracket(inside: &str) -> Option<Step> {
-    let quoted = |quote| inside.strip_prefix(quote).and_then(|inner| inner.strip_suffix(quote));
+    let quoted = |quote| {
+        inside
+            .strip_prefix(quote)
+            .and_then(|inner| inner.strip_suffix(quote))
+    };
     match (inside, quoted('\'').or_else(|| quoted('"'))) {
         ("*", _) => Some(Step::All),
         (_, Some(name)) => Some(Step::Field(name.to_owned())),

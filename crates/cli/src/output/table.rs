@@ -12,7 +12,13 @@ impl Table {
     /// A table with its header; none with no columns.
     pub(crate) fn new(header: &[&str]) -> Self {
         let header: Vec<String> = header.iter().map(ToString::to_string).collect();
-        Self { rows: if header.is_empty() { Vec::new() } else { vec![header] } }
+        Self {
+            rows: if header.is_empty() {
+                Vec::new()
+            } else {
+                vec![header]
+            },
+        }
     }
 
     /// Adds a row.
@@ -50,7 +56,10 @@ impl Table {
             }
         }
         for row in &self.rows {
-            let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let padded = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, width)| format!("{cell:<width$}"));
             let line = padded.collect::<Vec<_>>().join("  ");
             writeln!(out, "{}", line.trim_end())?;
         }

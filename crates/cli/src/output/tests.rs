@@ -24,7 +24,13 @@ fn paths_lead_to_fields_elements_and_all_of_them() {
 
 #[test]
 fn a_broken_path_is_refused_with_what_is_wrong() {
-    for (path, wrong) in [("{.a", "'}'"), ("{.a[}", "']'"), ("{.a[x]}", "[x]"), ("", "no path"), ("{.a..b}", "empty field")] {
+    for (path, wrong) in [
+        ("{.a", "'}'"),
+        ("{.a[}", "']'"),
+        ("{.a[x]}", "[x]"),
+        ("", "no path"),
+        ("{.a..b}", "empty field"),
+    ] {
         let error = path.parse::<JsonPath>().unwrap_err();
         assert!(error.contains(wrong), "{path}: {error}");
     }
@@ -43,11 +49,18 @@ fn a_format_is_json_yaml_or_a_path_and_nothing_else() {
 fn columns_are_as_wide_as_their_widest_cell_and_lines_end_without_spaces() {
     let mut table = Table::new(&["ID", "LABELS", "STATE"]);
     table.row(["1", "k8s:app=web", ""]);
-    table.tall_row(vec!["22".into(), String::new(), "ready".into()], 1, &["a".into(), "b".into()]);
+    table.tall_row(
+        vec!["22".into(), String::new(), "ready".into()],
+        1,
+        &["a".into(), "b".into()],
+    );
     let mut out = Vec::new();
     table.write(&mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
-    assert_eq!(text, "ID  LABELS       STATE\n1   k8s:app=web\n22  a            ready\n    b\n");
+    assert_eq!(
+        text,
+        "ID  LABELS       STATE\n1   k8s:app=web\n22  a            ready\n    b\n"
+    );
 }
 
 #[test]

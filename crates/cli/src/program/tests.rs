@@ -20,7 +20,9 @@ fn the_name_decides_which_program_it_is() {
 
 #[test]
 fn arguments_are_understood_alike_under_both_names() {
-    let parse = |words: &[&str]| NodeClient::try_parse_from(words).map(|client| format!("{:?}", client.args));
+    let parse = |words: &[&str]| {
+        NodeClient::try_parse_from(words).map(|client| format!("{:?}", client.args))
+    };
     let family = |words: &[&str]| {
         Axoneme::try_parse_from(words).map(|axoneme| match axoneme.family {
             Family::Dbg(args) => format!("{args:?}"),
@@ -30,12 +32,27 @@ fn arguments_are_understood_alike_under_both_names() {
     for words in [
         &["status", "--brief"][..],
         &["endpoint", "list", "-o", "json"],
-        &["endpoint", "get", "pod-name:shop/web", "-o", "jsonpath={[0].id}"],
+        &[
+            "endpoint",
+            "get",
+            "pod-name:shop/web",
+            "-o",
+            "jsonpath={[0].id}",
+        ],
         &["-H", "unix:///run/agent.sock", "ip", "list", "-n"],
+        &["bpf", "ct", "list", "global", "--bpf-root", "/run/bpf"],
+        &["bpf", "policy", "get", "--all"],
         &["policy", "explain", "shop/web", "shop/api", "80/tcp"],
+        &["post-uninstall-cleanup", "-f"],
     ] {
-        let first: Vec<&str> = ["cilium-dbg"].into_iter().chain(words.iter().copied()).collect();
-        let second: Vec<&str> = ["axoneme", "dbg"].into_iter().chain(words.iter().copied()).collect();
+        let first: Vec<&str> = ["cilium-dbg"]
+            .into_iter()
+            .chain(words.iter().copied())
+            .collect();
+        let second: Vec<&str> = ["axoneme", "dbg"]
+            .into_iter()
+            .chain(words.iter().copied())
+            .collect();
         assert_eq!(parse(&first).unwrap(), family(&second).unwrap());
     }
 }
@@ -46,6 +63,7 @@ fn what_cannot_be_meant_is_refused() {
         &["cilium-dbg"][..],
         &["cilium-dbg", "endpoint", "get"],
         &["cilium-dbg", "endpoint", "list", "-o", "wide"],
+        &["cilium-dbg", "bpf", "policy", "get", "1", "--all"],
     ] {
         assert!(NodeClient::try_parse_from(words).is_err(), "{words:?}");
     }

@@ -38,7 +38,10 @@ impl Facts {
         let nodes: ClusterNodeStatus = get(client, "/v1/cluster/nodes")?;
         let config: DaemonConfiguration = get(client, "/v1/config")?;
         let status = config.status.unwrap_or_default();
-        let routing = status.daemon_configuration_map.get("RoutingMode").and_then(Value::as_str);
+        let routing = status
+            .daemon_configuration_map
+            .get("RoutingMode")
+            .and_then(Value::as_str);
         Ok(Self {
             endpoints: get(client, "/v1/endpoint")?,
             addresses: get(client, "/v1/ip")?,
@@ -52,17 +55,25 @@ impl Facts {
 
     /// The endpoint of this node with a pod's name (`namespace/name`).
     pub(crate) fn endpoint_of_pod(&self, name: &str) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|endpoint| pod_name(endpoint).is_some_and(|own| own == name))
+        self.endpoints
+            .iter()
+            .find(|endpoint| pod_name(endpoint).is_some_and(|own| own == name))
     }
 
     /// The endpoint of this node with an address.
     pub(crate) fn endpoint_of_address(&self, address: IpAddr) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|endpoint| addresses_of(endpoint).contains(&address))
+        self.endpoints
+            .iter()
+            .find(|endpoint| addresses_of(endpoint).contains(&address))
     }
 
     /// The frontends of a service (`namespace/name`), or those with an address.
     pub(crate) fn frontends(&self, is: impl Fn(&ServiceSpec) -> bool) -> Vec<&ServiceSpec> {
-        self.services.iter().filter_map(realized).filter(|spec| is(spec)).collect()
+        self.services
+            .iter()
+            .filter_map(realized)
+            .filter(|spec| is(spec))
+            .collect()
     }
 
     /// The row that says what an address is taken for.
@@ -72,7 +83,9 @@ impl Facts {
 
     /// The identity of an address.
     pub(crate) fn identity_of(&self, address: IpAddr) -> u32 {
-        let row = self.row(address).and_then(|row| u32::try_from(row.identity).ok());
+        let row = self
+            .row(address)
+            .and_then(|row| u32::try_from(row.identity).ok());
         let own = self.endpoint_of_address(address).and_then(identity_number);
         row.or(own).unwrap_or(WORLD)
     }
@@ -100,7 +113,10 @@ impl Facts {
     pub(crate) fn node(&self, address: &str) -> Option<&NodeElement> {
         let has = |node: &&NodeElement| {
             let of = node.primary_address.clone().unwrap_or_default();
-            [of.ipv4, of.ipv6].into_iter().flatten().any(|element| element.ip == address)
+            [of.ipv4, of.ipv6]
+                .into_iter()
+                .flatten()
+                .any(|element| element.ip == address)
         };
         self.nodes.iter().find(has)
     }
@@ -119,7 +135,16 @@ pub(crate) fn identity_number(endpoint: &Endpoint) -> Option<u32> {
 
 /// The addresses of an endpoint, IPv4 first.
 pub(crate) fn addresses_of(endpoint: &Endpoint) -> Vec<IpAddr> {
-    let networking = endpoint.status.as_ref().and_then(|status| status.networking.as_ref());
-    let pairs = networking.map(|networking| networking.addressing.as_slice()).unwrap_or_default();
-    pairs.iter().flat_map(|pair| [&pair.ipv4, &pair.ipv6]).filter_map(|text| text.parse().ok()).collect()
+    let networking = endpoint
+        .status
+        .as_ref()
+        .and_then(|status| status.networking.as_ref());
+    let pairs = networking
+        .map(|networking| networking.addressing.as_slice())
+        .unwrap_or_default();
+    pairs
+        .iter()
+        .flat_map(|pair| [&pair.ipv4, &pair.ipv6])
+        .filter_map(|text| text.parse().ok())
+        .collect()
 }

@@ -62,8 +62,13 @@ impl FromStr for Port {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let number = number.parse().map_err(|_| format!("{number:?} is not a port from 0 to 65535"))?;
-        Ok(Self { number, protocol: protocol.parse()? })
+        let number = number
+            .parse()
+            .map_err(|_| format!("{number:?} is not a port from 0 to 65535"))?;
+        Ok(Self {
+            number,
+            protocol: protocol.parse()?,
+        })
     }
 }
 
@@ -147,7 +152,11 @@ pub(super) fn typed(text: &str) -> anyhow::Result<Typed> {
     };
     ensure!(!name.is_empty(), "{text:?} names nobody");
     // A name alone is one of the default namespace.
-    let name = if name.contains('/') { name.to_owned() } else { format!("default/{name}") };
+    let name = if name.contains('/') {
+        name.to_owned()
+    } else {
+        format!("default/{name}")
+    };
     Ok(Typed::Name(name, port))
 }
 
@@ -157,37 +166,71 @@ impl Party {
         let endpoint = facts.endpoint_of_address(address);
         let identity = facts.identity_of(address);
         let row = facts.row(address);
-        let named = row.and_then(|row| row.metadata.as_ref()).filter(|metadata| !metadata.name.is_empty());
+        let named = row
+            .and_then(|row| row.metadata.as_ref())
+            .filter(|metadata| !metadata.name.is_empty());
         let name = endpoint
             .and_then(facts::pod_name)
             .map(str::to_owned)
             .or_else(|| named.map(|metadata| format!("{}/{}", metadata.namespace, metadata.name)))
             .unwrap_or_else(|| address.to_string());
         let node = facts.node(&address.to_string());
-        let host = row.map(|row| row.host_ip.as_str()).filter(|host| !host.is_empty());
+        let host = row
+            .map(|row| row.host_ip.as_str())
+            .filter(|host| !host.is_empty());
         let place = if let Some(endpoint) = endpoint {
-            let networking = endpoint.status.as_ref().and_then(|status| status.networking.clone());
-            Place::Here { endpoint: endpoint.id, interface: networking.map(|of| of.interface_name).unwrap_or_default() }
+            let networking = endpoint
+                .status
+                .as_ref()
+                .and_then(|status| status.networking.clone());
+            Place::Here {
+                endpoint: endpoint.id,
+                interface: networking.map(|of| of.interface_name).unwrap_or_default(),
+            }
         } else if let Some(node) = node {
             let own = node.name == facts.this_node || node.source == "local";
-            if own { Place::ThisNode } else { Place::There { node: node.name.clone(), address: address.to_string() } }
+            if own {
+                Place::ThisNode
+            } else {
+                Place::There {
+                    node: node.name.clone(),
+                    address: address.to_string(),
+                }
+            }
         } else if let Some(host) = host {
-            let node = facts.node(host).map_or_else(|| "a node".to_owned(), |node| node.name.clone());
-            Place::There { node, address: host.to_owned() }
+            let node = facts
+                .node(host)
+                .map_or_else(|| "a node".to_owned(), |node| node.name.clone());
+            Place::There {
+                node,
+                address: host.to_owned(),
+            }
         } else if identity == 1 {
             Place::ThisNode
         } else {
             Place::World
         };
-        Self { name, address, identity, labels: facts.labels(identity), place }
+        Self {
+            name,
+            address,
+            identity,
+            labels: facts.labels(identity),
+            place,
+        }
     }
 }
 
 fn pod(facts: &Facts, name: &str) -> Option<IpAddr> {
-    let own = facts.endpoint_of_pod(name).and_then(|endpoint| facts::addresses_of(endpoint).first().copied());
+    let own = facts
+        .endpoint_of_pod(name)
+        .and_then(|endpoint| facts::addresses_of(endpoint).first().copied());
     let named = || {
         let mut rows = facts.addresses.iter();
-        let row = rows.find(|row| row.metadata.as_ref().is_some_and(|of| format!("{}/{}", of.namespace, of.name) == name))?;
+        let row = rows.find(|row| {
+            row.metadata
+                .as_ref()
+                .is_some_and(|of| format!("{}/{}", of.namespace, of.name) == name)
+        })?;
         row.cidr.parse::<ipnet::IpNet>().ok().map(|net| net.addr())
     };
     own.or_else(named)
@@ -195,19 +238,30 @@ fn pod(facts: &Facts, name: &str) -> Option<IpAddr> {
 
 impl Question {
     /// Looks both ends up; an error says what to type instead.
-    pub(crate) fn read(facts: &Facts, from: &str, to: &str, protocol: Protocol) -> anyhow::Result<Self> {
+    pub(crate) fn read(
+        facts: &Facts,
+        from: &str,
+        to: &str,
+        protocol: Protocol,
+    ) -> anyhow::Result<Self> {
         let from = match typed(from)? {
             Typed::Address(address, _) => Party::of(facts, address),
             Typed::Name(name, _) => match pod(facts, &name) {
                 Some(address) => Party::of(facts, address),
-                None => bail!("{name} is not a pod of this node; ask on its node, or give its address"),
+                None => {
+                    bail!("{name} is not a pod of this node; ask on its node, or give its address")
+                }
             },
         };
         let to_name = to.to_owned();
         let (port, spec, address) = match typed(to)? {
             Typed::Address(address, port) => {
                 let frontend = |spec: &ServiceSpec| frontend_is(spec, address, port, protocol);
-                (port, facts.frontends(frontend).first().copied(), Some(address))
+                (
+                    port,
+                    facts.frontends(frontend).first().copied(),
+                    Some(address),
+                )
             }
             Typed::Name(name, port) => match pod(facts, &name) {
                 Some(address) => (port, None, Some(address)),
@@ -217,22 +271,53 @@ impl Question {
         match (spec, address) {
             (Some(spec), _) => Ok(Self::through(facts, from, to_name, spec, protocol)),
             (None, Some(address)) => {
-                let target = (Party::of(facts, address), Port { number: port.unwrap_or_default(), protocol });
-                Ok(Self { from, to_name, service: None, targets: vec![target] })
+                let target = (
+                    Party::of(facts, address),
+                    Port {
+                        number: port.unwrap_or_default(),
+                        protocol,
+                    },
+                );
+                Ok(Self {
+                    from,
+                    to_name,
+                    service: None,
+                    targets: vec![target],
+                })
             }
-            (None, None) => bail!("{to} is neither a pod of this node nor a service; give its address"),
+            (None, None) => {
+                bail!("{to} is neither a pod of this node nor a service; give its address")
+            }
         }
     }
 
-    fn through(facts: &Facts, from: Party, to_name: String, spec: &ServiceSpec, protocol: Protocol) -> Self {
+    fn through(
+        facts: &Facts,
+        from: Party,
+        to_name: String,
+        spec: &ServiceSpec,
+        protocol: Protocol,
+    ) -> Self {
         let flags = spec.flags.clone().unwrap_or_default();
         let frontend = spec.frontend_address.clone().unwrap_or_default();
-        let active = |state: Option<BackendState>| matches!(state, None | Some(BackendState::Active));
-        let (taking, leaving): (Vec<_>, Vec<_>) = spec.backend_addresses.iter().partition(|backend| active(backend.state));
-        let sockets = |all: &[&local_api::service::BackendAddress]| all.iter().map(|of| socket(&of.ip, of.port)).collect();
+        let active =
+            |state: Option<BackendState>| matches!(state, None | Some(BackendState::Active));
+        let (taking, leaving): (Vec<_>, Vec<_>) = spec
+            .backend_addresses
+            .iter()
+            .partition(|backend| active(backend.state));
+        let sockets = |all: &[&local_api::service::BackendAddress]| {
+            all.iter().map(|of| socket(&of.ip, of.port)).collect()
+        };
         let targets = taking.iter().filter_map(|backend| {
             let address = backend.ip.parse().ok()?;
-            Some((Party::of(facts, address), Port { number: backend.port, protocol }))
+            Some((
+                Party::of(facts, address),
+                Port {
+                    number: backend.port,
+                    protocol,
+                },
+            ))
         });
         Self {
             from,
@@ -251,28 +336,51 @@ impl Question {
 
 fn frontend_is(spec: &ServiceSpec, address: IpAddr, port: Option<u16>, protocol: Protocol) -> bool {
     spec.frontend_address.as_ref().is_some_and(|of| {
-        of.ip.parse() == Ok(address) && port.is_none_or(|port| port == of.port) && of.protocol.parse() == Ok(protocol)
+        of.ip.parse() == Ok(address)
+            && port.is_none_or(|port| port == of.port)
+            && of.protocol.parse() == Ok(protocol)
     })
 }
 
 /// The frontend of a service by its name; with several ports one has to be named.
-fn service<'a>(facts: &'a Facts, name: &str, port: Option<u16>, protocol: Protocol) -> anyhow::Result<&'a ServiceSpec> {
+fn service<'a>(
+    facts: &'a Facts,
+    name: &str,
+    port: Option<u16>,
+    protocol: Protocol,
+) -> anyhow::Result<&'a ServiceSpec> {
     let named = |spec: &ServiceSpec| {
         let flags = spec.flags.as_ref();
-        flags.is_some_and(|flags| format!("{}/{}", flags.namespace, flags.name) == name && flags.kind == "ClusterIP")
+        flags.is_some_and(|flags| {
+            format!("{}/{}", flags.namespace, flags.name) == name && flags.kind == "ClusterIP"
+        })
     };
     let all = facts.frontends(named);
-    ensure!(!all.is_empty(), "{name} is neither a pod of this node nor a service with a cluster address; give its address");
+    ensure!(
+        !all.is_empty(),
+        "{name} is neither a pod of this node nor a service with a cluster address; give its address"
+    );
     let of = |spec: &&ServiceSpec| spec.frontend_address.clone().unwrap_or_default();
-    let fits = |spec: &&&ServiceSpec| of(spec).protocol.parse() == Ok(protocol) && port.is_none_or(|port| port == of(spec).port);
+    let fits = |spec: &&&ServiceSpec| {
+        of(spec).protocol.parse() == Ok(protocol) && port.is_none_or(|port| port == of(spec).port)
+    };
     let fitting: Vec<_> = all.iter().filter(fits).collect();
-    let mut ports: Vec<String> = all.iter().map(|spec| format!("{}/{}", of(spec).port, of(spec).protocol)).collect();
+    let mut ports: Vec<String> = all
+        .iter()
+        .map(|spec| format!("{}/{}", of(spec).port, of(spec).protocol))
+        .collect();
     ports.sort();
     ports.dedup();
-    let several = port.is_none() && fitting.iter().any(|spec| Some(of(spec).port) != fitting.first().map(|first| of(first).port));
+    let several = port.is_none()
+        && fitting
+            .iter()
+            .any(|spec| Some(of(spec).port) != fitting.first().map(|first| of(first).port));
     match fitting.first() {
         Some(spec) if !several => Ok(spec),
-        Some(_) => bail!("{name} has several ports, name one as {name}:PORT: {}", ports.join(", ")),
+        Some(_) => bail!(
+            "{name} has several ports, name one as {name}:PORT: {}",
+            ports.join(", ")
+        ),
         None => bail!("{name} has no such port; it has {}", ports.join(", ")),
     }
 }

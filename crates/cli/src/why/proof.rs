@@ -57,7 +57,12 @@ impl Proof {
 }
 
 /// Asks the agent.
-pub(crate) fn explain(client: &Client, from: u32, to: u32, port: &Port) -> anyhow::Result<Answer<Proof>> {
+pub(crate) fn explain(
+    client: &Client,
+    from: u32,
+    to: u32,
+    port: Port,
+) -> anyhow::Result<Answer<Proof>> {
     let request = Request::new(Method::Get, format!("{}/explain", local_api::EXTENSIONS))
         .query("from", &from.to_string())
         .query("to", &to.to_string())

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::facts::Facts;
 use super::party::{Called, Party, Place, Port, Question};
 use super::proof::{Proof, explain};
+use super::seen::Seen;
 
 /// What was found.
 #[derive(Clone, Debug, Serialize)]
@@ -19,6 +20,7 @@ pub(crate) struct Story {
     pub(crate) to: String,
     pub(crate) service: Option<Called>,
     pub(crate) ways: Vec<Way>,
+    pub(crate) seen: Seen,
 }
 
 /// One destination that may answer.
@@ -33,18 +35,30 @@ pub(crate) struct Way {
 
 impl Story {
     /// Asks for the proof of each destination; backends of one identity and port share one.
-    pub(crate) fn tell(client: &Client, facts: &Facts, question: &Question) -> anyhow::Result<Self> {
+    pub(crate) fn tell(
+        client: &Client,
+        facts: &Facts,
+        question: &Question,
+        seen: Seen,
+    ) -> anyhow::Result<Self> {
         let mut ways: Vec<Way> = Vec::new();
         let mut proofs: Vec<(u32, Port, Proof)> = Vec::new();
         for (to, port) in &question.targets {
-            let known = proofs.iter().find(|(identity, of, _)| *identity == to.identity && of == port);
+            let known = proofs
+                .iter()
+                .find(|(identity, of, _)| *identity == to.identity && of == port);
             let policy = match known {
                 Some((.., proof)) => proof.clone(),
-                None => explain(client, question.from.identity, to.identity, port)?.typed,
+                None => explain(client, question.from.identity, to.identity, *port)?.typed,
             };
             proofs.push((to.identity, *port, policy.clone()));
             let route = route(facts, &question.from, to);
-            ways.push(Way { to: to.clone(), port: port.to_string(), policy, route });
+            ways.push(Way {
+                to: to.clone(),
+                port: port.to_string(),
+                policy,
+                route,
+            });
         }
         Ok(Self {
             allowed: !ways.is_empty() && ways.iter().all(|way| way.policy.is_allowed()),
@@ -52,13 +66,18 @@ impl Story {
             to: question.to_name.clone(),
             service: question.service.clone(),
             ways,
+            seen,
         })
     }
 }
 
 /// How packets get there, in words.
 fn route(facts: &Facts, from: &Party, to: &Party) -> String {
-    let between = if facts.tunnel { "the overlay (VXLAN)" } else { "the routing table (native)" };
+    let between = if facts.tunnel {
+        "the overlay (VXLAN)"
+    } else {
+        "the routing table (native)"
+    };
     match (&from.place, &to.place) {
         (Place::Here { .. } | Place::ThisNode, Place::Here { endpoint, interface }) => {
             format!("both are on this node: handed to endpoint {endpoint} at {interface}")

@@ -11,7 +11,12 @@ fn parties_are_addresses_or_names_with_or_without_ports() {
     assert_eq!(typed("[fd00::1]:80").unwrap(), address("fd00::1", Some(80)));
     assert_eq!(typed("shop/web:80").unwrap(), name("shop/web", Some(80)));
     assert_eq!(typed("web").unwrap(), name("default/web", None));
-    assert!(typed("shop/web:http").unwrap_err().to_string().contains("\"http\" is not a port"));
+    assert!(
+        typed("shop/web:http")
+            .unwrap_err()
+            .to_string()
+            .contains("\"http\" is not a port")
+    );
 }
 
 #[test]

@@ -9,7 +9,10 @@ use crate::output::{Paint, Table};
 
 /// What is listed in full.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::struct_excessive_bools, reason = "one per flag of the command line")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "one per flag of the command line"
+)]
 pub(super) struct Details {
     pub(super) addresses: bool,
     pub(super) clusters: bool,
@@ -22,7 +25,12 @@ pub(super) struct Details {
 type Line = (&'static str, String);
 
 /// Writes all lines.
-pub(super) fn write(out: &mut dyn Write, paint: Paint, status: &StatusResponse, details: Details) -> io::Result<()> {
+pub(super) fn write(
+    out: &mut dyn Write,
+    paint: Paint,
+    status: &StatusResponse,
+    details: Details,
+) -> io::Result<()> {
     let mut lines = Vec::new();
     dependencies(&mut lines, paint, status);
     own(&mut lines, paint, status, details);
@@ -33,7 +41,11 @@ pub(super) fn write(out: &mut dyn Write, paint: Paint, status: &StatusResponse, 
     }
     let mut table = Table::new(&[]);
     for (label, text) in lines {
-        let label = if label.is_empty() { String::new() } else { format!("{label}:") };
+        let label = if label.is_empty() {
+            String::new()
+        } else {
+            format!("{label}:")
+        };
         table.row([label, text]);
     }
     table.write(out)
@@ -61,15 +73,28 @@ fn dependencies(lines: &mut Vec<Line>, paint: Paint, status: &StatusResponse) {
     if let Some(part) = &status.kubernetes {
         lines.push(("Kubernetes", state(paint, part.state, &part.msg)));
         if !part.k8s_api_versions.is_empty() {
-            lines.push(("Kubernetes APIs", format!("[{}]", part.k8s_api_versions.join(", "))));
+            lines.push((
+                "Kubernetes APIs",
+                format!("[{}]", part.k8s_api_versions.join(", ")),
+            ));
         }
     }
     if let Some(part) = &status.kube_proxy_replacement {
-        let devices: Vec<String> = part.device_list.iter().map(|device| format!("{} {}", device.name, device.ip.join(" "))).collect();
-        lines.push(("KubeProxyReplacement", format!("{}   [{}]", word(part.mode), devices.join(", "))));
+        let devices: Vec<String> = part
+            .device_list
+            .iter()
+            .map(|device| format!("{} {}", device.name, device.ip.join(" ")))
+            .collect();
+        lines.push((
+            "KubeProxyReplacement",
+            format!("{}   [{}]", word(part.mode), devices.join(", ")),
+        ));
     }
     if let Some(part) = &status.host_firewall {
-        lines.push(("Host firewall", format!("{}   [{}]", word(part.mode), part.devices.join(", "))));
+        lines.push((
+            "Host firewall",
+            format!("{}   [{}]", word(part.mode), part.devices.join(", ")),
+        ));
     }
     if let Some(part) = &status.srv6 {
         lines.push(("SRv6", switch(part.enabled)));
@@ -94,13 +119,33 @@ fn own(lines: &mut Vec<Line>, paint: Paint, status: &StatusResponse, details: De
         lines.push(("Stale status", format!("{probe} since {since}")));
     }
     if let Some(part) = &status.node_monitor {
-        lines.push(("NodeMonitor", format!("Listening for events on {} CPUs, {} lost, {} unknown", part.cpus, part.lost, part.unknown)));
+        lines.push((
+            "NodeMonitor",
+            format!(
+                "Listening for events on {} CPUs, {} lost, {} unknown",
+                part.cpus, part.lost, part.unknown
+            ),
+        ));
     }
-    if let Some(part) = status.cluster.as_ref().and_then(|cluster| cluster.cilium_health.as_ref()) {
+    if let Some(part) = status
+        .cluster
+        .as_ref()
+        .and_then(|cluster| cluster.cilium_health.as_ref())
+    {
         lines.push(("Cilium health daemon", of(paint, part)));
     }
     if let Some(part) = &status.ipam {
-        lines.push(("IPAM", format!("IPv4: {}, IPv6: {}   {}", part.ipv4.len(), part.ipv6.len(), part.status).trim_end().to_owned()));
+        lines.push((
+            "IPAM",
+            format!(
+                "IPv4: {}, IPv6: {}   {}",
+                part.ipv4.len(),
+                part.ipv6.len(),
+                part.status
+            )
+            .trim_end()
+            .to_owned(),
+        ));
         if details.addresses {
             lines.push(("Allocated addresses", String::new()));
             for (address, owner) in &part.allocations {
@@ -110,16 +155,32 @@ fn own(lines: &mut Vec<Line>, paint: Paint, status: &StatusResponse, details: De
     }
     if let Some(part) = &status.cluster_mesh {
         let ready = part.clusters.iter().filter(|cluster| cluster.ready).count();
-        lines.push(("ClusterMesh", format!("{ready}/{} remote clusters ready", part.clusters.len())));
-        for cluster in part.clusters.iter().filter(|cluster| details.clusters || !cluster.ready) {
+        lines.push((
+            "ClusterMesh",
+            format!("{ready}/{} remote clusters ready", part.clusters.len()),
+        ));
+        for cluster in part
+            .clusters
+            .iter()
+            .filter(|cluster| details.clusters || !cluster.ready)
+        {
             let word = if cluster.ready { "ready" } else { "not-ready" };
-            lines.push(("", format!("{}: {word}, {} nodes, {} endpoints", cluster.name, cluster.num_nodes, cluster.num_endpoints)));
+            lines.push((
+                "",
+                format!(
+                    "{}: {word}, {} nodes, {} endpoints",
+                    cluster.name, cluster.num_nodes, cluster.num_endpoints
+                ),
+            ));
         }
     }
 }
 
 fn network(lines: &mut Vec<Line>, status: &StatusResponse) {
-    for (label, part) in [("IPv4 BIG TCP", &status.ipv4_big_tcp), ("IPv6 BIG TCP", &status.ipv6_big_tcp)] {
+    for (label, part) in [
+        ("IPv4 BIG TCP", &status.ipv4_big_tcp),
+        ("IPv6 BIG TCP", &status.ipv6_big_tcp),
+    ] {
         if let Some(part) = part {
             lines.push((label, switch(part.enabled)));
         }
@@ -128,8 +189,18 @@ fn network(lines: &mut Vec<Line>, status: &StatusResponse) {
         lines.push(("BandwidthManager", switch(part.enabled)));
     }
     if let Some(part) = &status.routing {
-        let tunnel = if part.tunnel_protocol.is_empty() { String::new() } else { format!(" [{}]", part.tunnel_protocol) };
-        lines.push(("Routing", format!("Network: {}{tunnel}   Host: {}", part.inter_host_routing_mode, part.intra_host_routing_mode)));
+        let tunnel = if part.tunnel_protocol.is_empty() {
+            String::new()
+        } else {
+            format!(" [{}]", part.tunnel_protocol)
+        };
+        lines.push((
+            "Routing",
+            format!(
+                "Network: {}{tunnel}   Host: {}",
+                part.inter_host_routing_mode, part.intra_host_routing_mode
+            ),
+        ));
     }
     if let Some(mode) = status.attach_mode {
         lines.push(("Attach Mode", word(Some(mode))));
@@ -139,10 +210,21 @@ fn network(lines: &mut Vec<Line>, status: &StatusResponse) {
     }
     if let Some(part) = &status.masquerading {
         let of = part.enabled_protocols.clone().unwrap_or_default();
-        lines.push(("Masquerading", format!("{}   [IPv4: {}, IPv6: {}]", part.mode, switch(of.ipv4), switch(of.ipv6))));
+        lines.push((
+            "Masquerading",
+            format!(
+                "{}   [IPv4: {}, IPv6: {}]",
+                part.mode,
+                switch(of.ipv4),
+                switch(of.ipv6)
+            ),
+        ));
     }
     if let Some(part) = &status.clock_source {
-        lines.push(("Clock Source for BPF", format!("{}   [{} Hz]", part.mode, part.hertz)));
+        lines.push((
+            "Clock Source for BPF",
+            format!("{}   [{} Hz]", part.mode, part.hertz),
+        ));
     }
 }
 
@@ -151,54 +233,127 @@ fn running(lines: &mut Vec<Line>, paint: Paint, status: &StatusResponse, details
         controllers(lines, &status.controllers, details);
     }
     if let Some(part) = &status.proxy {
-        lines.push(("Proxy Status", format!("{}, {} redirects active on ports {}", part.ip, part.total_redirects, part.port_range)));
+        lines.push((
+            "Proxy Status",
+            format!(
+                "{}, {} redirects active on ports {}",
+                part.ip, part.total_redirects, part.port_range
+            ),
+        ));
         for redirect in part.redirects.iter().filter(|_| details.redirects) {
-            lines.push(("", format!("{} {} port {}", redirect.proxy, redirect.name, redirect.proxy_port)));
+            lines.push((
+                "",
+                format!(
+                    "{} {} port {}",
+                    redirect.proxy, redirect.name, redirect.proxy_port
+                ),
+            ));
         }
     }
     if let Some(part) = &status.identity_range {
-        lines.push(("Global Identity Range", format!("min {}, max {}", part.min_identity, part.max_identity)));
+        lines.push((
+            "Global Identity Range",
+            format!("min {}, max {}", part.min_identity, part.max_identity),
+        ));
     }
     if let Some(part) = &status.hubble {
         let flows = part.observer.as_ref().map(|observer| {
-            let filled = observer.current_flows as f64 / observer.max_flows.max(1) as f64 * 100.0;
-            format!("Current/Max Flows: {}/{} ({filled:.2}%), Seen: {}", observer.current_flows, observer.max_flows, observer.seen_flows)
+            let hundredths =
+                observer.current_flows.saturating_mul(10_000) / observer.max_flows.max(1);
+            let (whole, part) = (hundredths / 100, hundredths % 100);
+            format!(
+                "Current/Max Flows: {}/{} ({whole}.{part:02}%), Seen: {}",
+                observer.current_flows, observer.max_flows, observer.seen_flows
+            )
         });
-        let text = [Some(part.msg.clone()).filter(|msg| !msg.is_empty()), flows].into_iter().flatten().collect::<Vec<_>>();
+        let text = [Some(part.msg.clone()).filter(|msg| !msg.is_empty()), flows]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>();
         lines.push(("Hubble", state(paint, part.state, &text.join("   "))));
     }
     if let Some(part) = &status.encryption {
-        lines.push(("Encryption", format!("{}   {}", part.mode, part.msg).trim_end().to_owned()));
+        lines.push((
+            "Encryption",
+            format!("{}   {}", part.mode, part.msg)
+                .trim_end()
+                .to_owned(),
+        ));
     }
     if let Some(part) = &status.cluster {
-        lines.push(("Cluster", format!("{} nodes known, this is {}", part.nodes.len(), part.this_node)));
+        lines.push((
+            "Cluster",
+            format!(
+                "{} nodes known, this is {}",
+                part.nodes.len(),
+                part.this_node
+            ),
+        ));
         for node in part.nodes.iter().filter(|_| details.nodes) {
             let addressing = node.primary_address.clone().unwrap_or_default();
-            let addresses = [addressing.ipv4, addressing.ipv6].into_iter().flatten().map(|element| element.ip);
-            lines.push(("", format!("{} {}", node.name, addresses.filter(|ip| !ip.is_empty()).collect::<Vec<_>>().join(" "))));
+            let addresses = [addressing.ipv4, addressing.ipv6]
+                .into_iter()
+                .flatten()
+                .map(|element| element.ip);
+            lines.push((
+                "",
+                format!(
+                    "{} {}",
+                    node.name,
+                    addresses
+                        .filter(|ip| !ip.is_empty())
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                ),
+            ));
         }
     }
 }
 
 fn controllers(lines: &mut Vec<Line>, controllers: &[ControllerStatus], details: Details) {
     let failing = |controller: &&ControllerStatus| {
-        controller.status.as_ref().is_some_and(|status| status.consecutive_failure_count > 0)
+        controller
+            .status
+            .as_ref()
+            .is_some_and(|status| status.consecutive_failure_count > 0)
     };
     let healthy = controllers.len() - controllers.iter().filter(failing).count();
-    lines.push(("Controller Status", format!("{healthy}/{} healthy", controllers.len())));
-    for controller in controllers.iter().filter(|controller| details.controllers || failing(controller)) {
+    lines.push((
+        "Controller Status",
+        format!("{healthy}/{} healthy", controllers.len()),
+    ));
+    for controller in controllers
+        .iter()
+        .filter(|controller| details.controllers || failing(controller))
+    {
         let outcome = controller.status.clone().unwrap_or_default();
         let (good, bad) = (outcome.success_count, outcome.consecutive_failure_count);
-        let text = format!("{}: {good} times well, {bad} failures in a row {}", controller.name, outcome.last_failure_msg);
+        let text = format!(
+            "{}: {good} times well, {bad} failures in a row {}",
+            controller.name, outcome.last_failure_msg
+        );
         lines.push(("", text.trim_end().to_owned()));
     }
 }
 
 fn maps(lines: &mut Vec<Line>, status: &StatusResponse) {
-    if let Some(part) = status.kube_proxy_replacement.as_ref().and_then(|part| part.features.as_ref()) {
+    if let Some(part) = status
+        .kube_proxy_replacement
+        .as_ref()
+        .and_then(|part| part.features.as_ref())
+    {
         lines.push(("KubeProxyReplacement Details", String::new()));
         let node_port = part.node_port.clone().unwrap_or_default();
-        lines.push(("", format!("NodePort: {} ports {}-{} {}", switch(node_port.enabled), node_port.port_min, node_port.port_max, node_port.algorithm)));
+        lines.push((
+            "",
+            format!(
+                "NodePort: {} ports {}-{} {}",
+                switch(node_port.enabled),
+                node_port.port_min,
+                node_port.port_max,
+                node_port.algorithm
+            ),
+        ));
         let socket = part.socket_lb.clone().unwrap_or_default();
         lines.push(("", format!("Socket LB: {}", switch(socket.enabled))));
     }

@@ -6,6 +6,7 @@ use super::{Story, Way};
 use crate::output::Paint;
 use crate::why::party::{Party, Place};
 use crate::why::proof::Reason;
+use crate::why::seen::Half;
 
 impl Story {
     /// Writes it.
@@ -13,28 +14,75 @@ impl Story {
         let verdict = match (self.ways.is_empty(), self.allowed) {
             (true, _) => paint.bad("refused: the service has no backend"),
             (false, true) => paint.good("allowed"),
-            (false, false) if self.ways.iter().any(|way| way.policy.is_allowed()) => paint.warn("allowed to some backends, denied to others"),
+            (false, false) if self.ways.iter().any(|way| way.policy.is_allowed()) => {
+                paint.warn("allowed to some backends, denied to others")
+            }
             (false, false) => paint.bad("denied"),
         };
         writeln!(out, "{} → {}: {verdict}\n", self.from.name, self.to)?;
         writeln!(out, "{}  {}", paint.bold("From     "), person(&self.from))?;
         self.service(out, paint)?;
         for (number, way) in self.ways.iter().enumerate() {
-            way.write(out, paint, self.ways.iter().take(number).any(|before| before.policy == way.policy && before.port == way.port))?;
+            way.write(
+                out,
+                paint,
+                self.ways
+                    .iter()
+                    .take(number)
+                    .any(|before| before.policy == way.policy && before.port == way.port),
+            )?;
+        }
+        half(
+            out,
+            paint,
+            "Tracked  ",
+            "no connection of the two is in the tables of this node",
+            &self.seen.connections,
+        )?;
+        half(
+            out,
+            paint,
+            "Last seen",
+            "this node remembers no flow between the two",
+            &self.seen.flows,
+        )?;
+        if let Some(peer) = &self.seen.peer {
+            half(
+                out,
+                paint,
+                "Peer     ",
+                "the other node remembers no flow between the two",
+                peer,
+            )?;
         }
         Ok(())
     }
 
     fn service(&self, out: &mut dyn Write, paint: Paint) -> anyhow::Result<()> {
-        let Some(service) = &self.service else { return Ok(()) };
+        let Some(service) = &self.service else {
+            return Ok(());
+        };
         let backends = match service.backends.as_slice() {
-            [] => "nobody: it has no backend that takes connections, so they are refused".to_owned(),
+            [] => {
+                "nobody: it has no backend that takes connections, so they are refused".to_owned()
+            }
             [one] => one.clone(),
             several => format!("one of {}", several.join(", ")),
         };
-        writeln!(out, "{}  {} ({} {}) is translated to {backends}", paint.bold("Service  "), service.name, service.kind, service.frontend)?;
+        writeln!(
+            out,
+            "{}  {} ({} {}) is translated to {backends}",
+            paint.bold("Service  "),
+            service.name,
+            service.kind,
+            service.frontend
+        )?;
         if !service.terminating.is_empty() {
-            writeln!(out, "           terminating, no new connections: {}", service.terminating.join(", "))?;
+            writeln!(
+                out,
+                "           terminating, no new connections: {}",
+                service.terminating.join(", ")
+            )?;
         }
         Ok(())
     }
@@ -42,15 +90,31 @@ impl Story {
 
 impl Way {
     fn write(&self, out: &mut dyn Write, paint: Paint, told: bool) -> anyhow::Result<()> {
-        writeln!(out, "{}  {} at port {}", paint.bold("To       "), person(&self.to), self.port)?;
-        let verdict = if self.policy.is_allowed() { paint.good(self.policy.word()) } else { paint.bad(self.policy.word()) };
+        writeln!(
+            out,
+            "{}  {} at port {}",
+            paint.bold("To       "),
+            person(&self.to),
+            self.port
+        )?;
+        let verdict = if self.policy.is_allowed() {
+            paint.good(self.policy.word())
+        } else {
+            paint.bad(self.policy.word())
+        };
         if told {
             writeln!(out, "{}  {verdict}, as above", paint.bold("Policy   "))?;
         } else {
             writeln!(out, "{}  {verdict}", paint.bold("Policy   "))?;
-            for (direction, reason) in [("leaving", &self.policy.egress), ("arriving", &self.policy.ingress)] {
+            for (direction, reason) in [
+                ("leaving", &self.policy.egress),
+                ("arriving", &self.policy.ingress),
+            ] {
                 match reason {
-                    None => writeln!(out, "           {direction}: no policy applies to this side")?,
+                    None => writeln!(
+                        out,
+                        "           {direction}: no policy applies to this side"
+                    )?,
                     Some(reason) => side(out, paint, direction, reason)?,
                 }
             }
@@ -62,8 +126,16 @@ impl Way {
 
 fn side(out: &mut dyn Write, paint: Paint, direction: &str, reason: &Reason) -> anyhow::Result<()> {
     let allowed = reason.verdict == "allowed";
-    let word = if allowed { paint.good("allowed") } else { paint.bad("denied") };
-    writeln!(out, "           {direction}: {word}, by {}", reason.decided_by)?;
+    let word = if allowed {
+        paint.good("allowed")
+    } else {
+        paint.bad("denied")
+    };
+    writeln!(
+        out,
+        "           {direction}: {word}, by {}",
+        reason.decided_by
+    )?;
     for rule in &reason.considered {
         let standing = match rule.standing.as_str() {
             "Decides" => "decides",
@@ -72,7 +144,11 @@ fn side(out: &mut dyn Write, paint: Paint, direction: &str, reason: &Reason) -> 
             "OtherPort" => "does not name this port",
             other => other,
         };
-        writeln!(out, "             {} {}: {standing}", rule.action, rule.rule)?;
+        writeln!(
+            out,
+            "             {} {}: {standing}",
+            rule.action, rule.rule
+        )?;
     }
     if !allowed {
         writeln!(out, "             the smallest change: {}", reason.change)?;
@@ -88,6 +164,33 @@ fn person(of: &Party) -> String {
         Place::World => "outside the cluster".to_owned(),
     };
     let address = of.address.to_string();
-    let name = if of.name == address { address } else { format!("{} ({address})", of.name) };
+    let name = if of.name == address {
+        address
+    } else {
+        format!("{} ({address})", of.name)
+    };
     format!("{name}, {place}, identity {} [{}]", of.identity, of.labels)
+}
+
+fn half(
+    out: &mut dyn Write,
+    paint: Paint,
+    label: &str,
+    nothing: &str,
+    half: &Half,
+) -> anyhow::Result<()> {
+    let label = paint.bold(label);
+    match half {
+        Half::Unknown(why) => writeln!(out, "{label}  {}: {why}", paint.warn("unknown"))?,
+        Half::Known(lines) => {
+            let (first, rest) = lines
+                .split_first()
+                .map_or((nothing, &[][..]), |(first, rest)| (first.as_str(), rest));
+            writeln!(out, "{label}  {first}")?;
+            for line in rest {
+                writeln!(out, "           {line}")?;
+            }
+        }
+    }
+    Ok(())
 }
