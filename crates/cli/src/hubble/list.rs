@@ -80,12 +80,17 @@ async fn namespaces(
         )?;
         return Ok(());
     }
-    let mut rows = vec![vec!["NAMESPACE".to_owned(), "CLUSTER".to_owned()]];
+    let wide = args.output == Output::Wide;
+    let row = |namespace: String, cluster: String| {
+        let cluster = wide.then_some(cluster);
+        std::iter::once(namespace).chain(cluster).collect()
+    };
+    let mut rows: Vec<Vec<String>> = vec![row("NAMESPACE".into(), "CLUSTER".into())];
     rows.extend(
         response
             .namespaces
             .into_iter()
-            .map(|n| vec![n.namespace, n.cluster]),
+            .map(|n| row(n.namespace, n.cluster)),
     );
     write!(out, "{}", columns(&rows))?;
     Ok(())

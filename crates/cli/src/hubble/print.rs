@@ -239,7 +239,7 @@ impl<'a, O: Write, E: Write> Printer<'a, O, E> {
         let time = self
             .style
             .time
-            .print(lost.first.or(response.time), &self.style.zone);
+            .print(response.time.or(lost.first), &self.style.zone);
         let cpu = lost.cpu.as_ref().map_or(0, |cpu| cpu.value);
         let summary = format!("CPU({cpu}) - {}", lost.num_events_lost);
         let node = response.node_name.clone();
@@ -268,9 +268,17 @@ impl<'a, O: Write, E: Write> Printer<'a, O, E> {
             _ => {
                 let node = self.node_suffix(&node);
                 let count = lost.num_events_lost;
+                let span = match (lost.first, lost.last) {
+                    (Some(first), Some(last)) => format!(
+                        " (first: {}, last: {})",
+                        self.style.time.print(Some(first), &self.style.zone),
+                        self.style.time.print(Some(last), &self.style.zone)
+                    ),
+                    _ => String::new(),
+                };
                 writeln!(
                     self.out,
-                    "{time}{node} EVENTS LOST: {source} CPU({cpu}) {count}"
+                    "{time}{node} EVENTS LOST: {source} CPU({cpu}) {count}{span}"
                 )
             }
         }

@@ -66,7 +66,7 @@ pub(super) async fn run(
             ServingStatus::Serving => "Ok".to_owned(),
             other => format!("Unhealthy ({})", other.as_str_name()),
         };
-        write!(out, "{}", text(&health, &status))?;
+        write!(out, "{}", text(target.server(), &health, &status))?;
     }
     if health != ServingStatus::Serving {
         anyhow::bail!("not healthy");
@@ -75,8 +75,8 @@ pub(super) async fn run(
 }
 
 /// What people read.
-fn text(health: &str, status: &ServerStatusResponse) -> String {
-    let mut text = format!("Healthcheck (via server): {health}\n");
+fn text(server: &str, health: &str, status: &ServerStatusResponse) -> String {
+    let mut text = format!("Healthcheck (via {server}): {health}\n");
     let percent = match status.max_flows {
         0 => 0.0,
         max => status.num_flows as f64 / max as f64 * 100.0,

@@ -10,8 +10,8 @@ fn a_node_shows_its_ring_and_rate() {
         ..ServerStatusResponse::default()
     };
     assert_eq!(
-        text("Ok", &status),
-        "Healthcheck (via server): Ok\nCurrent/Max Flows: 4,095/8,191 (49.99%)\nFlows/s: 12.35\n"
+        text("localhost:4245", "Ok", &status),
+        "Healthcheck (via localhost:4245): Ok\nCurrent/Max Flows: 4,095/8,191 (49.99%)\nFlows/s: 12.35\n"
     );
 }
 
@@ -25,8 +25,8 @@ fn a_relay_shows_its_nodes_too() {
         ..ServerStatusResponse::default()
     };
     assert_eq!(
-        text("Ok", &status),
-        "Healthcheck (via server): Ok\nCurrent/Max Flows: 0/0 (0.00%)\nFlows/s: N/A\n\
+        text("localhost:4245", "Ok", &status),
+        "Healthcheck (via localhost:4245): Ok\nCurrent/Max Flows: 0/0 (0.00%)\nFlows/s: N/A\n\
          Connected Nodes: 2/3\nUnavailable Nodes: 1\n  - n3\n"
     );
 }
