@@ -1,0 +1,428 @@
+//! A node with pods: namespaces, veth pairs, rows of the tables, and sockets inside.
+
+use std::io::{self, Read, Write};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
+};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use datapath::abi::endpoint::{Endpoint, HOP_FIRST, Hop, hop_kind};
+use datapath::abi::event::{Count, DropKey, outcome};
+use datapath::abi::ipcache::{AddressKey, AddressRow, flags};
+use datapath::abi::node::Node as NodeRow;
+use datapath::abi::policy::{PolicyHead, flags as policy};
+use datapath::abi::{Address, Drop as Reason, Mac};
+use kernel::{Kernel, attach};
+use netlink::address::PrefixRoute;
+use netlink::link::{AdminState, Veth, VethEnd};
+use netlink::route::{Route, Scope};
+use netlink::{Handle, NamedNamespace, address, link, route};
+
+use crate::stage::Stage;
+
+/// Port of every server here.
+pub(crate) const PORT: u16 = 8080;
+const PATIENCE: Duration = Duration::from_millis(700);
+static COUNTER: AtomicU32 = AtomicU32::new(0);
+
+/// IP families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+pub(crate) const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Segmentation and checksums by the (virtual) hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offloads {
+    On,
+    Off,
+}
+
+/// Ingress policy of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Policy {
+    /// Nothing is enforced.
+    None,
+    /// Default deny, version 1.
+    Enforced { index: u16 },
+}
+
+/// A node with the loaded object.
+pub(crate) struct Node {
+    pub(crate) kernel: Kernel,
+    pub(crate) namespace: NamedNamespace,
+    pub(crate) handle: Handle,
+    prefix: String,
+    /// Second octet of the pods' network, so that two nodes differ.
+    pub(crate) number: u8,
+}
+
+/// A pod with an address of each family.
+pub(crate) struct Pod {
+    pub(crate) namespace: NamedNamespace,
+    pub(crate) addresses: [IpAddr; 2],
+    #[allow(dead_code, reason = "not every test binary looks at it")]
+    pub(crate) ifindex: u32,
+}
+
+impl Pod {
+    pub(crate) fn address(&self, family: Family) -> IpAddr {
+        self.addresses[family as usize]
+    }
+}
+
+/// A policy that enforces nothing.
+const OPEN: u16 = 1;
+
+impl Node {
+    pub(crate) fn new(stage: &Stage, tag: &str) -> Self {
+        Self::numbered(stage, tag, 0, Stage::features())
+    }
+
+    pub(crate) fn numbered(
+        stage: &Stage,
+        tag: &str,
+        number: u8,
+        features: datapath::abi::node::Features,
+    ) -> Self {
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("ax{}{tag}{count}", std::process::id() % 100_000);
+        let namespace = NamedNamespace::create(&format!("{prefix}n")).expect("namespace");
+        let handle = Handle::open_in(&namespace).expect("handle");
+        handle.run(&link::set_up("lo")).expect("lo");
+        let kernel = Kernel::load(stage.bpffs(), &stage.config(), features).expect("load");
+        let node = Self {
+            kernel,
+            namespace,
+            handle,
+            prefix,
+            number,
+        };
+        node.write_rows();
+        node
+    }
+
+    fn write_rows(&self) {
+        let maps = &self.kernel.maps;
+        let row = NodeRow {
+            router_ipv4: Address::v4([10, self.number, 0, 1]),
+            router_ipv6: IpAddr::V6(v6(self.number, 1)).into(),
+            mtu: 1500,
+            tunnel_port: 8472,
+            world_ipv4: 9,
+            world_ipv6: 10,
+            ..NodeRow::default()
+        };
+        maps.node.set(&0, &row).expect("node");
+        let open = PolicyHead::new(policy::INSTALLED, 0, 0);
+        maps.policies.set(&OPEN.into(), &open).expect("policy");
+    }
+
+    /// Makes pod `number` as the agent and the plugin would.
+    pub(crate) fn pod(&self, number: u8, ingress: Policy, offloads: Offloads) -> Pod {
+        let namespace =
+            NamedNamespace::create(&format!("{}p{number}", self.prefix)).expect("namespace");
+        let host_name = format!("lxc{number}");
+        let (mac, gateway) = (
+            netlink::Mac([2, 0, self.number, 0, 1, number]),
+            netlink::Mac([2, 0, self.number, 0, 2, number]),
+        );
+        let inside = Handle::open_in(&namespace).expect("handle");
+        inside
+            .run(&link::create_veth(&Veth {
+                end: VethEnd::named("eth0").mac(mac),
+                state: AdminState::Down,
+                peer: VethEnd::named(&host_name).mac(gateway),
+                peer_namespace: Some(&self.namespace),
+            }))
+            .expect("veth");
+        let ifindex = self
+            .handle
+            .link(host_name.as_str())
+            .expect("host end")
+            .index;
+        let identity = 1000 + u32::from(number);
+        let addresses = [
+            IpAddr::V4(Ipv4Addr::new(10, self.number, 0, 100 + number)),
+            IpAddr::V6(v6(self.number, 100 + u16::from(number))),
+        ];
+        self.write_pod(
+            number,
+            ifindex,
+            identity,
+            [mac, gateway],
+            addresses,
+            ingress,
+        );
+        attach::attach_pod(&self.handle, ifindex, &self.kernel.programs).expect("attach");
+        if offloads == Offloads::Off {
+            namespace
+                .run(|| switch_offloads_off("eth0"))
+                .expect("enter");
+        }
+        self.handle.run(&link::set_up(ifindex)).expect("up");
+        configure(&inside, self.number, addresses);
+        Pod {
+            namespace,
+            addresses,
+            ifindex,
+        }
+    }
+
+    fn write_pod(
+        &self,
+        number: u8,
+        ifindex: u32,
+        identity: u32,
+        [mac, gateway]: [netlink::Mac; 2],
+        addresses: [IpAddr; 2],
+        ingress: Policy,
+    ) {
+        let maps = &self.kernel.maps;
+        let hop_index = HOP_FIRST + u32::from(number);
+        let hop = Hop {
+            kind: hop_kind::LOCAL,
+            incarnation: 1,
+            ifindex,
+            destination_mac: Mac(mac.0),
+            source_mac: Mac(gateway.0),
+            slot: number.into(),
+            endpoint: number.into(),
+            ..Hop::default()
+        };
+        let hop_id = hop_index | 1 << 16;
+        maps.hops.set(&hop_index, &hop).expect("hop");
+        let ingress_policy = match ingress {
+            Policy::None => OPEN,
+            Policy::Enforced { index } => {
+                let head = PolicyHead::new(policy::INSTALLED | policy::ENFORCED, 1, 1);
+                maps.policies.set(&index.into(), &head).expect("policy");
+                index
+            }
+        };
+        let [ipv4, ipv6] = addresses.map(Address::from);
+        let endpoint = Endpoint {
+            ifindex,
+            identity,
+            id: number.into(),
+            slot: number.into(),
+            egress_policy: OPEN,
+            ingress_policy,
+            mac: Mac(mac.0),
+            gateway_mac: Mac(gateway.0),
+            ipv4,
+            ipv6,
+            hop: hop_id,
+            flags: 0,
+            mtu: 1500,
+        };
+        maps.endpoints
+            .set(&(ifindex & 0xffff), &endpoint)
+            .expect("endpoint");
+        maps.known_identities.set(&identity, &1).expect("known");
+        for address in [ipv4, ipv6] {
+            let key = AddressKey {
+                address,
+                net: 0,
+                pad: 0,
+            };
+            let row = AddressRow {
+                identity,
+                peer: identity,
+                hop: hop_id,
+                ifindex,
+                flags: flags::LOCAL_ENDPOINT,
+                pad: 0,
+            };
+            maps.addresses.set(&key, &row).expect("address");
+        }
+    }
+
+    /// Packets of one hook that ended so.
+    pub(crate) fn outcome(&self, hook: u8, outcome: u32) -> u64 {
+        let index = u32::from(hook) * 4 + outcome;
+        let counts = self.kernel.maps.hooks.get(&index).expect("hooks");
+        counts.iter().map(|count| count.packets).sum()
+    }
+
+    /// What came in was forwarded, dropped or answered, at each hook.
+    pub(crate) fn assert_balanced(&self) {
+        for hook in 1..=6 {
+            let ends = [outcome::FORWARDED, outcome::DROPPED, outcome::ANSWERED];
+            let sum: u64 = ends.iter().map(|end| self.outcome(hook, *end)).sum();
+            assert_eq!(self.outcome(hook, outcome::RECEIVED), sum, "hook {hook}");
+        }
+    }
+
+    /// All drops, summed over CPUs, without the multicast reports and router solicitations of the pods' stacks, which come at any time.
+    pub(crate) fn drops(&self) -> Vec<(DropKey, u64)> {
+        let sum = |counts: Vec<Count>| counts.iter().map(|count| count.packets).sum();
+        let all = self.kernel.maps.drops.dump().expect("drops");
+        let chatter = [
+            Reason::UnknownIcmpv6Type.number(),
+            Reason::MulticastHandled.number(),
+            Reason::ForbiddenIcmpv6Message.number(),
+        ];
+        all.into_iter()
+            .filter(|(key, _)| !chatter.contains(&key.reason))
+            .map(|(key, counts)| (key, sum(counts)))
+            .collect()
+    }
+}
+
+/// Address of a pod or router of a node.
+fn v6(node: u8, last: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0xfd00, node.into(), 0, 0, 0, 0, 0, last)
+}
+
+/// Addresses and routes inside the pod: everything goes to the gateway.
+fn configure(inside: &Handle, node: u8, [ipv4, ipv6]: [IpAddr; 2]) {
+    let eth0 = inside.link("eth0").expect("eth0").index;
+    let routers = [
+        IpAddr::V4(Ipv4Addr::new(10, node, 0, 1)),
+        IpAddr::V6(v6(node, 1)),
+    ];
+    let mut requests = vec![
+        link::set_up("lo"),
+        link::set_up(eth0),
+        address::add(eth0, ipv4.into(), PrefixRoute::Skip),
+        address::add(eth0, ipv6.into(), PrefixRoute::Skip),
+    ];
+    let everything = ["0.0.0.0/0", "::/0"];
+    for (router, everything) in routers.into_iter().zip(everything) {
+        requests.push(route::add(
+            &Route::to(router.into()).dev(eth0).scope(Scope::Link),
+        ));
+        requests.push(route::add(
+            &Route::to(everything.parse().expect("prefix"))
+                .dev(eth0)
+                .via(router),
+        ));
+    }
+    inside.run_all(&requests).expect("addresses and routes");
+}
+
+/// Sends `length` octets from one pod to the other and counts what comes back.
+pub(crate) fn tcp(from: &Pod, to: &Pod, family: Family, length: usize) -> io::Result<usize> {
+    let server = SocketAddr::new(to.address(family), PORT);
+    let (ready, is_ready) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(move || {
+            to.namespace
+                .run(|| {
+                    let listener = TcpListener::bind(server).expect("listen");
+                    listener.set_nonblocking(true).expect("non-blocking");
+                    ready.send(()).expect("ready");
+                    let until = std::time::Instant::now() + PATIENCE * 2;
+                    while std::time::Instant::now() < until {
+                        if let Ok((stream, _)) = listener.accept() {
+                            stream.set_nonblocking(false).expect("blocking");
+                            return echo(stream);
+                        }
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                })
+                .expect("enter");
+        });
+        is_ready.recv().expect("server");
+        let result = from.namespace.run(|| ask(server, length)).expect("enter");
+        serving.join().expect("server");
+        result
+    })
+}
+
+fn echo(mut stream: TcpStream) {
+    stream
+        .set_read_timeout(Some(PATIENCE * 2))
+        .expect("time-out");
+    let mut buffer = vec![0; 65536];
+    while let Ok(count @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+fn ask(server: SocketAddr, length: usize) -> io::Result<usize> {
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE * 2))?;
+    let mut writer = stream.try_clone()?;
+    let data: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+    let expected = data.clone();
+    let writing = std::thread::spawn(move || {
+        writer.write_all(&data)?;
+        writer.shutdown(Shutdown::Write)
+    });
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    writing.join().expect("writer")?;
+    assert!(answer == expected, "the octets that came back differ");
+    Ok(answer.len())
+}
+
+/// One datagram there and back.
+pub(crate) fn udp(from: &Pod, to: &Pod, family: Family) -> io::Result<()> {
+    let server = SocketAddr::new(to.address(family), PORT);
+    let listener = to
+        .namespace
+        .run(|| UdpSocket::bind(server))
+        .expect("enter")?;
+    listener.set_read_timeout(Some(PATIENCE))?;
+    let client = from
+        .namespace
+        .run(|| UdpSocket::bind(SocketAddr::new(from.address(family), 0)))
+        .expect("enter")?;
+    client.set_read_timeout(Some(PATIENCE))?;
+    client.send_to(b"question", server)?;
+    let mut buffer = [0; 64];
+    let (count, peer) = listener.recv_from(&mut buffer)?;
+    assert_eq!(&buffer[..count], b"question");
+    listener.send_to(b"answer", peer)?;
+    let (count, peer) = client.recv_from(&mut buffer)?;
+    assert_eq!((&buffer[..count], peer), (&b"answer"[..], server));
+    Ok(())
+}
+
+/// Segmentation, merging and checksums are left to the stack, as by `ethtool -K DEVICE tx off tso off gso off gro off`.
+fn switch_offloads_off(device: &str) {
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+    #[repr(C)]
+    struct Request {
+        name: [u8; 16],
+        value: *mut Value,
+        rest: [u64; 2],
+    }
+    const SIOCETHTOOL: libc::c_ulong = 0x8946;
+    const SET_TSO: u32 = 0x1f;
+    const SET_GSO: u32 = 0x24;
+    const SET_GRO: u32 = 0x2c;
+    const SET_TX_CHECKSUM: u32 = 0x17;
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("socket");
+    for command in [SET_TSO, SET_GSO, SET_GRO, SET_TX_CHECKSUM] {
+        let mut value = Value { command, data: 0 };
+        let mut request = Request {
+            name: [0; 16],
+            value: &raw mut value,
+            rest: [0; 2],
+        };
+        request.name[..device.len()].copy_from_slice(device.as_bytes());
+        // SAFETY: the request is a `struct ifreq` whose pointer leads to a live `struct ethtool_value`.
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+        assert_eq!(
+            result,
+            0,
+            "ethtool {command:#x}: {}",
+            io::Error::last_os_error()
+        );
+    }
+}
