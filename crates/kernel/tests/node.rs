@@ -5,7 +5,8 @@ mod pods;
 #[path = "node/stage.rs"]
 mod stage;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 
 use datapath::abi::policy::{PortKey, PortVerdict, verdict};
 use datapath::abi::{Drop as Reason, event};
@@ -39,7 +40,7 @@ fn a_pin_of_another_capacity_stops_the_start_by_name() {
     drop(stage.load());
     let config = kernel::Config {
         aliases: 1024,
-        ..stage.config()
+        ..Stage::config()
     };
     let error = kernel::Kernel::load(stage.bpffs(), &config, Stage::features())
         .expect_err("other capacity");
@@ -200,4 +201,116 @@ fn a_denied_syn_is_dropped_and_booked_on_its_endpoint_and_rule() {
         entries.iter().all(|(_, entry)| entry.ingress_rule == 99),
         "{entries:#?}"
     );
+}
+
+/// TCP and UDP through the overlay, both families, there and back.
+fn pods_of_two_nodes_talk(offloads: Offloads) {
+    let (Some(here), Some(there)) = (Stage::new("here"), Stage::new("there")) else {
+        return;
+    };
+    let features = datapath::abi::node::Features {
+        tunnel: 1,
+        ..Stage::features()
+    };
+    let nodes = [
+        Node::numbered(&here, "h", 0, features),
+        Node::numbered(&there, "o", 1, features),
+    ];
+    let [first, second] = &nodes;
+    pods::join([first, second]);
+    let client = first.pod(1, Policy::None, offloads);
+    let server = second.pod(2, Policy::None, offloads);
+    first.learn(second, &server);
+    second.learn(first, &client);
+    for family in pods::FAMILIES {
+        let answer = pods::tcp(&client, &server, family, 100_000);
+        let drops = || (first.drops(), second.drops());
+        assert_eq!(
+            answer.unwrap_or_else(|error| panic!("{error}: {:?}", drops())),
+            100_000
+        );
+        pods::udp(&client, &server, family).expect("UDP");
+    }
+    for (_, entry) in second.kernel.maps.connections.dump().expect("dump") {
+        if entry.destination_endpoint == 2 {
+            assert_eq!(
+                entry.source_identity, client.identity,
+                "the VNI carries the sender"
+            );
+        }
+    }
+    assert!(second.outcome(event::hook::FROM_OVERLAY, event::outcome::FORWARDED) > 10);
+    nodes.iter().for_each(Node::assert_balanced);
+}
+
+#[test]
+fn pods_of_two_nodes_talk_through_the_overlay_with_offloads() {
+    pods_of_two_nodes_talk(Offloads::On);
+}
+
+#[test]
+fn pods_of_two_nodes_talk_through_the_overlay_without_offloads() {
+    pods_of_two_nodes_talk(Offloads::Off);
+}
+
+/// What the child process of the next test does: it runs in the node's cgroup.
+#[test]
+fn child_in_the_cgroup() {
+    let Ok(service) = std::env::var("AX_SERVICE") else {
+        return;
+    };
+    let mut stream = TcpStream::connect(&service).expect("connect to the service");
+    assert_eq!(
+        stream.peer_addr().expect("peer").to_string(),
+        service,
+        "getpeername"
+    );
+    stream.write_all(b"ping").expect("write");
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).expect("read");
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+    socket
+        .set_read_timeout(Some(std::time::Duration::from_secs(2)))
+        .expect("time-out");
+    socket.send_to(b"ping", &service).expect("send");
+    let (_, from) = socket.recv_from(&mut answer).expect("answer");
+    assert_eq!(from.to_string(), service, "recvmsg");
+    let empty = std::env::var("AX_EMPTY").expect("AX_EMPTY");
+    let error = TcpStream::connect(empty).expect_err("no backends");
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+}
+
+#[test]
+fn a_socket_reaches_a_service_by_its_backend_and_sees_the_service() {
+    let Some(stage) = Stage::new("sock") else {
+        return;
+    };
+    let kernel = stage.load();
+    let cgroup = stage.cgroup();
+    kernel::attach::attach_cgroup(&kernel, cgroup.path()).expect("attach");
+    kernel::attach::attach_cgroup(&kernel, cgroup.path()).expect("update");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+    let backend = listener.local_addr().expect("address");
+    let datagrams = UdpSocket::bind(backend).expect("bind");
+    stage.service(&kernel, [10, 96, 0, 1], backend);
+    stage.service_without_backends(&kernel, [10, 96, 0, 2]);
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("accept");
+        let mut word = [0; 4];
+        stream.read_exact(&mut word).expect("read");
+        stream.write_all(&word).expect("write");
+        let (_, from) = datagrams.recv_from(&mut word).expect("datagram");
+        datagrams.send_to(&word, from).expect("answer");
+    });
+    let output = cgroup.run_test(
+        "child_in_the_cgroup",
+        &[("AX_SERVICE", "10.96.0.1:80"), ("AX_EMPTY", "10.96.0.2:80")],
+    );
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    answering.join().expect("server");
+    assert!(kernel.maps.socket_peers.count().expect("count") >= 2);
 }

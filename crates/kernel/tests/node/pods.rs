@@ -15,9 +15,10 @@ use datapath::abi::ipcache::{AddressKey, AddressRow, flags};
 use datapath::abi::node::Node as NodeRow;
 use datapath::abi::policy::{PolicyHead, flags as policy};
 use datapath::abi::{Address, Drop as Reason, Mac};
-use kernel::{Kernel, attach};
+use ipnet::IpNet;
+use kernel::{Hook, Kernel, attach};
 use netlink::address::PrefixRoute;
-use netlink::link::{AdminState, Veth, VethEnd};
+use netlink::link::{AdminState, Learning, Veth, VethEnd, Vxlan, VxlanMode};
 use netlink::route::{Route, Scope};
 use netlink::{Handle, NamedNamespace, address, link, route};
 
@@ -69,6 +70,7 @@ pub(crate) struct Pod {
     pub(crate) addresses: [IpAddr; 2],
     #[allow(dead_code, reason = "not every test binary looks at it")]
     pub(crate) ifindex: u32,
+    pub(crate) identity: u32,
 }
 
 impl Pod {
@@ -96,7 +98,7 @@ impl Node {
         let namespace = NamedNamespace::create(&format!("{prefix}n")).expect("namespace");
         let handle = Handle::open_in(&namespace).expect("handle");
         handle.run(&link::set_up("lo")).expect("lo");
-        let kernel = Kernel::load(stage.bpffs(), &stage.config(), features).expect("load");
+        let kernel = Kernel::load(stage.bpffs(), &Stage::config(), features).expect("load");
         let node = Self {
             kernel,
             namespace,
@@ -147,7 +149,7 @@ impl Node {
             .link(host_name.as_str())
             .expect("host end")
             .index;
-        let identity = 1000 + u32::from(number);
+        let identity = 1000 + 1000 * u32::from(self.number) + u32::from(number);
         let addresses = [
             IpAddr::V4(Ipv4Addr::new(10, self.number, 0, 100 + number)),
             IpAddr::V6(v6(self.number, 100 + u16::from(number))),
@@ -172,6 +174,7 @@ impl Node {
             namespace,
             addresses,
             ifindex,
+            identity,
         }
     }
 
@@ -273,6 +276,116 @@ impl Node {
             .filter(|(key, _)| !chatter.contains(&key.reason))
             .map(|(key, counts)| (key, sum(counts)))
             .collect()
+    }
+}
+
+/// An overlay between two nodes, over a veth pair as their underlay.
+pub(crate) fn join(nodes: [&Node; 2]) {
+    let [first, second] = nodes;
+    first
+        .handle
+        .run(&link::create_veth(&Veth {
+            end: VethEnd::named("uplink").mtu(1600),
+            state: AdminState::Down,
+            peer: VethEnd::named("uplink").mtu(1600),
+            peer_namespace: Some(&second.namespace),
+        }))
+        .expect("underlay");
+    for node in nodes {
+        node.open_overlay();
+    }
+    // A neighbour that is known from the start: the first packet is not the one that waits for it.
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+impl Node {
+    /// The node's address on the underlay.
+    fn underlay(&self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(192, 168, 77, self.number + 1))
+    }
+
+    fn open_overlay(&self) {
+        let uplink = self.handle.link("uplink").expect("uplink").index;
+        let prefix = IpNet::new(self.underlay(), 24).expect("prefix");
+        let vxlan = Vxlan {
+            name: "cilium_vxlan",
+            mode: VxlanMode::External,
+            learning: Learning::Off,
+            port: 8472,
+            local: None,
+            underlay: None,
+            mac: None,
+            mtu: None,
+        };
+        let requests = [
+            link::set_up(uplink),
+            address::add(uplink, prefix, PrefixRoute::Add),
+            link::create_vxlan(&vxlan),
+            link::set_up("cilium_vxlan"),
+        ];
+        self.handle.run_all(&requests).expect("overlay");
+        let overlay = self.handle.link("cilium_vxlan").expect("overlay").index;
+        let mut row = self.kernel.maps.node.get(&0).expect("read").expect("row");
+        (row.uplink, row.overlay, row.ipv4) = (uplink, overlay, self.underlay().into());
+        self.kernel.maps.node.set(&0, &row).expect("node");
+        self.namespace
+            .run(|| {
+                for (name, index, hook) in [
+                    ("cilium_vxlan", overlay, Hook::FromOverlay),
+                    ("uplink", uplink, Hook::FromNetdev),
+                    ("uplink", uplink, Hook::ToNetdev),
+                ] {
+                    // Twice: the second replaces the program of the pinned link.
+                    for _ in 0..2 {
+                        attach::attach_device(&self.kernel, name, index, hook).expect("attach");
+                    }
+                    let found = attach::verify_device(&self.kernel, name, index, hook);
+                    assert_eq!(found.expect("verify"), attach::Attachment::Current);
+                }
+            })
+            .expect("enter");
+    }
+
+    /// Tells this node of a pod of another one.
+    pub(crate) fn learn(&self, other: &Node, pod: &Pod) {
+        const TUNNEL: u32 = HOP_FIRST + 200;
+        let maps = &self.kernel.maps;
+        let overlay = maps.node.get(&0).expect("read").expect("row").overlay;
+        let hop = Hop {
+            kind: hop_kind::TUNNEL,
+            incarnation: 1,
+            ifindex: overlay,
+            tunnel: other.underlay().into(),
+            ..Hop::default()
+        };
+        maps.hops.set(&TUNNEL, &hop).expect("hop");
+        maps.known_identities.set(&pod.identity, &1).expect("known");
+        let hop = TUNNEL | 1 << 16;
+        let node = AddressRow {
+            identity: 6,
+            peer: 6,
+            flags: flags::REMOTE_NODE,
+            ..AddressRow::default()
+        };
+        let remote = AddressRow {
+            identity: pod.identity,
+            peer: pod.identity,
+            hop,
+            ..AddressRow::default()
+        };
+        let rows = [
+            (other.underlay(), node),
+            (pod.addresses[0], remote),
+            (pod.addresses[1], remote),
+        ];
+        for (address, row) in rows {
+            let key = AddressKey {
+                address: address.into(),
+                net: 0,
+                pad: 0,
+            };
+            maps.addresses.set(&key, &row).expect("address");
+        }
     }
 }
 

@@ -1,10 +1,14 @@
 //! What the tests play on: a bpffs, namespaces and pods that vanish with the test.
 
 use std::ffi::CString;
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use datapath::abi::Address;
 use datapath::abi::node::Features;
+use datapath::abi::service::{Backend, Frontend, FrontendKey, SlotKey};
 use kernel::{Config, Kernel};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -58,7 +62,7 @@ impl Stage {
     }
 
     /// Small maps, because several tests run at once.
-    pub(crate) fn config(&self) -> Config {
+    pub(crate) fn config() -> Config {
         Config {
             connections: 4096,
             openings: 4096,
@@ -90,7 +94,116 @@ impl Stage {
 
     /// Loads the object.
     pub(crate) fn load(&self) -> Kernel {
-        Kernel::load(&self.bpffs, &self.config(), Self::features()).expect("load")
+        Kernel::load(&self.bpffs, &Self::config(), Self::features()).expect("load")
+    }
+}
+
+impl Stage {
+    /// A cgroup of the test's own, below the cgroup2 mount.
+    pub(crate) fn cgroup(&self) -> Cgroup {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
+        let mount = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>())
+            .find(|fields| fields.get(2) == Some(&"cgroup2"))
+            .and_then(|fields| fields.get(1).map(PathBuf::from))
+            .expect("cgroup2 is mounted");
+        let name = self.directory.file_name().expect("name");
+        let path = mount.join(name);
+        std::fs::create_dir(&path).expect("cgroup");
+        Cgroup { path }
+    }
+
+    /// A service on port 80 of `address`, TCP and UDP, with one backend.
+    pub(crate) fn service(&self, kernel: &Kernel, address: [u8; 4], backend: SocketAddr) {
+        for (protocol, id) in [(6, 1), (17, 2)] {
+            let row = Backend {
+                address: backend.ip().into(),
+                port: backend.port().to_be(),
+                protocol,
+                state: 0,
+            };
+            kernel.maps.backends.set(&id, &row).expect("backend");
+            let slot = SlotKey {
+                service: id,
+                slot: 0,
+            };
+            kernel.maps.service_slots.set(&slot, &id).expect("slot");
+            write_frontend(
+                kernel,
+                address,
+                protocol,
+                Frontend {
+                    service: id,
+                    slots: 1,
+                    ..Frontend::default()
+                },
+            );
+        }
+    }
+
+    /// A TCP service on port 80 without backends.
+    pub(crate) fn service_without_backends(&self, kernel: &Kernel, address: [u8; 4]) {
+        write_frontend(
+            kernel,
+            address,
+            6,
+            Frontend {
+                service: 9,
+                ..Frontend::default()
+            },
+        );
+    }
+}
+
+fn write_frontend(kernel: &Kernel, address: [u8; 4], protocol: u8, row: Frontend) {
+    let key = FrontendKey {
+        address: Address::v4(address),
+        port: 80u16.to_be(),
+        protocol,
+        scope: 0,
+    };
+    kernel.maps.frontends.set(&key, &row).expect("frontend");
+}
+
+/// A cgroup that goes with the test.
+pub(crate) struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs one test of this binary as a process in the cgroup.
+    pub(crate) fn run_test(
+        &self,
+        name: &str,
+        environment: &[(&str, &str)],
+    ) -> std::process::Output {
+        let processes = self.path.join("cgroup.procs");
+        let mut command = std::process::Command::new(std::env::current_exe().expect("binary"));
+        command
+            .args(["--exact", name, "--nocapture"])
+            .envs(environment.iter().copied());
+        // SAFETY: between fork and exec only one file is opened and written.
+        unsafe {
+            command.pre_exec(move || std::fs::write(&processes, "0"));
+        }
+        command.output().expect("child")
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // The last process may still be on its way out.
+        for _ in 0..100 {
+            if std::fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 }
 
