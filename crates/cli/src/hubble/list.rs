@@ -118,6 +118,7 @@ async fn nodes(
     Ok(())
 }
 
+#[allow(clippy::cast_precision_loss, reason = "shown with two decimals")]
 fn node_rows(nodes: &[Node], output: Output) -> Vec<Vec<String>> {
     let mut header = vec!["NAME", "STATUS", "AGE", "FLOWS/S", "CURRENT/MAX-FLOWS"];
     if output == Output::Wide {

@@ -127,7 +127,7 @@ struct FlowFormArgs {
     /// Print the names of the policies that decided
     #[arg(long)]
     print_policy_names: bool,
-    /// Print addresses and identities as numbers
+    /// Print addresses and no names, as --ip-translation=false
     #[arg(long)]
     numeric: bool,
     /// Print names in place of addresses
@@ -370,10 +370,10 @@ impl FlowArgs {
             Color::Never => Show::No,
             Color::Auto => io::stdout().is_terminal().into(),
         };
-        let names = match (self.flow_form.numeric, self.flow_form.ip_translation) {
-            (true, _) => Names::Numeric,
-            (false, true) => Names::Translated,
-            (false, false) => Names::Addresses,
+        let names = if self.flow_form.ip_translation && !self.flow_form.numeric {
+            Names::Translated
+        } else {
+            Names::Addresses
         };
         let policy_names = self.flow_form.print_policy_names.into();
         Style {
@@ -409,6 +409,8 @@ impl FormArgs {
 
 /// The lists as YAML of JSON texts, as `--allowlist` and `--denylist` take them.
 fn raw_filters(allow: &[FlowFilter], deny: &[FlowFilter]) -> anyhow::Result<String> {
+    use std::fmt::Write as _;
+
     let mut text = String::new();
     for (name, filters) in [("allowlist", allow), ("denylist", deny)] {
         if filters.is_empty() {
@@ -418,7 +420,7 @@ fn raw_filters(allow: &[FlowFilter], deny: &[FlowFilter]) -> anyhow::Result<Stri
         text.push_str(":\n");
         for filter in filters {
             let json = serde_json::to_string(filter)?.replace('\'', "''");
-            text.push_str(&format!("    - '{json}'\n"));
+            writeln!(text, "    - '{json}'")?;
         }
     }
     Ok(if text.is_empty() { "{}\n".into() } else { text })

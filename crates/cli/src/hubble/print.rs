@@ -78,10 +78,8 @@ impl From<bool> for Show {
 pub(super) enum Names {
     /// By the names of pods, services and DNS, where there are any.
     Translated,
-    /// As they are; identities by name.
+    /// As they are.
     Addresses,
-    /// As they are; identities by number.
-    Numeric,
 }
 
 /// What JSON lines hold.

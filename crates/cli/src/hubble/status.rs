@@ -75,6 +75,7 @@ pub(super) async fn run(
 }
 
 /// What people read.
+#[allow(clippy::cast_precision_loss, reason = "shown with two decimals")]
 fn text(server: &str, health: &str, status: &ServerStatusResponse) -> String {
     let mut text = format!("Healthcheck (via {server}): {health}\n");
     let percent = match status.max_flows {

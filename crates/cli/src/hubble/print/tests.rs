@@ -48,7 +48,7 @@ fn compact_is_one_line_per_flow() {
 #[test]
 fn compact_shows_nodes_policies_and_numbers_when_asked() {
     let (out, err) = print(Style {
-        names: Names::Numeric,
+        names: Names::Addresses,
         node_name: Show::Yes,
         policy_names: Show::Yes,
         time: TimeFormat::RFC3339Nano,

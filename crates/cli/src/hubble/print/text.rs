@@ -116,10 +116,10 @@ fn host(
 pub(super) fn end(host: &Host, endpoint: Option<&Endpoint>, style: &Style) -> (String, String) {
     let paint = Paint(style.color);
     let number = endpoint.map_or(0, |end| end.identity);
-    let identity = match (Reserved::from_id(Identity(number)), style.names) {
-        (Some(reserved), Names::Translated | Names::Addresses) => format!("({})", reserved.name()),
-        _ if number == 0 && style.names != Names::Numeric => "(unknown)".into(),
-        _ => format!("(ID:{number})"),
+    let identity = match Reserved::from_id(Identity(number)) {
+        Some(reserved) => format!("({})", reserved.name()),
+        None if number == 0 => "(unknown)".into(),
+        None => format!("(ID:{number})"),
     };
     (host.painted(paint), paint.color(MAGENTA, &identity))
 }
