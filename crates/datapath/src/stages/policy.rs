@@ -24,16 +24,19 @@ pub fn judge<S: Seams>(cx: &mut Cx<'_, S>, port: u16) -> Result<(), Drop> {
     cx.rewrite.flags |= connection::flags::UNENFORCED;
     if let Some(endpoint) = cx.sender() {
         let peer = cx.destination.peer;
-        one_side(cx, endpoint, direction::EGRESS, peer, port)?;
+        let judged = one_side(cx, endpoint, direction::EGRESS, peer, port);
+        // Also of a denial: who reads of it wants to know by which rule.
         cx.source.rule = cx.judged.rule;
+        judged?;
     }
     if let Some(endpoint) = cx.receiver() {
         let from_own_node =
             cx.source.identity == identity::HOST && cx.env.on(Feature::AllowLocalhost);
         if !from_own_node || endpoint.flags & endpoint::flags::NOT_READY != 0 {
             let peer = cx.source.peer;
-            one_side(cx, endpoint, direction::INGRESS, peer, port)?;
+            let judged = one_side(cx, endpoint, direction::INGRESS, peer, port);
             cx.destination.rule = cx.judged.rule;
+            judged?;
         }
     }
     Ok(())
