@@ -107,6 +107,9 @@ fn steps(place: &Place, gate: &mut Gate) {
         println!("{}", object.display());
         Ok(Found::default())
     });
+    gate.step("programs", || {
+        crate::cargo::build_demo(place).map(|()| Found::default())
+    });
     gate.step("tests", || {
         let words = [
             "test",
@@ -118,6 +121,12 @@ fn steps(place: &Place, gate: &mut Gate) {
         ];
         cargo(place, &words)
     });
+    if refusal.is_none() {
+        gate.step("demo", || {
+            let mut command = Command::new(crate::cargo::demo_program()?);
+            counted(command.arg("--check"))
+        });
+    }
 }
 
 /// Runs cargo, shows what it prints, and counts the test results in it.

@@ -172,6 +172,7 @@ pub fn check() -> anyhow::Result<Verdict> {
             Err(anyhow::anyhow!("{}", left.join(", ")))
         },
     );
+    report.close();
     Ok(report.verdict())
 }
 

@@ -1,6 +1,7 @@
 //! What the agents' flow servers saw: asked over their unix sockets, counted per pair of talkers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -105,7 +106,13 @@ pub fn tally<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> BTreeMap<Talk, Ta
             Verdict::Dropped => Outcome::Dropped,
             _ => continue,
         };
-        if flow.is_reply.is_some_and(|reply| reply.value) {
+        // Replies belong to the connection they answer; multicast is what stacks tell their link, and nobody's talk.
+        let to_many = |ip: &flow::Ip| {
+            ip.destination
+                .parse::<IpAddr>()
+                .is_ok_and(|ip| ip.is_multicast())
+        };
+        if flow.is_reply.is_some_and(|reply| reply.value) || flow.ip.as_ref().is_some_and(to_many) {
             continue;
         }
         let Some((port, source_port)) = ports(flow) else {

@@ -30,6 +30,15 @@ impl Report {
         }
     }
 
+    /// Prints the sum, in the words that the gate counts.
+    pub(super) fn close(&self) {
+        println!(
+            "{} passed, {} failed, 0 skipped",
+            self.stated - self.failed,
+            self.failed
+        );
+    }
+
     /// All hold, and there is more than none.
     pub(super) fn verdict(&self) -> Verdict {
         if self.failed == 0 && self.stated > 1 {
@@ -113,7 +122,7 @@ fn seen(market: &Market, report: &mut Report) {
             Ok(())
         }),
     );
-    report.state("nothing else was denied", nothing_else(market));
+    report.state("no other connection was denied", nothing_else(market));
 }
 
 /// Why it came out so, when it was seen.

@@ -1,0 +1,93 @@
+//! Nodes with real agents: pods made through the CNI plugin, real sockets between them, agents and stores that die.
+
+#[path = "nodes/cases.rs"]
+mod cases;
+#[path = "nodes/churn.rs"]
+mod churn;
+#[path = "nodes/restart.rs"]
+mod restart;
+#[path = "nodes/sockets.rs"]
+mod sockets;
+
+use testkit::cluster::{Cluster, Options};
+
+use cases::Cases;
+
+/// Whether tests of nodes can run; says why not, and fails where nothing may be left out.
+fn possible() -> bool {
+    let Some(why) = testkit::demo::refusal() else {
+        return true;
+    };
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{why}, and CI may leave nothing out"
+    );
+    println!("skipped, needs root and eBPF: {why}");
+    false
+}
+
+/// Names are unique per process and letter, so that tests can run at the same time.
+fn cluster(letter: char, options: impl FnOnce(Options) -> Options) -> Cluster {
+    let name = format!("ax{letter}{}", std::process::id() % 100_000);
+    Cluster::start(options(Options::named(&name))).expect("the cluster starts")
+}
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+#[test]
+fn pods_nodes_and_policies_over_the_overlay() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('v', |options| options);
+    let mut cases = Cases::new(&cluster);
+    cases.connectivity();
+    cases.policy_switch();
+    cases.finish();
+}
+
+#[test]
+fn pods_nodes_and_policies_with_native_routing() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('n', |options| {
+        options
+            .with("routing-mode", "native")
+            .with("auto-direct-node-routes", "true")
+            .with("ipv4-native-routing-cidr", "10.244.0.0/16")
+            .with("ipv6-native-routing-cidr", "fd00:10:244::/48")
+    });
+    let mut cases = Cases::new(&cluster);
+    cases.connectivity();
+    cases.policy_switch();
+    cases.finish();
+}
+
+#[test]
+fn a_killed_agent_loses_no_allowed_packet_and_delivers_no_denied_one() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('k', |options| options);
+    restart::kills(&mut cluster, number("AXONEME_KILLS", 20));
+    restart::store_away(&mut cluster);
+}
+
+#[test]
+fn adding_and_deleting_pods_with_kills_leaks_nothing() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('c', |options| Options {
+        nodes: 1,
+        ..options
+    });
+    churn::timing(&cluster, 30);
+    churn::leaks(&mut cluster, number("AXONEME_CHURN", 50));
+}

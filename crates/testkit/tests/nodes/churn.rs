@@ -1,0 +1,133 @@
+//! Pods that come and go: how long it takes, and what is left.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use local_api::{Method, Request};
+use netlink::{Family, Handle};
+use serde_json::Value;
+use testkit::cluster::{Cluster, Node};
+use testkit::kubelet::Pod;
+
+use crate::restart::list;
+
+/// Prints what CNI ADD takes for pods one at a time and all at once.
+pub(crate) fn timing(cluster: &Cluster, number: usize) {
+    let (node, topology) = (&cluster.nodes[0], cluster.topology.name());
+    let add = |name: String| {
+        node.kubelet
+            .run(&node.machine, topology, Pod::new("default", &name, "timed"))
+            .expect("add")
+    };
+    let single: Vec<_> = (0..number).map(|index| add(format!("s{index}"))).collect();
+    print_times(
+        "one at a time",
+        single.iter().map(|pod| pod.add_took).collect(),
+    );
+    for pod in single {
+        node.kubelet.delete(&node.machine, pod).expect("delete");
+    }
+    let begun = Instant::now();
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let adds: Vec<_> = (0..number)
+            .map(|index| scope.spawn(move || add(format!("m{index}"))))
+            .collect();
+        adds.into_iter()
+            .map(|thread| thread.join().expect("add"))
+            .collect()
+    });
+    println!("{number} at once: all there after {:?}", begun.elapsed());
+    print_times("at once", all.iter().map(|pod| pod.add_took).collect());
+    for pod in all {
+        node.kubelet.delete(&node.machine, pod).expect("delete");
+    }
+}
+
+fn print_times(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    println!(
+        "CNI ADD, {} pods {what}: p50 {:?}, p99 {:?}",
+        times.len(),
+        at(50),
+        at(99)
+    );
+}
+
+/// Adds and deletes with the agent killed in between; afterwards everything is as before.
+pub(crate) fn leaks(cluster: &mut Cluster, number: usize) {
+    let before = settled(&mut cluster.nodes[0]);
+    let topology = cluster.topology.name().to_owned();
+    for round in 0..number {
+        let node = &mut cluster.nodes[0];
+        let pod = node
+            .kubelet
+            .run(
+                &node.machine,
+                &topology,
+                Pod::new("default", &format!("p{round}"), "churn"),
+            )
+            .expect("add");
+        if round % 5 == 4 {
+            node.kill_agent().expect("kill");
+            // A deletion with the agent down is queued, and done by the next one.
+            node.kubelet
+                .delete(&node.machine, pod)
+                .expect("delete without agent");
+            node.start_agent().expect("start");
+            node.wait_ready(Duration::from_secs(30))
+                .expect("ready again");
+        } else {
+            node.kubelet.delete(&node.machine, pod).expect("delete");
+        }
+    }
+    let end = Instant::now() + Duration::from_secs(15);
+    loop {
+        let after = settled(&mut cluster.nodes[0]);
+        if after == before {
+            break;
+        }
+        if Instant::now() > end {
+            let left: Vec<_> = after.difference(&before).collect();
+            let gone: Vec<_> = before.difference(&after).collect();
+            panic!("after {number} pods: left over {left:#?}, missing {gone:#?}");
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What a pod can leave behind on a node: links, routes, addresses, endpoints, saved state.
+fn settled(node: &mut Node) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let handle = Handle::open_in(node.machine.namespace()).expect("netlink");
+    for link in handle.links().expect("links") {
+        found.insert(format!("link {}", link.name));
+    }
+    for family in [Family::V4, Family::V6] {
+        for route in handle.routes(family, None).expect("routes") {
+            found.insert(format!("route {} table {}", route.destination, route.table));
+        }
+    }
+    let client = node.client();
+    for path in ["/v1/ip", "/v1/endpoint", "/v1/identity/endpoints"] {
+        let answer: Value = client.call(&Request::new(Method::Get, path)).expect(path);
+        for entry in answer.as_array().into_iter().flatten() {
+            found.insert(format!("{path} {}", shown(entry)));
+        }
+    }
+    let mut files = Vec::new();
+    list(&node.kubelet.state_dir, &mut files);
+    found.extend(files.into_iter().map(|file| format!("file {file}")));
+    found
+}
+
+/// What identifies an entry, without what changes by itself.
+fn shown(entry: &Value) -> String {
+    let fields = ["/id", "/cidr", "/identity/id", "/refCount"];
+    let words: Vec<String> = fields
+        .iter()
+        .filter_map(|field| entry.pointer(field))
+        .map(Value::to_string)
+        .collect();
+    words.join(" ")
+}

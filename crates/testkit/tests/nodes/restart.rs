@@ -1,0 +1,215 @@
+//! Agents and stores that die under traffic.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use netlink::Namespace;
+use testkit::cluster::Cluster;
+use testkit::kubelet::RunningPod;
+
+use crate::cases::{eventually, only_from, run};
+use crate::sockets;
+
+/// Numbered datagrams, 1,000 a second, until told to stop.
+struct Prober {
+    stop: Arc<AtomicBool>,
+    sender: JoinHandle<u64>,
+    receiver: JoinHandle<Vec<u64>>,
+}
+
+impl Prober {
+    fn start(from: &Namespace, server: &RunningPod) -> Self {
+        let address = server.ipv4().expect("address");
+        let socket = server
+            .sandbox
+            .run(|| UdpSocket::bind((address, 0)))
+            .expect("namespace")
+            .expect("bind");
+        let to = socket.local_addr().expect("address");
+        let here = from
+            .run(|| UdpSocket::bind("0.0.0.0:0"))
+            .expect("namespace")
+            .expect("bind");
+        let stop = Arc::new(AtomicBool::new(false));
+        let (sending, receiving) = (Arc::clone(&stop), Arc::clone(&stop));
+        let receiver = std::thread::spawn(move || receive(&socket, &receiving));
+        let sender = std::thread::spawn(move || send(&here, to, &sending));
+        Self {
+            stop,
+            sender,
+            receiver,
+        }
+    }
+
+    /// How many were sent, and which arrived, sorted.
+    fn finish(self) -> (u64, Vec<u64>) {
+        self.stop.store(true, Ordering::Relaxed);
+        let sent = self.sender.join().expect("sender");
+        let mut arrived = self.receiver.join().expect("receiver");
+        arrived.sort_unstable();
+        arrived.dedup();
+        (sent, arrived)
+    }
+}
+
+fn send(socket: &UdpSocket, to: SocketAddr, stop: &AtomicBool) -> u64 {
+    let (start, mut number) = (Instant::now(), 0_u64);
+    while !stop.load(Ordering::Relaxed) {
+        let due = start + Duration::from_millis(number);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        // A denied sender may be told so by an ICMP error; that is not the prober's matter.
+        let _ = socket.send_to(&number.to_be_bytes(), to);
+        number += 1;
+    }
+    number
+}
+
+fn receive(socket: &UdpSocket, stop: &AtomicBool) -> Vec<u64> {
+    socket
+        .set_read_timeout(Some(Duration::from_millis(300)))
+        .expect("timeout");
+    let (mut arrived, mut buffer) = (Vec::new(), [0; 8]);
+    loop {
+        match socket.recv(&mut buffer) {
+            Ok(8) => arrived.push(u64::from_be_bytes(buffer)),
+            Ok(_) => {}
+            Err(_) if stop.load(Ordering::Relaxed) => return arrived,
+            Err(_) => {}
+        }
+    }
+}
+
+fn gaps(sent: u64, arrived: &[u64]) -> Vec<u64> {
+    let mut missing: Vec<u64> = (0..sent)
+        .filter(|number| arrived.binary_search(number).is_err())
+        .collect();
+    missing.truncate(20);
+    missing
+}
+
+/// One allowed and one denied stream across nodes while both agents are killed again and again.
+pub(crate) fn kills(cluster: &mut Cluster, number: usize) {
+    let pods = [
+        run(cluster, 0, "allowed"),
+        run(cluster, 0, "denied"),
+        run(cluster, 1, "server"),
+        run(cluster, 1, "near"),
+    ];
+    let [allowed, denied, server, near] = &pods;
+    cluster
+        .create(&only_from("server", "allowed"))
+        .expect("policy");
+    let address = server.ipv4().expect("address");
+    eventually(|| sockets::tcp(&allowed.sandbox, &server.sandbox, address))
+        .expect("the allowed pod gets through");
+    for pod in [denied, near] {
+        eventually(
+            || match sockets::udp(&pod.sandbox, &server.sandbox, address) {
+                Err(_) => Ok(()),
+                Ok(()) => Err(anyhow::anyhow!("the policy is not in force")),
+            },
+        )
+        .expect("the policy comes into force");
+    }
+    let probers = [
+        Prober::start(&allowed.sandbox, server),
+        Prober::start(&denied.sandbox, server),
+        Prober::start(&near.sandbox, server),
+    ];
+    let mut slowest = Duration::ZERO;
+    for round in 0..number {
+        let node = &mut cluster.nodes[round % 2];
+        // Kills hit another moment of the start each time, the middle of it among them.
+        node.kill_agent().expect("kill");
+        node.start_agent().expect("start");
+        if round % 3 != 2 {
+            let begun = Instant::now();
+            node.wait_ready(Duration::from_secs(30))
+                .expect("ready again");
+            slowest = slowest.max(begun.elapsed());
+        } else {
+            std::thread::sleep(Duration::from_millis((round as u64 * 37) % 400));
+        }
+    }
+    for node in &mut cluster.nodes {
+        node.wait_ready(Duration::from_secs(30))
+            .expect("ready at the end");
+    }
+    let [allowed, denied, near] = probers.map(Prober::finish);
+    println!(
+        "{number} kills; allowed: {} sent, {} arrived; slowest start {slowest:?}",
+        allowed.0,
+        allowed.1.len()
+    );
+    assert!(
+        denied.0 > 500 && near.0 > 500,
+        "the denied senders hardly sent"
+    );
+    assert_eq!(
+        (denied.1, near.1),
+        (vec![], vec![]),
+        "denied datagrams were delivered"
+    );
+    assert_eq!(
+        gaps(allowed.0, &allowed.1),
+        Vec::<u64>::new(),
+        "allowed datagrams were lost"
+    );
+}
+
+/// The API server goes away for some seconds: traffic goes on, policy holds, and when it is back changes arrive.
+pub(crate) fn store_away(cluster: &mut Cluster) {
+    let (client, server) = (run(cluster, 0, "client"), run(cluster, 1, "shop"));
+    let address = server.ipv4().expect("address");
+    eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("before");
+    let before = pinned(cluster);
+    let prober = Prober::start(&client.sandbox, &server);
+    cluster.kill_apiserver().expect("kill");
+    std::thread::sleep(Duration::from_secs(3));
+    sockets::tcp(&client.sandbox, &server.sandbox, address)
+        .expect("a new connection while the store is away");
+    cluster.start_apiserver().expect("start");
+    cluster
+        .create(&only_from("shop", "nobody"))
+        .expect("policy");
+    eventually(
+        || match sockets::udp(&client.sandbox, &server.sandbox, address) {
+            Err(_) => Ok(()),
+            Ok(()) => Err(anyhow::anyhow!("the policy is not in force")),
+        },
+    )
+    .expect("a policy made afterwards comes into force");
+    cluster
+        .delete(&only_from("shop", "nobody"))
+        .expect("delete");
+    eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("after");
+    let (_, arrived) = prober.finish();
+    assert!(
+        arrived.len() > 2500,
+        "only {} datagrams arrived while the store was away",
+        arrived.len()
+    );
+    assert_eq!(before, pinned(cluster), "pins changed");
+}
+
+fn pinned(cluster: &Cluster) -> Vec<String> {
+    let mut names = Vec::new();
+    for node in &cluster.nodes {
+        list(&node.machine.directory().join("bpf"), &mut names);
+    }
+    names.sort();
+    names
+}
+
+pub(crate) fn list(directory: &Path, names: &mut Vec<String>) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        names.push(entry.path().display().to_string());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            list(&entry.path(), names);
+        }
+    }
+}
