@@ -72,18 +72,27 @@ fn shown(paths: &[PathBuf]) -> String {
         .join(", ")
 }
 
-/// The API server of a kubeconfig: the one named, or the one in the home directory.
-pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> {
+/// The kubeconfig that is named, or the one in the home directory.
+fn kubeconfig_of(named: Option<&Path>) -> Option<PathBuf> {
     let home = || {
-        std::env::var_os("HOME")
-            .map(|home| Path::new(&home).join(".kube/config"))
-            .filter(|path| path.exists())
+        let home = std::env::var_os("HOME")?;
+        Some(Path::new(&home).join(".kube/config")).filter(|path| path.exists())
     };
-    let kubeconfig = kubeconfig.map(Path::to_owned).or_else(home);
+    named.map(Path::to_owned).or_else(home)
+}
+
+/// Whether there is an API server to ask: by kubeconfig, or because this is a pod.
+pub(crate) fn is_server_known(named: Option<&Path>) -> bool {
+    kubeconfig_of(named).is_some() || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+/// The API server of a kubeconfig: the one named, or the one in the home directory.
+pub(crate) async fn client(named: Option<&Path>) -> anyhow::Result<Client> {
     anyhow::ensure!(
-        kubeconfig.is_some() || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some(),
+        is_server_known(named),
         "no API server is known: name a kubeconfig with --kubeconfig or KUBECONFIG"
     );
+    let kubeconfig = kubeconfig_of(named);
     let options = Options {
         kubeconfig,
         requests_per_second: 100.0,
@@ -145,7 +154,7 @@ impl Apply<'_> {
                 }
                 Ok(_) => return Ok(format!("{name} replaced")),
                 Err(error) if error.is_conflict() => {
-                    tokio::time::sleep(Duration::from_millis(100)).await
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Err(error) => return Err(sentence(error)),
             }

@@ -192,10 +192,22 @@ pub(crate) fn finish(done: anyhow::Result<Outcome>, out: &mut dyn Write) -> Exit
         Ok(Outcome::Bad) => ExitCode::FAILURE,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "Error: {error:#}");
+            let _ = writeln!(io::stderr(), "Error: {}", causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The causes of an error, each told once: many repeat the one below them.
+pub(crate) fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            text = format!("{text}{separator}{cause}");
+        }
+    }
+    text
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

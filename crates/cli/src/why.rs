@@ -1,6 +1,6 @@
 //! `axoneme why A B`: policy with its proof, service, route, and what was last seen, in sentences.
 //!
-//! The local agent is asked. The other node's half is unknown unless its flow server is named with `--server`.
+//! The local agent is asked; names that it does not know are asked of the API server where there is one. The other node's half is unknown unless its flow server is named with `--server`.
 
 mod facts;
 mod party;
@@ -9,8 +9,13 @@ mod seen;
 mod story;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+use local_api::client::encode;
+
+use crate::apply;
 use crate::dbg::context::Outcome;
 use crate::hubble::connect::ConnectArgs;
 use crate::output::{OutputArgs, Paint};
@@ -35,6 +40,9 @@ pub(crate) struct WhyArgs {
     /// Where the eBPF file system is mounted
     #[arg(long, value_name = "DIRECTORY", default_value = "/sys/fs/bpf")]
     bpf_root: PathBuf,
+    /// Kubeconfig of the API server, which knows the addresses of other nodes' pods
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     peer: ConnectArgs,
     #[command(flatten)]
@@ -44,7 +52,17 @@ pub(crate) struct WhyArgs {
 /// Asks the local agent and tells what it found. Fails (exit code 1) when it is denied.
 pub(crate) fn run(args: &WhyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let client = crate::dbg::client(args.host.as_deref());
-    let facts = Facts::read(&client)?;
+    let mut facts = Facts::read(&client)?;
+    for text in [&args.from, &args.to] {
+        if let party::Typed::Name(name, _) = party::typed(text)?
+            && !facts.knows(&name)
+            && apply::is_server_known(args.kubeconfig.as_deref())
+        {
+            let addresses = remote_pod(args.kubeconfig.as_deref(), &name)
+                .with_context(|| format!("cannot ask the API server for {name}"))?;
+            facts.remote_pods.insert(name, addresses);
+        }
+    }
     let question = party::Question::read(&facts, &args.from, &args.to, args.protocol)?;
     let seen = seen::Seen::look(&args.bpf_root, &args.peer, &question);
     let story = story::Story::tell(&client, &facts, &question, seen)?;
@@ -57,6 +75,28 @@ pub(crate) fn run(args: &WhyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome
     } else {
         Outcome::Bad
     })
+}
+
+/// The addresses of a pod as the API server has them; none if there is no such pod.
+fn remote_pod(kubeconfig: Option<&Path>, name: &str) -> anyhow::Result<Vec<IpAddr>> {
+    let (namespace, pod) = name.split_once('/').unwrap_or(("default", name));
+    let path = format!(
+        "/api/v1/namespaces/{}/pods/{}",
+        encode(namespace),
+        encode(pod)
+    );
+    let found = crate::program::block_on(async {
+        let client = apply::client(kubeconfig).await?;
+        match client.raw(http::Method::GET, &path, None).await {
+            Err(error) if error.is_not_found() => Ok(serde_json::Value::Null),
+            answer => Ok(answer?),
+        }
+    })?;
+    let addresses = found
+        .pointer("/status/podIPs")
+        .and_then(serde_json::Value::as_array);
+    let text = |of: &serde_json::Value| of.get("ip")?.as_str()?.parse().ok();
+    Ok(addresses.into_iter().flatten().filter_map(text).collect())
 }
 
 #[cfg(test)]

@@ -247,7 +247,7 @@ fn why_asks_back_when_a_name_is_nobody_or_a_port_is_not_the_services() {
     for (words, wanted) in [
         (
             ["shop/nobody", "shop/api"],
-            "shop/nobody is not a pod of this node; ask on its node, or give its address",
+            "shop/nobody is not a pod of this node; ask on its node, give its address",
         ),
         (
             ["shop/web", "shop/nobody"],

@@ -74,7 +74,7 @@ pub(super) fn run(context: &mut Context<'_>, args: &MonitorArgs) -> anyhow::Resu
         match told {
             Told::Lost(count) => writeln!(out, "CPU ??: Lost {count} events")?,
             Told::Flow(flow) if wanted.has(&flow) && args.json => {
-                writeln!(out, "{}", line_json(&flow))?
+                writeln!(out, "{}", line_json(&flow))?;
             }
             Told::Flow(flow) if wanted.has(&flow) => write_line(out, &flow, args.verbose)?,
             Told::Flow(_) => {}
@@ -210,73 +210,72 @@ fn packet(flow: &Flow) -> String {
 
 fn write_line(out: &mut dyn Write, flow: &Flow, verbose: u8) -> std::io::Result<()> {
     let event = flow.event_type.unwrap_or_default();
-    let identity = |end: Option<&Endpoint>| end.map_or(0, |end| end.identity);
-    let (source, destination) = (
-        identity(flow.source.as_ref()),
-        identity(flow.destination.as_ref()),
-    );
-    let interface = flow
-        .interface
-        .as_ref()
-        .map_or(0, |interface| interface.index);
-    let to = endpoint(flow.destination.as_ref());
-    let packet = packet(flow);
-    match event.r#type {
-        event_type::DROP => {
-            let reason = u8::try_from(event.sub_type)
-                .ok()
-                .and_then(Drop::from_number);
-            let reason = reason.map_or_else(
-                || event.sub_type.to_string(),
-                |reason| reason.text().to_owned(),
-            );
-            write!(
-                out,
-                "xx drop ({reason}) to endpoint {to}, ifindex {interface}, identity {source}->{destination}: {packet}"
-            )?;
-        }
-        event_type::POLICY_VERDICT => {
-            let ingress = flow.traffic_direction() == TrafficDirection::Ingress;
-            let (local, remote) = if ingress {
-                (to, source)
-            } else {
-                (endpoint(flow.source.as_ref()), destination)
-            };
-            let side = if ingress { "ingress" } else { "egress" };
-            let action = if flow.verdict() == Verdict::Dropped {
-                "deny"
-            } else {
-                "allow"
-            };
-            write!(
-                out,
-                "Policy verdict log: local EP ID {local}, remote ID {remote}, {side}, action {action}, {packet}"
-            )?;
-        }
-        event_type::TRACE => {
-            let point = flow
-                .trace_observation_point()
-                .as_str_name()
-                .to_lowercase()
-                .replace('_', "-");
-            let reply = if flow.is_reply.as_ref().is_some_and(|reply| reply.value) {
-                "reply"
-            } else {
-                "new"
-            };
-            write!(
-                out,
-                "-> {point} endpoint {to}, identity {source}->{destination} state {reply} ifindex {interface}: {packet}"
-            )?;
-        }
-        _ => write!(out, ">> {} {packet}", name_of(event.r#type))?,
-    }
+    let line = match event.r#type {
+        event_type::DROP => drop_line(flow, event.sub_type),
+        event_type::POLICY_VERDICT => verdict_line(flow),
+        event_type::TRACE => trace_line(flow),
+        other => format!(">> {} {}", name_of(other), packet(flow)),
+    };
+    write!(out, "{line}")?;
     if verbose > 0 {
         let name = |end: Option<&Endpoint>| end.map_or_else(|| "-".to_owned(), pod);
         let (source, destination) = (name(flow.source.as_ref()), name(flow.destination.as_ref()));
         write!(out, " ({source} -> {destination})")?;
     }
     writeln!(out)
+}
+
+/// Identities of both ends, `source->destination`, and the interface.
+fn path(flow: &Flow) -> (u32, u32, u32) {
+    let identity = |end: Option<&Endpoint>| end.map_or(0, |end| end.identity);
+    let interface = flow.interface.as_ref().map_or(0, |of| of.index);
+    (
+        identity(flow.source.as_ref()),
+        identity(flow.destination.as_ref()),
+        interface,
+    )
+}
+
+fn drop_line(flow: &Flow, number: i32) -> String {
+    let known = u8::try_from(number).ok().and_then(Drop::from_number);
+    let reason = known.map_or_else(|| number.to_string(), |reason| reason.text().to_owned());
+    let (source, destination, interface) = path(flow);
+    let to = endpoint(flow.destination.as_ref());
+    format!(
+        "xx drop ({reason}) to endpoint {to}, ifindex {interface}, identity {source}->{destination}: {}",
+        packet(flow)
+    )
+}
+
+fn verdict_line(flow: &Flow) -> String {
+    let (source, destination, _) = path(flow);
+    let (local, remote, side) = if flow.traffic_direction() == TrafficDirection::Ingress {
+        (endpoint(flow.destination.as_ref()), source, "ingress")
+    } else {
+        (endpoint(flow.source.as_ref()), destination, "egress")
+    };
+    let action = match flow.verdict() {
+        Verdict::Dropped => "deny",
+        Verdict::Audit => "audit",
+        _ => "allow",
+    };
+    format!(
+        "Policy verdict log: local EP ID {local}, remote ID {remote}, {side}, action {action}, {}",
+        packet(flow)
+    )
+}
+
+fn trace_line(flow: &Flow) -> String {
+    let (source, destination, interface) = path(flow);
+    let point = flow.trace_observation_point().as_str_name().to_lowercase();
+    let is_reply = flow.is_reply.as_ref().is_some_and(|reply| reply.value);
+    let state = if is_reply { "reply" } else { "new" };
+    format!(
+        "-> {} endpoint {}, identity {source}->{destination} state {state} ifindex {interface}: {}",
+        point.replace('_', "-"),
+        endpoint(flow.destination.as_ref()),
+        packet(flow)
+    )
 }
 
 fn pod(of: &Endpoint) -> String {

@@ -70,3 +70,11 @@ fn what_cannot_be_meant_is_refused() {
     assert!(Axoneme::try_parse_from(["axoneme", "why", "shop/web"]).is_err());
     assert!(Axoneme::try_parse_from(["axoneme", "apply"]).is_err());
 }
+
+#[test]
+fn a_cause_that_is_told_already_is_not_told_again() {
+    let error = anyhow::anyhow!("no such file")
+        .context("open /a: no such file")
+        .context("cannot look");
+    assert_eq!(causes(&error), "cannot look: open /a: no such file");
+}

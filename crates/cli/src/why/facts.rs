@@ -1,5 +1,6 @@
 //! What the local agent knows, read once: endpoints, addresses, identities, services, nodes.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use local_api::Client;
@@ -24,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) nodes: Vec<NodeElement>,
     pub(crate) this_node: String,
     pub(crate) tunnel: bool,
+    /// Addresses of pods of other nodes that were asked for by name.
+    pub(crate) remote_pods: BTreeMap<String, Vec<IpAddr>>,
 }
 
 /// Number of the world outside the cluster, where no row holds an address.
@@ -50,6 +53,7 @@ impl Facts {
             nodes: nodes.nodes_added,
             this_node: nodes.this_node,
             tunnel: routing != Some("native"),
+            remote_pods: BTreeMap::new(),
         })
     }
 
@@ -58,6 +62,37 @@ impl Facts {
         self.endpoints
             .iter()
             .find(|endpoint| pod_name(endpoint).is_some_and(|own| own == name))
+    }
+
+    /// Addresses of a pod (`namespace/name`), as far as they are known; none if it is not.
+    pub(crate) fn pod_addresses(&self, name: &str) -> Vec<IpAddr> {
+        if let Some(endpoint) = self.endpoint_of_pod(name) {
+            return addresses_of(endpoint);
+        }
+        let is_named = |row: &&IpListEntry| {
+            let metadata = row.metadata.as_ref();
+            metadata.is_some_and(|of| format!("{}/{}", of.namespace, of.name) == name)
+        };
+        let rows = self.addresses.iter().filter(is_named);
+        let rows = rows.filter_map(|row| row.cidr.parse::<ipnet::IpNet>().ok());
+        let remote = self.remote_pods.get(name).into_iter().flatten().copied();
+        rows.map(|net| net.addr()).chain(remote).collect()
+    }
+
+    /// The name under which an address of another node's pod was asked for.
+    pub(crate) fn remote_pod(&self, address: IpAddr) -> Option<&str> {
+        let mut pods = self.remote_pods.iter();
+        pods.find(|(_, addresses)| addresses.contains(&address))
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Whether a name (`namespace/name`) is that of a pod or service that this node knows.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        let is_service = |spec: &ServiceSpec| {
+            let flags = spec.flags.as_ref();
+            flags.is_some_and(|flags| format!("{}/{}", flags.namespace, flags.name) == name)
+        };
+        !self.pod_addresses(name).is_empty() || !self.frontends(is_service).is_empty()
     }
 
     /// The endpoint of this node with an address.

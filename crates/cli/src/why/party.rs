@@ -173,6 +173,7 @@ impl Party {
             .and_then(facts::pod_name)
             .map(str::to_owned)
             .or_else(|| named.map(|metadata| format!("{}/{}", metadata.namespace, metadata.name)))
+            .or_else(|| facts.remote_pod(address).map(str::to_owned))
             .unwrap_or_else(|| address.to_string());
         let node = facts.node(&address.to_string());
         let host = row
@@ -220,22 +221,6 @@ impl Party {
     }
 }
 
-fn pod(facts: &Facts, name: &str) -> Option<IpAddr> {
-    let own = facts
-        .endpoint_of_pod(name)
-        .and_then(|endpoint| facts::addresses_of(endpoint).first().copied());
-    let named = || {
-        let mut rows = facts.addresses.iter();
-        let row = rows.find(|row| {
-            row.metadata
-                .as_ref()
-                .is_some_and(|of| format!("{}/{}", of.namespace, of.name) == name)
-        })?;
-        row.cidr.parse::<ipnet::IpNet>().ok().map(|net| net.addr())
-    };
-    own.or_else(named)
-}
-
 impl Question {
     /// Looks both ends up; an error says what to type instead.
     pub(crate) fn read(
@@ -244,51 +229,52 @@ impl Question {
         to: &str,
         protocol: Protocol,
     ) -> anyhow::Result<Self> {
-        let from = match typed(from)? {
-            Typed::Address(address, _) => Party::of(facts, address),
-            Typed::Name(name, _) => match pod(facts, &name) {
-                Some(address) => Party::of(facts, address),
-                None => {
-                    bail!("{name} is not a pod of this node; ask on its node, or give its address")
-                }
-            },
+        let callers = match typed(from)? {
+            Typed::Address(address, _) => vec![address],
+            Typed::Name(name, _) => facts.pod_addresses(&name),
         };
-        let to_name = to.to_owned();
-        let (port, spec, address) = match typed(to)? {
+        let Some(first) = callers.first().copied() else {
+            bail!(
+                "{from} is not a pod of this node; ask on its node, give its address, or name the API server with --kubeconfig"
+            );
+        };
+        // Both ends are of one family.
+        let caller = |to: IpAddr| {
+            let same = callers.iter().find(|of| of.is_ipv4() == to.is_ipv4());
+            Party::of(facts, same.copied().unwrap_or(first))
+        };
+        let (port, spec, called) = match typed(to)? {
             Typed::Address(address, port) => {
                 let frontend = |spec: &ServiceSpec| frontend_is(spec, address, port, protocol);
-                (
-                    port,
-                    facts.frontends(frontend).first().copied(),
-                    Some(address),
-                )
+                let found = facts.frontends(frontend).first().copied();
+                (port, found, vec![address])
             }
-            Typed::Name(name, port) => match pod(facts, &name) {
-                Some(address) => (port, None, Some(address)),
-                None => (port, Some(service(facts, &name, port, protocol)?), None),
+            Typed::Name(name, port) => match facts.pod_addresses(&name) {
+                none if none.is_empty() => {
+                    (port, Some(service(facts, &name, port, protocol)?), none)
+                }
+                some => (port, None, some),
             },
         };
-        match (spec, address) {
-            (Some(spec), _) => Ok(Self::through(facts, from, to_name, spec, protocol)),
-            (None, Some(address)) => {
-                let target = (
-                    Party::of(facts, address),
-                    Port {
-                        number: port.unwrap_or_default(),
-                        protocol,
-                    },
-                );
-                Ok(Self {
-                    from,
-                    to_name,
-                    service: None,
-                    targets: vec![target],
-                })
-            }
-            (None, None) => {
-                bail!("{to} is neither a pod of this node nor a service; give its address")
-            }
+        if let Some(spec) = spec {
+            let frontend = spec
+                .frontend_address
+                .as_ref()
+                .and_then(|of| of.ip.parse().ok());
+            let from = caller(frontend.unwrap_or(first));
+            return Ok(Self::through(facts, from, to.to_owned(), spec, protocol));
         }
+        let fits = |to: &&IpAddr| callers.iter().any(|of| of.is_ipv4() == to.is_ipv4());
+        let Some(address) = called.iter().find(fits).or(called.first()).copied() else {
+            bail!("{to} is neither a pod of this node nor a service; give its address");
+        };
+        let number = port.unwrap_or_default();
+        Ok(Self {
+            from: caller(address),
+            to_name: to.to_owned(),
+            service: None,
+            targets: vec![(Party::of(facts, address), Port { number, protocol })],
+        })
     }
 
     fn through(

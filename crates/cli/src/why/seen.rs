@@ -43,7 +43,10 @@ pub(crate) struct Seen {
 
 impl Half {
     fn of(found: anyhow::Result<Vec<String>>) -> Self {
-        found.map_or_else(|error| Self::Unknown(format!("{error:#}")), Self::Known)
+        found.map_or_else(
+            |error| Self::Unknown(crate::program::causes(&error)),
+            Self::Known,
+        )
     }
 }
 

@@ -1,5 +1,7 @@
 //! A fake agent: answers of `answers.json` on a unix socket, one connection per request.
 
+#![allow(clippy::unwrap_used, reason = "part of tests")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -9,22 +11,22 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 
 /// What the agent answers: `METHOD path?query` → status and body. Dropping it removes the socket; its thread ends with the test.
-pub struct Agent {
-    pub directory: tempfile::TempDir,
+pub(crate) struct Agent {
+    pub(crate) directory: tempfile::TempDir,
     /// Requests in order.
-    pub asked: Arc<Mutex<Vec<String>>>,
+    pub(crate) asked: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a command did.
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Agent {
     /// An agent with the usual answers, changed by `change`.
-    pub fn start(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Self {
+    pub(crate) fn start(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Self {
         let mut answers: serde_json::Map<String, Value> =
             serde_json::from_str(include_str!("answers.json")).unwrap();
         change(&mut answers);
@@ -35,18 +37,18 @@ impl Agent {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
-                answer(stream, &answers, &log);
+                answer(&stream, &answers, &log);
             }
         });
         Self { directory, asked }
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("agent.sock")
     }
 
     /// Runs the program by another name; the name of the test's directory is taken out of what it says.
-    pub fn run_as(&self, name: &str, words: &[&str]) -> Ran {
+    pub(crate) fn run_as(&self, name: &str, words: &[&str]) -> Ran {
         use std::os::unix::process::CommandExt;
         let directory = self.directory.path().display().to_string();
         let output = Command::new(env!("CARGO_BIN_EXE_axoneme"))
@@ -71,7 +73,7 @@ impl Agent {
     }
 
     /// `axoneme dbg …`, and the same as `cilium-dbg …`, which must not differ.
-    pub fn dbg(&self, words: &[&str]) -> Ran {
+    pub(crate) fn dbg(&self, words: &[&str]) -> Ran {
         let node_client = self.run_as("cilium-dbg", words);
         let family: Vec<&str> = ["dbg"].into_iter().chain(words.iter().copied()).collect();
         let family = self.run_as("axoneme", &family);
@@ -84,7 +86,7 @@ impl Agent {
     }
 }
 
-fn answer(stream: UnixStream, answers: &serde_json::Map<String, Value>, log: &Mutex<Vec<String>>) {
+fn answer(stream: &UnixStream, answers: &serde_json::Map<String, Value>, log: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
@@ -118,7 +120,7 @@ fn answer(stream: UnixStream, answers: &serde_json::Map<String, Value>, log: &Mu
     log.lock().unwrap().push(asked);
     let body = body.to_string();
     let _ = write!(
-        &stream,
+        &mut &*stream,
         "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );

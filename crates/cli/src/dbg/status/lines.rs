@@ -1,8 +1,12 @@
 //! The lines of `status`, each from the part of the answer that it shows; parts that the agent leaves out have no line.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
 
-use local_api::health::{ControllerStatus, State, Status, StatusResponse};
+use local_api::health::{
+    ClusterMeshStatus, ClusterStatus, ControllerStatus, HubbleStatus, IpamStatus, RemoteCluster,
+    State, Status, StatusResponse,
+};
 
 use crate::dbg::endpoint::word;
 use crate::output::{Paint, Table};
@@ -135,44 +139,40 @@ fn own(lines: &mut Vec<Line>, paint: Paint, status: &StatusResponse, details: De
         lines.push(("Cilium health daemon", of(paint, part)));
     }
     if let Some(part) = &status.ipam {
-        lines.push((
-            "IPAM",
-            format!(
-                "IPv4: {}, IPv6: {}   {}",
-                part.ipv4.len(),
-                part.ipv6.len(),
-                part.status
-            )
-            .trim_end()
-            .to_owned(),
-        ));
-        if details.addresses {
-            lines.push(("Allocated addresses", String::new()));
-            for (address, owner) in &part.allocations {
-                lines.push(("", format!("{address} ({owner})")));
-            }
-        }
+        addresses(lines, part, details);
     }
     if let Some(part) = &status.cluster_mesh {
-        let ready = part.clusters.iter().filter(|cluster| cluster.ready).count();
-        lines.push((
-            "ClusterMesh",
-            format!("{ready}/{} remote clusters ready", part.clusters.len()),
-        ));
-        for cluster in part
-            .clusters
-            .iter()
-            .filter(|cluster| details.clusters || !cluster.ready)
-        {
-            let word = if cluster.ready { "ready" } else { "not-ready" };
-            lines.push((
-                "",
-                format!(
-                    "{}: {word}, {} nodes, {} endpoints",
-                    cluster.name, cluster.num_nodes, cluster.num_endpoints
-                ),
-            ));
+        clusters(lines, part, details);
+    }
+}
+
+fn addresses(lines: &mut Vec<Line>, part: &IpamStatus, details: Details) {
+    let (v4, v6) = (part.ipv4.len(), part.ipv6.len());
+    let text = format!("IPv4: {v4}, IPv6: {v6}   {}", part.status);
+    lines.push(("IPAM", text.trim_end().to_owned()));
+    if details.addresses {
+        lines.push(("Allocated addresses", String::new()));
+        let mut all: Vec<_> = part.allocations.iter().collect();
+        all.sort_by_key(|(address, _)| address.parse::<IpAddr>().ok());
+        for (address, owner) in all {
+            lines.push(("", format!("{address} ({owner})")));
         }
+    }
+}
+
+fn clusters(lines: &mut Vec<Line>, part: &ClusterMeshStatus, details: Details) {
+    let ready = part.clusters.iter().filter(|cluster| cluster.ready).count();
+    let text = format!("{ready}/{} remote clusters ready", part.clusters.len());
+    lines.push(("ClusterMesh", text));
+    let shown = |cluster: &&RemoteCluster| details.clusters || !cluster.ready;
+    for cluster in part.clusters.iter().filter(shown) {
+        let word = if cluster.ready { "ready" } else { "not-ready" };
+        let (nodes, endpoints) = (cluster.num_nodes, cluster.num_endpoints);
+        let text = format!(
+            "{}: {word}, {nodes} nodes, {endpoints} endpoints",
+            cluster.name
+        );
+        lines.push(("", text));
     }
 }
 
@@ -257,20 +257,7 @@ fn running(lines: &mut Vec<Line>, paint: Paint, status: &StatusResponse, details
         ));
     }
     if let Some(part) = &status.hubble {
-        let flows = part.observer.as_ref().map(|observer| {
-            let hundredths =
-                observer.current_flows.saturating_mul(10_000) / observer.max_flows.max(1);
-            let (whole, part) = (hundredths / 100, hundredths % 100);
-            format!(
-                "Current/Max Flows: {}/{} ({whole}.{part:02}%), Seen: {}",
-                observer.current_flows, observer.max_flows, observer.seen_flows
-            )
-        });
-        let text = [Some(part.msg.clone()).filter(|msg| !msg.is_empty()), flows]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>();
-        lines.push(("Hubble", state(paint, part.state, &text.join("   "))));
+        lines.push(("Hubble", flows(paint, part)));
     }
     if let Some(part) = &status.encryption {
         lines.push((
@@ -281,32 +268,37 @@ fn running(lines: &mut Vec<Line>, paint: Paint, status: &StatusResponse, details
         ));
     }
     if let Some(part) = &status.cluster {
-        lines.push((
-            "Cluster",
-            format!(
-                "{} nodes known, this is {}",
-                part.nodes.len(),
-                part.this_node
-            ),
-        ));
-        for node in part.nodes.iter().filter(|_| details.nodes) {
-            let addressing = node.primary_address.clone().unwrap_or_default();
-            let addresses = [addressing.ipv4, addressing.ipv6]
-                .into_iter()
-                .flatten()
-                .map(|element| element.ip);
-            lines.push((
-                "",
-                format!(
-                    "{} {}",
-                    node.name,
-                    addresses
-                        .filter(|ip| !ip.is_empty())
-                        .collect::<Vec<_>>()
-                        .join(" ")
-                ),
-            ));
-        }
+        nodes(lines, part, details);
+    }
+}
+
+fn flows(paint: Paint, part: &HubbleStatus) -> String {
+    let filled = part.observer.as_ref().map(|observer| {
+        let (current, max) = (observer.current_flows, observer.max_flows);
+        let hundredths = current.saturating_mul(10_000) / max.max(1);
+        let (whole, rest) = (hundredths / 100, hundredths % 100);
+        let seen = observer.seen_flows;
+        format!("Current/Max Flows: {current}/{max} ({whole}.{rest:02}%), Seen: {seen}")
+    });
+    let message = Some(part.msg.clone()).filter(|msg| !msg.is_empty());
+    let text: Vec<String> = [message, filled].into_iter().flatten().collect();
+    state(paint, part.state, &text.join("   "))
+}
+
+fn nodes(lines: &mut Vec<Line>, part: &ClusterStatus, details: Details) {
+    let text = format!(
+        "{} nodes known, this is {}",
+        part.nodes.len(),
+        part.this_node
+    );
+    lines.push(("Cluster", text));
+    for node in part.nodes.iter().filter(|_| details.nodes) {
+        let addressing = node.primary_address.clone().unwrap_or_default();
+        let families = [addressing.ipv4, addressing.ipv6];
+        let addresses = families.into_iter().flatten().map(|element| element.ip);
+        let known: Vec<String> = addresses.filter(|ip| !ip.is_empty()).collect();
+        let text = format!("{} {}", node.name, known.join(" "));
+        lines.push(("", text.trim_end().to_owned()));
     }
 }
 

@@ -131,11 +131,7 @@ fn side(out: &mut dyn Write, paint: Paint, direction: &str, reason: &Reason) -> 
     } else {
         paint.bad("denied")
     };
-    writeln!(
-        out,
-        "           {direction}: {word}, by {}",
-        reason.decided_by
-    )?;
+    writeln!(out, "           {direction}: {word}: {}", reason.decided_by)?;
     for rule in &reason.considered {
         let standing = match rule.standing.as_str() {
             "Decides" => "decides",
