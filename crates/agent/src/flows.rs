@@ -287,7 +287,8 @@ fn closed(key: &ConnectionKey, connection: &Connection) -> Option<Record> {
             } else {
                 Point::ToStack
             },
-            way: Way::Unknown,
+            // Told from the initiator to the responder, like its entry.
+            way: Way::Forward,
         },
     })
 }

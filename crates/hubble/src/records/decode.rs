@@ -11,7 +11,7 @@ use datapath::abi::{
     event::{Event, direction, hook, kind},
 };
 
-use super::{Judgement, Mode, Party, Point, Record, Side, Way, What, protocol};
+use super::{Judgement, Mode, Party, Point, Record, Side, What, protocol};
 
 /// Identity of the node itself.
 const HOST: u32 = 1;
@@ -38,18 +38,14 @@ impl Clock {
     }
 }
 
-/// The record of an event; `None` for events that tell nothing to readers of flows (a first answer, a kind of a newer
-/// data plane).
+/// The record of an event; `None` for events that tell nothing to readers of flows: a first answer, a kind of a newer
+/// data plane, and the hint that a connection is closing, whose one record is that of the collector.
 pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
     let what = match event.kind {
         kind::OPENED => What::New {
             point: point(event),
             egress: judged_egress(event).then(|| judgement(event, event.egress_rule)),
             ingress: judged_ingress(event).then(|| judgement(event, event.ingress_rule)),
-        },
-        kind::CLOSING => What::Closed {
-            point: point(event),
-            way: Way::Unknown,
         },
         kind::DENIED => {
             let side = side(event).unwrap_or(Side::Ingress);
