@@ -164,7 +164,6 @@ pub fn attach_device(
 ) -> Result<(), AttachError> {
     let path = kernel.pins.link(name, hook.program());
     let link = Target {
-        pins: &kernel.pins,
         path,
         program_name: hook.program(),
         name: name.to_owned(),
@@ -195,7 +194,7 @@ pub fn verify_device(
     if running.contains(&wanted) {
         return Ok(Attachment::Current);
     }
-    let pinned = kernel.pins.open(&kernel.pins.link(name, hook.program()))?;
+    let pinned = PinDirectory::open(&kernel.pins.link(name, hook.program()))?;
     let info = pinned.and_then(|link| sys::link_info(link.as_fd()).ok());
     Ok(match info {
         Some(info) if running.contains(&info.program) => Attachment::Other {
@@ -207,7 +206,7 @@ pub fn verify_device(
 
 /// Detaches the program of `hook` from a device by removing its link; none is fine.
 pub fn detach_device(pins: &PinDirectory, name: &str, hook: Hook) -> Result<(), AttachError> {
-    Ok(pins.remove(&pins.link(name, hook.program()))?)
+    Ok(PinDirectory::remove(&pins.link(name, hook.program()))?)
 }
 
 /// Attaches the socket programs to `cgroup` (the node's own, with its pods below) by pinned links.
@@ -221,7 +220,6 @@ pub fn attach_cgroup(kernel: &Kernel, cgroup: &Path) -> Result<(), AttachError> 
     })?;
     for (program_name, attach_type) in SOCKET_PROGRAMS.into_iter().zip(SOCKET_TYPES) {
         let link = Target {
-            pins: &kernel.pins,
             path: kernel.pins.link("cgroup", program_name),
             program_name,
             name: cgroup.display().to_string(),
@@ -239,7 +237,7 @@ pub fn attach_cgroup(kernel: &Kernel, cgroup: &Path) -> Result<(), AttachError> 
 /// Detaches the socket programs.
 pub fn detach_cgroup(pins: &PinDirectory) -> Result<(), AttachError> {
     for program in SOCKET_PROGRAMS {
-        pins.remove(&pins.link("cgroup", program))?;
+        PinDirectory::remove(&pins.link("cgroup", program))?;
     }
     Ok(())
 }
@@ -256,8 +254,7 @@ const SOCKET_TYPES: [AttachType; 8] = [
 ];
 
 /// Where a link goes.
-struct Target<'a> {
-    pins: &'a PinDirectory,
+struct Target {
     path: PathBuf,
     program_name: &'static str,
     name: String,
@@ -266,13 +263,13 @@ struct Target<'a> {
     attach_type: AttachType,
 }
 
-impl Target<'_> {
+impl Target {
     fn attach(
         &self,
         program: BorrowedFd<'_>,
         alive: impl Fn(BorrowedFd<'_>) -> bool,
     ) -> Result<(), AttachError> {
-        if let Some(link) = self.pins.open(&self.path)?
+        if let Some(link) = PinDirectory::open(&self.path)?
             && alive(link.as_fd())
         {
             return sys::link_update(link.as_fd(), program)
@@ -280,7 +277,7 @@ impl Target<'_> {
         }
         let link: OwnedFd = sys::link_create(program, self.raw, self.attach_type)
             .map_err(|source| self.error("create the", source))?;
-        Ok(self.pins.replace(link.as_fd(), &self.path)?)
+        Ok(PinDirectory::replace(link.as_fd(), &self.path)?)
     }
 
     fn error(&self, operation: &'static str, source: io::Error) -> AttachError {

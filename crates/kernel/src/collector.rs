@@ -30,9 +30,9 @@ impl Default for Lifetimes {
     fn default() -> Self {
         Self {
             tcp: Duration::from_secs(8000),
-            tcp_opening: Duration::from_secs(60),
+            tcp_opening: Duration::from_mins(1),
             tcp_closing: Duration::from_secs(10),
-            other: Duration::from_secs(60),
+            other: Duration::from_mins(1),
         }
     }
 }
@@ -189,26 +189,23 @@ impl Collector {
             .take()
             .unwrap_or_else(|| self.maps.connections.sweep());
         let crowded = self.connections.seen_before > self.target;
-        match sweep.next_slice(count)? {
-            Some(entries) => {
-                for (key, connection) in entries {
-                    swept.seen += 1;
-                    if let Some(end) = end(&connection, now, &self.clock, &self.lifetimes) {
-                        self.finish(&self.maps.connections, key, end, now, accept, &mut swept)?;
-                    } else {
-                        self.connections.seen += 1;
-                        if crowded {
-                            self.connections.idle.push((last_seen(&connection), key));
-                        }
+        if let Some(entries) = sweep.next_slice(count)? {
+            for (key, connection) in entries {
+                swept.seen += 1;
+                if let Some(end) = end(&connection, now, &self.clock, &self.lifetimes) {
+                    self.finish(&self.maps.connections, key, end, now, accept, &mut swept)?;
+                } else {
+                    self.connections.seen += 1;
+                    if crowded {
+                        self.connections.idle.push((last_seen(&connection), key));
                     }
                 }
-                self.connections.sweep = Some(sweep);
             }
-            None => {
-                self.relieve(now, accept, &mut swept)?;
-                self.connections.seen_before = std::mem::take(&mut self.connections.seen);
-                swept.pass_ended = true;
-            }
+            self.connections.sweep = Some(sweep);
+        } else {
+            self.relieve(now, accept, &mut swept)?;
+            self.connections.seen_before = std::mem::take(&mut self.connections.seen);
+            swept.pass_ended = true;
         }
         self.sweep_aliases(count, &mut swept)?;
         Ok(swept)

@@ -24,7 +24,6 @@ pub enum EventsError {
 }
 
 /// The reader of the ring; there can be one per node.
-
 pub struct Events {
     ring: RingBuf<MapData>,
     lost: PerCpuMap<u32, u64>,

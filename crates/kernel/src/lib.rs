@@ -14,6 +14,7 @@ pub mod maps;
 pub mod object;
 pub mod pin;
 pub mod probe;
+pub mod program_run;
 mod sys;
 
 pub use config::Config;

@@ -238,14 +238,9 @@ impl Kernel {
             }
         }
         let mut object = loader.load(OBJECT)?;
-        let mut programs = BTreeMap::new();
-        for (name, program) in object.programs_mut() {
-            let fd = load_program(program).map_err(|source| LoadError::Program {
-                program: name.to_owned(),
-                source: Box::new(source),
-            })?;
-            pins.replace(fd.as_fd(), &pins.program(name))?;
-            programs.insert(name.to_owned(), fd);
+        let programs = load_programs(object.programs_mut())?;
+        for (name, fd) in &programs {
+            PinDirectory::replace(fd.as_fd(), &pins.program(name))?;
         }
         let maps = Maps::open(&pins, config)?;
         Ok(Self {
@@ -254,6 +249,32 @@ impl Kernel {
             pins,
         })
     }
+}
+
+/// Loads all programs at once: the verifier takes most of the time, and takes no lock over programs.
+fn load_programs<'a>(
+    programs: impl Iterator<Item = (&'a str, &'a mut Program)>,
+) -> Result<BTreeMap<String, OwnedFd>, LoadError> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = programs
+            .map(|(name, program)| (name, scope.spawn(|| load_program(program))))
+            .collect();
+        let finish = |(name, thread): (
+            &str,
+            std::thread::ScopedJoinHandle<'_, Result<OwnedFd, ProgramError>>,
+        )| {
+            let result = thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            result
+                .map(|fd| (name.to_owned(), fd))
+                .map_err(|source| LoadError::Program {
+                    program: name.to_owned(),
+                    source: Box::new(source),
+                })
+        };
+        running.into_iter().map(finish).collect()
+    })
 }
 
 fn load_program(program: &mut Program) -> Result<OwnedFd, ProgramError> {

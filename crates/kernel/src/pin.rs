@@ -97,7 +97,7 @@ impl PinDirectory {
     }
 
     /// Opens a pin; `None` if there is none.
-    pub(crate) fn open(&self, path: &Path) -> Result<Option<OwnedFd>, PinError> {
+    pub(crate) fn open(path: &Path) -> Result<Option<OwnedFd>, PinError> {
         sys::open_pin(path).map_err(|source| PinError::Io {
             operation: "open pin",
             path: path.to_owned(),
@@ -108,7 +108,7 @@ impl PinDirectory {
     /// Opens the map of `spec` if it is pinned and has that shape.
     pub(crate) fn open_map(&self, spec: &MapSpec) -> Result<Option<OwnedFd>, PinError> {
         let path = self.map(spec.name);
-        let Some(fd) = self.open(&path)? else {
+        let Some(fd) = Self::open(&path)? else {
             return Ok(None);
         };
         check(&path, fd.as_fd(), spec)?;
@@ -118,7 +118,7 @@ impl PinDirectory {
     /// Number of entries that a pinned map holds.
     pub(crate) fn capacity(&self, name: &str) -> Result<u32, PinError> {
         let path = self.map(name);
-        let Some(fd) = self.open(&path)? else {
+        let Some(fd) = Self::open(&path)? else {
             return Err(PinError::Missing { path });
         };
         let info = sys::map_info(fd.as_fd()).map_err(|source| PinError::Io {
@@ -140,20 +140,16 @@ impl PinDirectory {
                 source,
             }
         };
-        let fd = match self.open(&path)? {
-            Some(fd) => fd,
-            None => {
-                let fd = sys::map_create(LAYOUT_MAP, ARRAY, 4, 8, 1).map_err(io("create"))?;
-                sys::update(
-                    fd.as_fd(),
-                    &0u32.to_ne_bytes(),
-                    &hash.to_ne_bytes(),
-                    sys::ANY,
-                )
-                .map_err(io("write"))?;
-                sys::pin(fd.as_fd(), &path).map_err(io("pin"))?;
-                return Ok(());
-            }
+        let Some(fd) = Self::open(&path)? else {
+            let fd = sys::map_create(LAYOUT_MAP, ARRAY, 4, 8, 1).map_err(io("create"))?;
+            sys::update(
+                fd.as_fd(),
+                &0u32.to_ne_bytes(),
+                &hash.to_ne_bytes(),
+                sys::ANY,
+            )
+            .map_err(io("write"))?;
+            return sys::pin(fd.as_fd(), &path).map_err(io("pin"));
         };
         let mut found = [0u8; 8];
         sys::lookup(fd.as_fd(), &0u32.to_ne_bytes(), &mut found).map_err(io("read"))?;
@@ -170,7 +166,7 @@ impl PinDirectory {
     }
 
     /// Pins under a temporary name and renames, so that whoever looks finds the old object or the new one.
-    pub(crate) fn replace(&self, fd: BorrowedFd<'_>, path: &Path) -> Result<(), PinError> {
+    pub(crate) fn replace(fd: BorrowedFd<'_>, path: &Path) -> Result<(), PinError> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         // A dot is not allowed in names of a bpffs.
         name.push("-new");
@@ -191,7 +187,7 @@ impl PinDirectory {
     }
 
     /// Removes one pin; none is fine.
-    pub(crate) fn remove(&self, path: &Path) -> Result<(), PinError> {
+    pub(crate) fn remove(path: &Path) -> Result<(), PinError> {
         match fs::remove_file(path) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(PinError::Io {
                 operation: "remove pin",

@@ -179,8 +179,8 @@ pub(crate) fn next_key(
 
 #[repr(C)]
 struct Batch {
-    in_batch: u64,
-    out_batch: u64,
+    from: u64,
+    next: u64,
     keys: u64,
     values: u64,
     count: u32,
@@ -210,8 +210,8 @@ pub(crate) fn lookup_batch(
     count: u32,
 ) -> io::Result<(u32, BatchEnd)> {
     let mut attr = Batch {
-        in_batch: if first { 0 } else { address(cursor) },
-        out_batch: address_mut(cursor),
+        from: if first { 0 } else { address(cursor) },
+        next: address_mut(cursor),
         keys: address_mut(keys),
         values: address_mut(values),
         count,
@@ -236,8 +236,8 @@ fn write_batch(
     count: u32,
 ) -> (u32, io::Result<()>) {
     let mut attr = Batch {
-        in_batch: 0,
-        out_batch: 0,
+        from: 0,
+        next: 0,
         keys: address(keys),
         values,
         count,
@@ -531,7 +531,7 @@ pub(crate) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
 struct Query {
     target: u32,
     attach_type: u32,
-    query_flags: u32,
+    request_flags: u32,
     attach_flags: u32,
     programs: u64,
     count: u32,
@@ -548,7 +548,7 @@ pub(crate) fn attached_programs(target: u32, attach_type: AttachType) -> io::Res
     let mut attr = Query {
         target,
         attach_type: attach_type as u32,
-        query_flags: 0,
+        request_flags: 0,
         attach_flags: 0,
         programs: address_mut(ids.as_mut_slice()),
         count: ids.len() as u32,

@@ -1,10 +1,16 @@
 //! A node in namespaces of its own: real sockets over the loaded object.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says why it is left out, and what it measured"
+)]
 
 #[path = "node/pods.rs"]
 mod pods;
 #[path = "node/stage.rs"]
 mod stage;
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -168,8 +174,22 @@ fn a_denied_syn_is_dropped_and_booked_on_its_endpoint_and_rule() {
     }
     assert_eq!(node.kernel.maps.connections.count().expect("count"), 0);
     node.assert_balanced();
+    allow_the_port(&node);
+    for family in pods::FAMILIES {
+        assert_eq!(
+            pods::tcp(&first, &second, family, 5000).expect("allowed"),
+            5000
+        );
+    }
+    let entries = node.kernel.maps.connections.dump().expect("dump");
+    assert!(
+        entries.iter().all(|(_, entry)| entry.ingress_rule == 99),
+        "{entries:#?}"
+    );
+}
 
-    // A rule for the port lets the next one through.
+/// A rule for the port lets the next connection through.
+fn allow_the_port(node: &Node) {
     let key = PortKey {
         prefix_len: PortKey::FIXED_BITS + 16,
         version: 1,
@@ -190,17 +210,6 @@ fn a_denied_syn_is_dropped_and_booked_on_its_endpoint_and_rule() {
         .policy_ports
         .set(&key, &value)
         .expect("rule");
-    for family in pods::FAMILIES {
-        assert_eq!(
-            pods::tcp(&first, &second, family, 5000).expect("allowed"),
-            5000
-        );
-    }
-    let entries = node.kernel.maps.connections.dump().expect("dump");
-    assert!(
-        entries.iter().all(|(_, entry)| entry.ingress_rule == 99),
-        "{entries:#?}"
-    );
 }
 
 /// TCP and UDP through the overlay, both families, there and back.
@@ -292,8 +301,8 @@ fn a_socket_reaches_a_service_by_its_backend_and_sees_the_service() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
     let backend = listener.local_addr().expect("address");
     let datagrams = UdpSocket::bind(backend).expect("bind");
-    stage.service(&kernel, [10, 96, 0, 1], backend);
-    stage.service_without_backends(&kernel, [10, 96, 0, 2]);
+    Stage::service(&kernel, [10, 96, 0, 1], backend);
+    Stage::service_without_backends(&kernel, [10, 96, 0, 2]);
     let answering = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("accept");
         let mut word = [0; 4];
@@ -313,4 +322,93 @@ fn a_socket_reaches_a_service_by_its_backend_and_sees_the_service() {
     );
     answering.join().expect("server");
     assert!(kernel.maps.socket_peers.count().expect("count") >= 2);
+}
+
+/// Upper bounds of one program, see `crates/datapath-ebpf/budget.toml`.
+#[derive(serde::Deserialize)]
+struct Budget {
+    /// Instructions that the verifier walks.
+    instructions: u32,
+    /// Deepest frame of any function, octets.
+    stack: u32,
+}
+
+#[test]
+fn every_program_keeps_its_budget() {
+    let Some(stage) = Stage::new("budget") else {
+        return;
+    };
+    let text = include_str!("../../datapath-ebpf/budget.toml");
+    let budgets: BTreeMap<String, Budget> = toml::from_str(text).expect("budget.toml");
+    let features = datapath::abi::node::Features {
+        tunnel: 1,
+        masquerade_ipv4: 1,
+        masquerade_ipv6: 1,
+        host_policy: 1,
+        ..Stage::features()
+    };
+    let kernel = kernel::Kernel::load(stage.bpffs(), &Stage::config(), features).expect("load");
+    let mut over = Vec::new();
+    for program in kernel.programs.statistics().expect("statistics") {
+        let (walked, stack) = (program.verified_instructions, program.stack_bytes);
+        println!(
+            "{}: {walked} instructions, {stack} octets of stack",
+            program.name
+        );
+        let Some(budget) = budgets.get(&program.name) else {
+            over.push(format!("{} has no budget", program.name));
+            continue;
+        };
+        if walked > budget.instructions || stack > budget.stack {
+            over.push(format!(
+                "{}: {walked} instructions, {stack} octets",
+                program.name
+            ));
+        }
+        if walked < budget.instructions / 10 * 8 {
+            println!("{}: lower its budget to {}", program.name, walked / 20 * 21);
+        }
+    }
+    assert!(over.is_empty(), "over budget: {over:#?}");
+}
+
+#[test]
+fn an_established_packet_is_redirected_by_a_program_run() {
+    let Some(stage) = Stage::new("run") else {
+        return;
+    };
+    let node = Node::new(&stage, "r");
+    let first = node.pod(1, Policy::None, Offloads::On);
+    let second = node.pod(2, Policy::None, Offloads::On);
+    let ports = pods::udp(&first, &second, pods::Family::V4).expect("UDP");
+    let packet = node.datagram(&first, &second, ports);
+    node.make_delivery_repeatable(&first, &second);
+    let origin = kernel::program_run::Origin {
+        ifindex: first.ifindex,
+        ingress_ifindex: first.ifindex,
+        mark: 0,
+    };
+    let before = node.outcome(event::hook::FROM_CONTAINER, event::outcome::FORWARDED);
+    let mut best = u32::MAX;
+    for _ in 0..10 {
+        let ran = node
+            .namespace
+            .run(|| {
+                kernel::program_run::run(
+                    &node.kernel.programs,
+                    kernel::Hook::FromContainer,
+                    &packet,
+                    origin,
+                    20_000,
+                )
+            })
+            .expect("enter")
+            .expect("run");
+        assert_eq!(ran.code, 7, "redirected: {:?}", node.drops());
+        best = best.min(ran.duration_ns);
+    }
+    let forwarded = node.outcome(event::hook::FROM_CONTAINER, event::outcome::FORWARDED) - before;
+    assert_eq!(forwarded, 200_000);
+    println!("established packet: {best} ns per program run, least of ten");
+    node.assert_balanced();
 }

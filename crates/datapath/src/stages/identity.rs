@@ -23,7 +23,7 @@ pub enum Known {
 
 /// Resolves one address.
 #[inline(never)]
-pub fn resolve<'a, S: Seams>(cx: &Cx<'a, S>, address: &Address, side: &mut Side) -> Known {
+pub fn resolve<S: Seams>(cx: &Cx<'_, S>, address: &Address, side: &mut Side) -> Known {
     let row = match cx.maps.address(&AddressKey {
         address: *address,
         net: 0,
@@ -45,7 +45,7 @@ pub fn resolve<'a, S: Seams>(cx: &Cx<'a, S>, address: &Address, side: &mut Side)
 }
 
 #[inline(always)]
-fn from_row<'a, S: Seams>(cx: &Cx<'a, S>, row: &AddressRow, side: &mut Side) {
+fn from_row<S: Seams>(cx: &Cx<'_, S>, row: &AddressRow, side: &mut Side) {
     side.identity = row.identity;
     side.peer = row.peer;
     side.flags = row.flags;

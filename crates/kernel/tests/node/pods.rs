@@ -170,6 +170,15 @@ impl Node {
         }
         self.handle.run(&link::set_up(ifindex)).expect("up");
         configure(&inside, self.number, addresses);
+        // Until the kernel has seen to the carrier, the device's queue swallows packets; that may take it a second.
+        for _ in 0..300 {
+            let carrier =
+                |handle: &Handle, name: &str| handle.link(name).expect("link").has_carrier();
+            if carrier(&inside, "eth0") && carrier(&self.handle, &host_name) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         Pod {
             namespace,
             addresses,
@@ -389,6 +398,49 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Hardware addresses of a pod and of its gateway.
+    fn macs(&self, pod: &Pod) -> [Mac; 2] {
+        let row = self.kernel.maps.endpoints.get(&(pod.ifindex & 0xffff));
+        let row = row.expect("read").expect("row");
+        [row.mac, row.gateway_mac]
+    }
+
+    /// A datagram of 64 octets as the first pod sends it.
+    pub(crate) fn datagram(&self, from: &Pod, to: &Pod, port: u16) -> Vec<u8> {
+        let [mac, gateway] = self.macs(from);
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (from.addresses[0], to.addresses[0])
+        else {
+            panic!("IPv4");
+        };
+        let mut packet = [gateway.0.as_slice(), &mac.0, &[8, 0]].concat();
+        packet.extend([0x45, 0, 0, 92, 0, 0, 0x40, 0, 64, 17, 0, 0]);
+        packet.extend(source.octets());
+        packet.extend(destination.octets());
+        packet.extend(port.to_be_bytes());
+        packet.extend(PORT.to_be_bytes());
+        packet.extend([0, 72, 0, 0]);
+        packet.resize(14 + 92, 0x55);
+        packet
+    }
+
+    /// Delivery from one pod to the other writes the hardware addresses that the packet has: a program run repeats on the
+    /// packet that the last repetition left.
+    pub(crate) fn make_delivery_repeatable(&self, from: &Pod, to: &Pod) {
+        let row = self.kernel.maps.endpoints.get(&(to.ifindex & 0xffff));
+        let index = row.expect("read").expect("row").hop & 0xffff;
+        let mut hop = self
+            .kernel
+            .maps
+            .hops
+            .get(&index)
+            .expect("read")
+            .expect("hop");
+        [hop.source_mac, hop.destination_mac] = self.macs(from);
+        self.kernel.maps.hops.set(&index, &hop).expect("hop");
+    }
+}
+
 /// Address of a pod or router of a node.
 fn v6(node: u8, last: u16) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, node.into(), 0, 0, 0, 0, 0, last)
@@ -479,8 +531,8 @@ fn ask(server: SocketAddr, length: usize) -> io::Result<usize> {
     Ok(answer.len())
 }
 
-/// One datagram there and back.
-pub(crate) fn udp(from: &Pod, to: &Pod, family: Family) -> io::Result<()> {
+/// One datagram there and back; gives the client's port.
+pub(crate) fn udp(from: &Pod, to: &Pod, family: Family) -> io::Result<u16> {
     let server = SocketAddr::new(to.address(family), PORT);
     let listener = to
         .namespace
@@ -499,7 +551,7 @@ pub(crate) fn udp(from: &Pod, to: &Pod, family: Family) -> io::Result<()> {
     listener.send_to(b"answer", peer)?;
     let (count, peer) = client.recv_from(&mut buffer)?;
     assert_eq!((&buffer[..count], peer), (&b"answer"[..], server));
-    Ok(())
+    Ok(client.local_addr()?.port())
 }
 
 /// Segmentation, merging and checksums are left to the stack, as by `ethtool -K DEVICE tx off tso off gso off gro off`.

@@ -28,7 +28,7 @@ impl Stage {
                 std::env::var_os("CI").is_none(),
                 "needs root, and CI may leave nothing out"
             );
-            println!("skipped: needs root");
+            eprintln!("skipped: needs root");
             return None;
         }
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -115,7 +115,7 @@ impl Stage {
     }
 
     /// A service on port 80 of `address`, TCP and UDP, with one backend.
-    pub(crate) fn service(&self, kernel: &Kernel, address: [u8; 4], backend: SocketAddr) {
+    pub(crate) fn service(kernel: &Kernel, address: [u8; 4], backend: SocketAddr) {
         for (protocol, id) in [(6, 1), (17, 2)] {
             let row = Backend {
                 address: backend.ip().into(),
@@ -143,7 +143,7 @@ impl Stage {
     }
 
     /// A TCP service on port 80 without backends.
-    pub(crate) fn service_without_backends(&self, kernel: &Kernel, address: [u8; 4]) {
+    pub(crate) fn service_without_backends(kernel: &Kernel, address: [u8; 4]) {
         write_frontend(
             kernel,
             address,
