@@ -50,9 +50,9 @@ impl Topology {
             fits,
             "topology name {name:?}: at most eight lower-case letters and digits, beginning with ax"
         );
-        let claim = SocketAddr::from_abstract_name(format!("axoneme-{name}"))
-            .and_then(|address| UnixListener::bind_addr(&address))
-            .with_context(|| format!("topology {name} is in use by another process"))?;
+        sweep_abandoned();
+        let claim =
+            claim(name).with_context(|| format!("topology {name} is in use by another process"))?;
         sweep(name)?;
         let cgroup = sweep::cgroup_mount()?.join(name);
         let directory = sweep::directory(name);
@@ -133,6 +133,22 @@ impl Topology {
             uplink,
             bpffs: None,
         })
+    }
+}
+
+fn claim(name: &str) -> std::io::Result<UnixListener> {
+    let address = SocketAddr::from_abstract_name(format!("axoneme-{name}"))?;
+    UnixListener::bind_addr(&address)
+}
+
+/// Removes topologies that nobody holds any more: whoever made them was killed.
+fn sweep_abandoned() {
+    for name in sweep::names() {
+        if let Ok(_held) = claim(&name)
+            && let Err(error) = sweep(&name)
+        {
+            tracing::warn!("abandoned topology {name}: {error:#}");
+        }
     }
 }
 

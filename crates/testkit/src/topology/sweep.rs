@@ -28,6 +28,14 @@ pub fn cgroup_mount() -> anyhow::Result<PathBuf> {
         .context("no cgroup2 file system is mounted")
 }
 
+/// Names of the topologies that have files on this machine.
+pub(super) fn names() -> Vec<String> {
+    let entries = fs::read_dir(DIRECTORY).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
 /// Removes everything that bears the topology's name: processes, mounts, namespaces, cgroup, files.
 pub fn sweep(name: &str) -> anyhow::Result<()> {
     let cgroup = cgroup_mount()?.join(name);

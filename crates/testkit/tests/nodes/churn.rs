@@ -115,9 +115,29 @@ fn settled(node: &mut Node) -> BTreeSet<String> {
             found.insert(format!("{path} {}", shown(entry)));
         }
     }
+    let pins = kernel::PinDirectory::new(&node.machine.directory().join("bpf"));
+    let maps = kernel::Maps::open_any_capacity(&pins).expect("pinned maps");
+    let endpoints = maps.endpoints.dump().expect("endpoints");
+    found.extend(
+        endpoints
+            .iter()
+            .filter(|(_, row)| row.id != 0)
+            .map(|(key, row)| format!("map endpoints {key} {}", row.id)),
+    );
+    for (key, _) in maps.addresses.dump().expect("addresses") {
+        found.insert(format!("map addresses {key:?}"));
+    }
     let mut files = Vec::new();
     list(&node.kubelet.state_dir, &mut files);
-    found.extend(files.into_iter().map(|file| format!("file {file}")));
+    // The queue's place and its lock stay, once made; what waits in it must not.
+    let queue =
+        |file: &String| file.ends_with("/deleteQueue") || file.ends_with("/deleteQueue/lockfile");
+    found.extend(
+        files
+            .into_iter()
+            .filter(|file| !queue(file))
+            .map(|file| format!("file {file}")),
+    );
     found
 }
 
