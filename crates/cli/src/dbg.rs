@@ -39,7 +39,13 @@ pub(crate) const FLOW_SOCKET: &str = "unix:///var/run/cilium/hubble.sock";
 )]
 pub(crate) struct DbgArgs {
     /// Socket of the agent [default: $AXONEME_SOCK, $CILIUM_SOCK or /var/run/cilium/cilium.sock]
-    #[arg(short = 'H', long = "host", global = true, value_name = "SOCKET")]
+    #[arg(
+        short = 'H',
+        long = "host",
+        alias = "socket",
+        global = true,
+        value_name = "SOCKET"
+    )]
     host: Option<String>,
     /// Where the eBPF file system is mounted
     #[arg(

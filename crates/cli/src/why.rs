@@ -35,7 +35,7 @@ pub(crate) struct WhyArgs {
     #[arg(short, long, default_value = "tcp")]
     protocol: party::Protocol,
     /// Socket of the agent [default: $AXONEME_SOCK, $CILIUM_SOCK or /var/run/cilium/cilium.sock]
-    #[arg(short = 'H', long = "host", value_name = "SOCKET")]
+    #[arg(short = 'H', long = "host", alias = "socket", value_name = "SOCKET")]
     host: Option<String>,
     /// Where the eBPF file system is mounted
     #[arg(long, value_name = "DIRECTORY", default_value = "/sys/fs/bpf")]

@@ -40,6 +40,7 @@ fn arguments_are_understood_alike_under_both_names() {
             "jsonpath={[0].id}",
         ],
         &["-H", "unix:///run/agent.sock", "ip", "list", "-n"],
+        &["--socket", "/run/agent.sock", "status"],
         &["bpf", "ct", "list", "global", "--bpf-root", "/run/bpf"],
         &["bpf", "policy", "get", "--all"],
         &["policy", "explain", "shop/web", "shop/api", "80/tcp"],
