@@ -1,4 +1,5 @@
 //! Nodes with real agents: pods made through the CNI plugin, real sockets between them, agents and stores that die.
+#![allow(clippy::print_stdout, reason = "times and cases are the tests' output")]
 
 #[path = "nodes/cases.rs"]
 mod cases;

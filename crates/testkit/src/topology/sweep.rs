@@ -10,7 +10,7 @@ use rustix::mount::{UnmountFlags, unmount};
 const DIRECTORY: &str = "/run/axoneme";
 
 /// Where files of a topology are.
-pub fn directory(name: &str) -> PathBuf {
+pub(super) fn directory(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 

@@ -92,6 +92,7 @@ fn gaps(sent: u64, arrived: &[u64]) -> Vec<u64> {
 }
 
 /// One allowed and one denied stream across nodes while both agents are killed again and again.
+#[allow(clippy::too_many_lines, reason = "one story from its begin to its end")]
 pub(crate) fn kills(cluster: &mut Cluster, number: usize) {
     let pods = [
         run(cluster, 0, "allowed"),
