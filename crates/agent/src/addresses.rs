@@ -11,7 +11,7 @@ use model::ipam::{Family, Ipam, IpamError, Lasting, Token};
 use crate::node::Addressing;
 
 /// An address that no endpoint has confirmed by then goes back.
-const EXPIRY: Duration = Duration::from_secs(600);
+const EXPIRY: Duration = Duration::from_mins(10);
 
 /// The node's addresses, shared by all requests.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ impl Addresses {
             match self.release(address, &owner(row)) {
                 Ok(()) | Err(IpamError::NotInUse { .. }) => {}
                 Err(error) => {
-                    tracing::warn!(endpoint = %row.id, %error, "an address is not given back")
+                    tracing::warn!(endpoint = %row.id, %error, "an address is not given back");
                 }
             }
         }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{FuturesUnordered, StreamExt};
 use ipnet::IpNet;
 use kernel::Kernel;
-use model::endpoint::{EndpointId, EndpointRow, PodName};
+use model::endpoint::{EndpointId, EndpointRow};
 use model::identity::{Identity, Reserved, Stack};
 use model::labels::{LabelFilter, LabelSet};
 use model::numbers::Numbers;
@@ -308,13 +308,6 @@ impl Engine {
                 .apply(policy::Change::Peer(policy::Peer(reserved.id().0), facts));
         }
     }
-
-    fn pod_of(&self, name: &PodName) -> Option<EndpointId> {
-        self.endpoints
-            .values()
-            .find(|row| row.pod.as_ref() == Some(name))
-            .map(|row| row.id)
-    }
 }
 
 fn settings(config: &Config) -> policy::Settings {
@@ -324,9 +317,10 @@ fn settings(config: &Config) -> policy::Settings {
             Enforcement::Always => policy::Enforcement::Always,
             Enforcement::Never => policy::Enforcement::Never,
         },
-        allow_localhost: match config.policy.allow_localhost {
-            true => policy::AllowLocalhost::Always,
-            false => policy::AllowLocalhost::Policy,
+        allow_localhost: if config.policy.allow_localhost {
+            policy::AllowLocalhost::Always
+        } else {
+            policy::AllowLocalhost::Policy
         },
         audit: if config.policy.audit {
             policy::Audit::On

@@ -74,7 +74,7 @@ impl NamesNow {
             ..Index::default()
         };
         for (name, remote) in self.inputs.endpoints.snapshot().iter() {
-            let names = Arc::new(self.pod_names(name, &self.labels(view, remote.identity.0)));
+            let names = Arc::new(self.pod_names(name, &Self::labels(view, remote.identity.0)));
             index.pods.extend(
                 remote
                     .addresses
@@ -115,7 +115,7 @@ impl NamesNow {
         }
     }
 
-    fn labels(&self, view: &View, identity: u32) -> Vec<String> {
+    fn labels(view: &View, identity: u32) -> Vec<String> {
         let peer = view.policy.peers().find(|(peer, _)| peer.0 == identity);
         peer.map(|(_, facts)| facts.labels.to_texts())
             .unwrap_or_default()
@@ -126,7 +126,7 @@ impl Names for NamesNow {
     fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
         self.indexed(|index| index.pods.get(&address).cloned())
             .or_else(|| {
-                let labels = self.labels(&self.view.get(), identity);
+                let labels = Self::labels(&self.view.get(), identity);
                 let labels = labels.iter().map(|label| label.as_str().into()).collect();
                 Some(Arc::new(EndpointNames {
                     labels,

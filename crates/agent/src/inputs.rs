@@ -52,6 +52,9 @@ pub struct RemoteEndpoint {
 /// A policy object as it is now; one that cannot be read says why.
 pub type PolicyResult = Result<Arc<PolicyObject>, Invalid>;
 
+/// A CIDR group as it is now; one that cannot be read says why.
+pub type GroupResult = Result<Arc<CidrGroup>, Invalid>;
+
 /// All tables that the store fills.
 #[derive(Clone)]
 pub struct Inputs {
@@ -78,7 +81,7 @@ pub struct Inputs {
     /// Policies of the cluster.
     pub clusterwide_policies: Table<ObjectKey, PolicyResult>,
     /// Groups of prefixes.
-    pub groups: Table<Arc<str>, Result<Arc<CidrGroup>, Invalid>>,
+    pub groups: Table<Arc<str>, GroupResult>,
 }
 
 /// Starts a reflector of one kind.
@@ -96,6 +99,7 @@ macro_rules! reflected {
 
 impl Inputs {
     /// Starts to follow everything that an agent needs.
+    #[allow(clippy::too_many_lines, reason = "a table: one entry for each kind")]
     pub fn follow(client: &Client, tasks: &TaskGroup, node: &str, options: &ParseOptions) -> Self {
         let own = Scope::fields(format!("spec.nodeName={node}"));
         let (knp, cnp, ccnp) = (options.clone(), options.clone(), options.clone());
@@ -381,7 +385,7 @@ fn policy_row<R: Resource>(
     vec![(key, result)]
 }
 
-fn group_row(of: &CiliumCIDRGroup) -> Vec<(Arc<str>, Result<Arc<CidrGroup>, Invalid>)> {
+fn group_row(of: &CiliumCIDRGroup) -> Vec<(Arc<str>, GroupResult)> {
     let Ok(value) = serde_json::to_value(of) else {
         return Vec::new();
     };

@@ -68,9 +68,9 @@ fn start_log(config: &Config) {
         .with_writer(std::io::stderr)
         .with_target(false);
     if config.log_json {
-        log.json().init()
+        log.json().init();
     } else {
-        log.with_ansi(false).init()
+        log.with_ansi(false).init();
     }
 }
 

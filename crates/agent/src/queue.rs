@@ -56,7 +56,7 @@ fn waiting(directory: &Path) -> Vec<(std::path::PathBuf, EndpointBatchDeleteRequ
         {
             Ok(request) => all.push((path, request)),
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "a deferred deletion cannot be read")
+                tracing::warn!(file = %path.display(), %error, "a deferred deletion cannot be read");
             }
         }
     }

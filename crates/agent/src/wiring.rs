@@ -34,6 +34,10 @@ use kernel::{attach_devices, load, report_features, table_sizes};
 use node::{keep_routes, own_addressing, write_cni_conf};
 
 /// Runs the agent until it is told to stop; what it has put into the kernel stays.
+#[allow(
+    clippy::too_many_lines,
+    reason = "the wiring is one list, read from top to bottom"
+)]
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let config = Arc::new(config);
     std::fs::create_dir_all(&config.state_dir)

@@ -413,20 +413,15 @@ pub fn node_claims(node: &NodeRow) -> Vec<(IpNet, Claim)> {
         .chain(node.ip.iter())
         .collect();
     let mut claims = claims_about(addresses, |_| Some(own.clone()));
-    // The router's address lies in the pods' range: another node's can be reached only the way its pods are.
-    let behind = |address: IpAddr| {
-        node.ip
-            .same_family(address)
-            .or_else(|| node.ip.iter().next())
-    };
+    // The router's address lies in the pods' range: another node's can be reached only the way its pods are, which is
+    // over one underlay for both families.
+    let behind = node.ip.iter().next();
     let through = |pair: &IpPair, identity: Identity| {
-        claims_about(pair.iter(), |address| {
+        claims_about(pair.iter(), |_| {
             let location = if local {
                 Location::LocalNode
             } else {
-                Location::RemoteEndpoint {
-                    node: behind(address)?,
-                }
+                Location::RemoteEndpoint { node: behind? }
             };
             Some(Claim {
                 identity,

@@ -121,7 +121,7 @@ impl Cluster {
             cluster.add_node(index)?;
         }
         for node in &mut cluster.nodes {
-            node.wait_ready(Duration::from_secs(60))?;
+            node.wait_ready(Duration::from_mins(1))?;
         }
         Ok(cluster)
     }
@@ -334,14 +334,8 @@ fn start_apiserver(control: &Machine, socket: &Path) -> anyhow::Result<Process> 
     let token = directory.join("token");
     if !token.exists() {
         let secret: [u8; 16] = rand::random();
-        fs::write(
-            &token,
-            secret
-                .iter()
-                .map(|b| format!("{b:02x}"))
-                .collect::<String>(),
-        )
-        .context("write the token")?;
+        let secret = format!("{:032x}", u128::from_ne_bytes(secret));
+        fs::write(&token, secret).context("write the token")?;
     }
     let flag = |name: &str, value: String| format!("--{name}={value}");
     let arguments = [

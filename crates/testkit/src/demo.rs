@@ -4,6 +4,7 @@
 mod market;
 mod statements;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -144,7 +145,7 @@ fn look_further(market: &Market) -> anyhow::Result<String> {
     ];
     let mut text = "To look further:\n".to_owned();
     for (what, command) in rows {
-        text.push_str(&format!("  {what:<22}{command}\n"));
+        writeln!(text, "  {what:<22}{command}")?;
     }
     Ok(text)
 }

@@ -6,19 +6,18 @@ use anyhow::{Context, ensure};
 
 /// The path of one of our binaries, which must exist.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let directory = match std::env::var_os("AXONEME_BIN_DIR") {
-        Some(directory) => PathBuf::from(directory),
-        None => {
-            let exe = std::env::current_exe().context("find the running program")?;
-            let beside = exe
-                .parent()
-                .context("the running program has no directory")?;
-            // Test binaries lie one directory deeper.
-            if beside.ends_with("deps") {
-                beside.parent().unwrap_or(beside).to_owned()
-            } else {
-                beside.to_owned()
-            }
+    let directory = if let Some(directory) = std::env::var_os("AXONEME_BIN_DIR") {
+        PathBuf::from(directory)
+    } else {
+        let exe = std::env::current_exe().context("find the running program")?;
+        let beside = exe
+            .parent()
+            .context("the running program has no directory")?;
+        // Test binaries lie one directory deeper.
+        if beside.ends_with("deps") {
+            beside.parent().unwrap_or(beside).to_owned()
+        } else {
+            beside.to_owned()
         }
     };
     let path = directory.join(name);

@@ -235,10 +235,10 @@ impl Engine {
             changed = true;
             match result.as_deref() {
                 Some(Ok(group)) => {
-                    touched.merge(self.policy.apply(Change::Group(Arc::clone(group))))
+                    touched.merge(self.policy.apply(Change::Group(Arc::clone(group))));
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(group = %name, %error, "a CIDR group is refused, its last state stays")
+                    tracing::warn!(group = %name, %error, "a CIDR group is refused, its last state stays");
                 }
                 None => touched.merge(self.policy.apply(Change::GroupGone(name))),
             }

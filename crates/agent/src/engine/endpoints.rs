@@ -263,7 +263,7 @@ pub fn read_saved(state_dir: &std::path::Path) -> std::io::Result<Vec<EndpointRo
         {
             Ok(row) => rows.push(row),
             Err(error) => {
-                tracing::error!(file = %path.display(), %error, "an endpoint cannot be taken over")
+                tracing::error!(file = %path.display(), %error, "an endpoint cannot be taken over");
             }
         }
     }

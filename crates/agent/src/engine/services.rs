@@ -131,15 +131,12 @@ impl Services {
                 self.backends.forget(id);
             }
         }
-        match new {
-            Some(row) => {
-                self.ids.assign(key, &row);
-                self.rows.insert(key.clone(), row);
-            }
-            None => {
-                self.rows.remove(key);
-                self.ids.release(key);
-            }
+        if let Some(row) = new {
+            self.ids.assign(key, &row);
+            self.rows.insert(key.clone(), row);
+        } else {
+            self.rows.remove(key);
+            self.ids.release(key);
         }
     }
 
@@ -270,9 +267,7 @@ fn affinity(from: &api::kubernetes::Service) -> Option<u32> {
         let seconds = config
             .and_then(|of| of.client_ip.as_ref())
             .and_then(|of| of.timeout_seconds);
-        seconds
-            .and_then(|seconds| u32::try_from(seconds).ok())
-            .unwrap_or(DEFAULT_SECONDS)
+        seconds.unwrap_or(DEFAULT_SECONDS)
     })
 }
 

@@ -136,7 +136,7 @@ impl PolicyTables {
         let ports: BTreeMap<_, _> = rows
             .ports
             .iter()
-            .map(|(key, verdict)| (*key, port_verdict(verdict)))
+            .map(|(key, verdict)| (*key, port_verdict(*verdict)))
             .collect();
         let bits = head_flags(rows);
         match self.installed.remove(&rows.key) {
@@ -224,7 +224,7 @@ impl PolicyTables {
         let new_ports: Vec<(PortKey, PortVerdict)> = ports
             .iter()
             .filter(|(key, _)| !old.ports.contains_key(key))
-            .map(|(key, value)| (port_key(old.index, old.head.ports_version(), key), *value))
+            .map(|(key, value)| (port_key(old.index, old.head.ports_version(), *key), *value))
             .collect();
         self.port_rows.set_all(&new_ports)?;
         let mut effect = if new_ports.is_empty() {
@@ -256,7 +256,7 @@ impl PolicyTables {
     ) -> Result<(), MapError> {
         let ports: Vec<_> = ports
             .iter()
-            .map(|(key, value)| (port_key(index, head.ports_version(), key), *value))
+            .map(|(key, value)| (port_key(index, head.ports_version(), *key), *value))
             .collect();
         self.port_rows.set_all(&ports)?;
         let version = head.peers_version();
@@ -364,7 +364,7 @@ impl PolicyTables {
         let ports = old
             .ports
             .keys()
-            .map(|key| port_key(old.index, old.head.ports_version(), key))
+            .map(|key| port_key(old.index, old.head.ports_version(), *key))
             .collect();
         self.retired.push(Retired {
             at: now,
@@ -398,7 +398,7 @@ fn peer_key(of: &Installed, peer: u32) -> PeerKey {
     }
 }
 
-fn port_key(index: u32, version: u32, key: &model::policy::PortKey) -> PortKey {
+fn port_key(index: u32, version: u32, key: model::policy::PortKey) -> PortKey {
     PortKey {
         prefix_len: PortKey::FIXED_BITS + u32::from(key.prefix_len),
         version,
@@ -410,7 +410,7 @@ fn port_key(index: u32, version: u32, key: &model::policy::PortKey) -> PortKey {
     }
 }
 
-fn port_verdict(from: &model::policy::PortVerdict) -> PortVerdict {
+fn port_verdict(from: model::policy::PortVerdict) -> PortVerdict {
     let verdict = match from.verdict {
         Verdict::Allow => verdict::ALLOW,
         Verdict::Deny => verdict::DENY,

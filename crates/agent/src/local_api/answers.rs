@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::{Api, Refusal};
 use crate::view::View;
 
-fn element(address: Option<IpAddr>, ranges: Vec<String>) -> NodeAddressingElement {
+fn element(address: Option<IpAddr>, ranges: &[String]) -> NodeAddressingElement {
     NodeAddressingElement {
         enabled: address.is_some(),
         ip: address.map(|a| a.to_string()).unwrap_or_default(),
@@ -29,13 +29,13 @@ fn element(address: Option<IpAddr>, ranges: Vec<String>) -> NodeAddressingElemen
 }
 
 fn node_element(row: &NodeRow) -> NodeElement {
-    let v4 = row.pod_cidrs_v4.iter().map(ToString::to_string).collect();
-    let v6 = row.pod_cidrs_v6.iter().map(ToString::to_string).collect();
+    let v4: Vec<String> = row.pod_cidrs_v4.iter().map(ToString::to_string).collect();
+    let v6: Vec<String> = row.pod_cidrs_v6.iter().map(ToString::to_string).collect();
     NodeElement {
         name: row.name.to_string(),
         primary_address: Some(NodeAddressing {
-            ipv4: Some(element(row.ip.v4.map(IpAddr::V4), v4)),
-            ipv6: Some(element(row.ip.v6.map(IpAddr::V6), v6)),
+            ipv4: Some(element(row.ip.v4.map(IpAddr::V4), &v4)),
+            ipv6: Some(element(row.ip.v6.map(IpAddr::V6), &v6)),
         }),
         source: if row.locality == model::node::Locality::Local {
             "local"

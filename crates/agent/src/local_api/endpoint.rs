@@ -270,6 +270,7 @@ fn row_of(request: &rest::EndpointChangeRequest) -> Result<EndpointRow, Refusal>
     })
 }
 
+#[allow(clippy::too_many_lines, reason = "one answer, field by field")]
 fn endpoint(view: &View, row: &EndpointRow) -> rest::Endpoint {
     let pod = row.pod.as_ref();
     let text = |address: Option<IpAddr>| address.map(|a| a.to_string()).unwrap_or_default();

@@ -20,6 +20,7 @@ pub(super) struct Parameters {
 }
 
 /// `POST /v1/ipam`: one address of the family, or one of each.
+#[allow(clippy::too_many_lines, reason = "one answer, field by field")]
 pub(super) async fn allocate(
     State(api): State<Api>,
     Query(parameters): Query<Parameters>,

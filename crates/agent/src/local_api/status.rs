@@ -33,6 +33,7 @@ pub(super) async fn health(
 }
 
 /// The state of the agent and of what it depends on.
+#[allow(clippy::too_many_lines, reason = "one answer, field by field")]
 pub(super) fn answer(api: &Api) -> Json<StatusResponse> {
     let view = api.view.get();
     let own = match (&view.error, view.waiting_for.as_slice()) {

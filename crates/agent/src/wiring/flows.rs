@@ -17,6 +17,10 @@ use crate::flows::{NamesNow, follow_ring};
 use crate::inputs::Inputs;
 use crate::view::ViewReader;
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "the wiring is one list, read from top to bottom"
+)]
 pub(super) async fn start_flows(
     config: &Arc<Config>,
     inputs: &Inputs,

@@ -23,13 +23,15 @@ pub(super) async fn own_addressing(
 ) -> anyhow::Result<(Addressing, String)> {
     loop {
         match client.get::<Node>(None, &config.node).await {
-            Ok(node) => match addressing_of(&node, config) {
-                Some(addressing) => return Ok((addressing, node.metadata.uid)),
-                None => tracing::info!(
+            Ok(node) => {
+                if let Some(addressing) = addressing_of(&node, config) {
+                    return Ok((addressing, node.metadata.uid));
+                }
+                tracing::info!(
                     node = config.node,
                     "waiting for the node's address and pod CIDRs"
-                ),
-            },
+                );
+            }
             Err(error) => tracing::warn!(%error, "this node's object cannot be read, trying again"),
         }
         tokio::select! {

@@ -1,5 +1,6 @@
 //! The shop: a DNS server, web → api → store behind services, a batch client that a policy denies, a client outside.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -94,7 +95,10 @@ impl Market {
         let mut text = String::new();
         for service in ["dns", "web", "api", "store"] {
             let address = self.service_address(service)?;
-            text.push_str(&format!("{address} {service} {service}.{NAMESPACE} {service}.{NAMESPACE}.svc.cluster.local\n"));
+            writeln!(
+                text,
+                "{address} {service} {service}.{NAMESPACE} {service}.{NAMESPACE}.svc.cluster.local"
+            )?;
         }
         let path = self.cluster.topology.directory().join("names");
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
@@ -141,16 +145,10 @@ impl Market {
 
     fn start_programs(&mut self, names: &std::path::Path) -> anyhow::Result<()> {
         let dns = format!("{}:53", self.service_address("dns")?);
-        let dns = Some(dns.as_str());
         let serve = |name: &str, calls: Option<&str>| {
             let mut words = words(&["app", "http", "--listen", "[::]:8080", "--name", name]);
             if let Some(url) = calls {
-                words.extend(self::words(&[
-                    "--call",
-                    url,
-                    "--dns",
-                    dns.unwrap_or_default(),
-                ]));
+                words.extend(self::words(&["--call", url, "--dns", &dns]));
             }
             words
         };
@@ -163,7 +161,7 @@ impl Market {
             ("store", serve("store", None)),
             ("api", serve("api", Some("http://store/"))),
             ("web", serve("web", Some("http://api/"))),
-            ("batch", load("http://store/", dns)),
+            ("batch", load("http://store/", Some(dns.as_str()))),
         ];
         for (pod, args) in all {
             let (node, running) = self

@@ -16,10 +16,13 @@ use tokio::sync::RwLock;
 
 const TTL_SECONDS: u32 = 5;
 
+type Addresses = HashMap<String, Vec<IpAddr>>;
+
 /// Names and addresses, one `ADDRESS NAME...` a line as in a hosts file, read again when the file changes.
 struct Names {
     file: PathBuf,
-    read: RwLock<(Option<SystemTime>, HashMap<String, Vec<IpAddr>>)>,
+    /// When the file was changed that was read last, and what it said.
+    read: RwLock<(Option<SystemTime>, Addresses)>,
 }
 
 impl Names {

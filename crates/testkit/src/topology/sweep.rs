@@ -19,12 +19,11 @@ pub fn cgroup_mount() -> anyhow::Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("read /proc/self/mounts")?;
     mounts
         .lines()
-        .filter_map(|line| {
+        .find_map(|line| {
             let mut words = line.split(' ');
             let (_, path, kind) = (words.next()?, words.next()?, words.next()?);
             (kind == "cgroup2").then(|| PathBuf::from(path))
         })
-        .next()
         .context("no cgroup2 file system is mounted")
 }
 

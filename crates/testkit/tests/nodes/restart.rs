@@ -76,9 +76,8 @@ fn receive(socket: &UdpSocket, stop: &AtomicBool) -> Vec<u64> {
     loop {
         match socket.recv(&mut buffer) {
             Ok(8) => arrived.push(u64::from_be_bytes(buffer)),
-            Ok(_) => {}
             Err(_) if stop.load(Ordering::Relaxed) => return arrived,
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
 }
@@ -127,13 +126,13 @@ pub(crate) fn kills(cluster: &mut Cluster, number: usize) {
         // Kills hit another moment of the start each time, the middle of it among them.
         node.kill_agent().expect("kill");
         node.start_agent().expect("start");
-        if round % 3 != 2 {
+        if round % 3 == 2 {
+            std::thread::sleep(Duration::from_millis((round as u64 * 37) % 400));
+        } else {
             let begun = Instant::now();
             node.wait_ready(Duration::from_secs(30))
                 .expect("ready again");
             slowest = slowest.max(begun.elapsed());
-        } else {
-            std::thread::sleep(Duration::from_millis((round as u64 * 37) % 400));
         }
     }
     for node in &mut cluster.nodes {
