@@ -3,21 +3,26 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::endpoint::EndpointRow;
 use model::ipam::{Family, Ipam, IpamError, Lasting, Token};
+
+use tokio_util::sync::CancellationToken;
 
 use crate::node::Addressing;
 
 /// An address that no endpoint has confirmed by then goes back.
 const EXPIRY: Duration = Duration::from_mins(10);
 
+/// Addresses that were given until they are confirmed, oldest first.
+type Unconfirmed = Vec<(Instant, IpAddr, Token)>;
+
 /// The node's addresses, shared by all requests.
 #[derive(Clone)]
 pub struct Addresses {
     // Not a table: an address is chosen and taken in one step, by several callers.
-    ipam: Arc<Mutex<Ipam>>,
+    ipam: Arc<Mutex<(Ipam, Unconfirmed)>>,
 }
 
 impl Addresses {
@@ -43,12 +48,32 @@ impl Addresses {
             }
         }
         Self {
-            ipam: Arc::new(Mutex::new(ipam)),
+            ipam: Arc::new(Mutex::new((ipam, Vec::new()))),
         }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Ipam) -> T) -> T {
-        work(&mut self.ipam.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, work: impl FnOnce(&mut Ipam, &mut Unconfirmed) -> T) -> T {
+        let mut locked = self.ipam.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ipam, unconfirmed) = &mut *locked;
+        work(ipam, unconfirmed)
+    }
+
+    /// Takes back what no endpoint has confirmed in time, until `stop`.
+    pub async fn expire(self, stop: CancellationToken) {
+        loop {
+            self.with(|ipam, unconfirmed| {
+                let due = unconfirmed.partition_point(|(since, ..)| since.elapsed() >= EXPIRY);
+                for (_, address, token) in unconfirmed.drain(..due) {
+                    if ipam.expire(address, token).is_some() {
+                        tracing::warn!(%address, "an address was never used by an endpoint and is free again");
+                    }
+                }
+            });
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(EXPIRY / 10) => {}
+            }
+        }
     }
 
     /// Gives an address; with a token it goes back by itself unless it is confirmed.
@@ -58,33 +83,27 @@ impl Addresses {
         owner: &str,
         lasting: Lasting,
     ) -> Result<(IpAddr, Option<Token>), IpamError> {
-        let given = self.with(|ipam| ipam.allocate(family, &owner.into(), lasting))?;
+        let given = self.with(|ipam, _| ipam.allocate(family, &owner.into(), lasting))?;
         if let (address, Some(token)) = given {
-            let addresses = self.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(EXPIRY).await;
-                if addresses.with(|ipam| ipam.expire(address, token)).is_some() {
-                    tracing::warn!(%address, "an address was never used by an endpoint and is free again");
-                }
-            });
+            self.with(|_, unconfirmed| unconfirmed.push((Instant::now(), address, token)));
         }
         Ok(given)
     }
 
     /// Takes a given address.
     pub fn allocate_at(&self, address: IpAddr, owner: &str) -> Result<(), IpamError> {
-        self.with(|ipam| ipam.allocate_at(address, &owner.into(), Lasting::UntilReleased))
+        self.with(|ipam, _| ipam.allocate_at(address, &owner.into(), Lasting::UntilReleased))
             .map(|_| ())
     }
 
     /// An endpoint uses the address now.
     pub fn confirm(&self, address: IpAddr, token: Token) -> Result<(), IpamError> {
-        self.with(|ipam| ipam.confirm(address, token))
+        self.with(|ipam, _| ipam.confirm(address, token))
     }
 
     /// Takes an address back, if it is that owner's; whoever it is when none is named.
     pub fn release(&self, address: IpAddr, owner: &str) -> Result<(), IpamError> {
-        self.with(|ipam| {
+        self.with(|ipam, _| {
             if owner.is_empty() {
                 ipam.release(address)
             } else {
@@ -108,7 +127,7 @@ impl Addresses {
 
     /// All addresses in use and by whom.
     pub fn in_use(&self) -> BTreeMap<IpAddr, String> {
-        self.with(|ipam| {
+        self.with(|ipam, _| {
             ipam.leases()
                 .iter()
                 .map(|(address, lease)| (*address, lease.owner.to_string()))

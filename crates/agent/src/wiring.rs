@@ -64,6 +64,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (wanted, wanting) = mpsc::unbounded_channel();
     let (commands, orders) = mpsc::channel(64);
     let addresses = Addresses::new(&addressing, &restored);
+    tasks.spawn("unconfirmed addresses", {
+        let addresses = addresses.clone();
+        move |stop| addresses.expire(stop)
+    });
     let parts = Parts {
         config: Arc::clone(&config),
         addressing: addressing.clone(),
