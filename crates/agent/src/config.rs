@@ -69,8 +69,6 @@ pub struct Datapath {
     pub native_ipv4: Option<Ipv4Net>,
     /// Destinations that keep the pod's address, IPv6.
     pub native_ipv6: Option<Ipv6Net>,
-    /// File or directory with ip-masq-agent configuration.
-    pub masq_agent: Option<PathBuf>,
     /// Interfaces towards other nodes; empty: the one with the default route, or with the node's address.
     pub devices: Vec<String>,
     /// MTU of the underlay, 0 to detect.

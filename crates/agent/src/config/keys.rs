@@ -62,16 +62,6 @@ pub const KEYS: &[Key] = &[
         "Destinations that see the pod's own IPv6 address",
     ),
     key(
-        "enable-ip-masq-agent",
-        "false",
-        "Read the list of spared destinations of ip-masq-agent",
-    ),
-    key(
-        "ip-masq-agent-config-path",
-        "/etc/config/ip-masq-agent",
-        "Where that list is",
-    ),
-    key(
         "devices",
         "",
         "Interfaces towards other nodes (default: found by the node's address)",
@@ -214,6 +204,7 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("enable-ipsec", "false"),
     ("encrypt-node", "false"),
     ("enable-encryption-strict-mode-egress", "false"),
+    ("enable-ip-masq-agent", "false"),
     ("enable-host-firewall", "false"),
     ("enable-node-selector-labels", "false"),
     ("enable-egress-gateway", "false"),

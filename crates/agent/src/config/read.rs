@@ -156,9 +156,6 @@ pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
         },
         other => return Err(invalid("routing-mode", other, "tunnel or native")),
     };
-    let masq_agent = read
-        .flag("enable-ip-masq-agent")?
-        .then(|| PathBuf::from(read.text("ip-masq-agent-config-path")));
     let tunnel_port: u16 = read.parse("tunnel-port", "a port")?;
     Ok(Datapath {
         families,
@@ -170,7 +167,6 @@ pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
         },
         native_ipv4: read.optional("ipv4-native-routing-cidr", "an IPv4 prefix")?,
         native_ipv6: read.optional("ipv6-native-routing-cidr", "an IPv6 prefix")?,
-        masq_agent,
         devices: read.list("devices"),
         mtu: read.parse("mtu", "a number of bytes")?,
         bpf_root: PathBuf::from(read.text("bpf-root")),

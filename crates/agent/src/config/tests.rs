@@ -45,6 +45,7 @@ fn what_we_lack_stops_the_start_by_name_and_its_off_value_is_accepted() {
         refused.contains("enable-wireguard=true") && refused.contains("set it to false"),
         "{refused}"
     );
+    assert!(refusal(&[("enable-ip-masq-agent", "true")]).contains("enable-ip-masq-agent=true"));
     config(&[
         ("enable-wireguard", "false"),
         ("datapath-mode", "veth"),

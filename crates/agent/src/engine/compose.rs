@@ -208,7 +208,7 @@ impl Engine {
             .values()
             .flat_map(model::node::NodeRow::pod_cidrs)
             .collect();
-        for net in native.chain(self.spare.iter().copied()).chain(pods) {
+        for net in native.chain(pods) {
             desired.spare.insert(prefix_key(&net), 1);
         }
     }
