@@ -1,5 +1,7 @@
 //! `axoneme apply` against a fake API server that keeps objects by their paths.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test ends the test")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
