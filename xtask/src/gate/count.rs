@@ -75,7 +75,8 @@ impl fmt::Display for Count {
 /// Reads the output of `cargo test -- --show-output` line by line.
 ///
 /// A test that finds out that it cannot run here prints `skipped, needs …` and returns; to cargo it has passed.
-/// Its output is shown only because of `--show-output`, under its name; so this is where it is found out.
+/// Its output is shown only because of `--show-output`, under its name; so this is where it is found out. What tests
+/// print otherwise counts nothing, however much it looks like a result.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     /// What was counted so far.
@@ -84,35 +85,85 @@ pub(crate) struct Reader {
     pub(crate) skipped: Vec<String>,
     /// The test whose output is being read.
     test: String,
-    /// Whether the output of tests that passed is being read.
-    successes: bool,
+    section: Section,
+}
+
+/// Where in cargo's output a line stands. Each kind of result has a heading twice: before outputs, and before names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Section {
+    /// Cargo's own lines.
+    #[default]
+    Results,
+    /// What tests printed that passed.
+    SuccessOutputs,
+    /// Their names.
+    SuccessNames,
+    /// What tests printed that failed.
+    FailureOutputs,
+    /// Their names.
+    FailureNames,
+}
+
+/// Whether the line is cargo's `running N tests`.
+fn is_heading(line: &str) -> bool {
+    line.strip_prefix("running ")
+        .and_then(|rest| rest.split_once(' '))
+        .is_some_and(|(number, word)| {
+            number.parse::<u64>().is_ok() && matches!(word, "test" | "tests")
+        })
+}
+
+impl Section {
+    fn after(self, line: &str) -> Section {
+        match (self, line) {
+            (Section::SuccessOutputs, "successes:") => Section::SuccessNames,
+            (Section::FailureOutputs, "failures:") => Section::FailureNames,
+            (Section::Results, "successes:") => Section::SuccessOutputs,
+            (Section::Results | Section::SuccessNames, "failures:") => Section::FailureOutputs,
+            (Section::SuccessNames | Section::FailureNames, _)
+                if line.starts_with("test result: ") =>
+            {
+                Section::Results
+            }
+            // The program before was killed in the middle of its output.
+            _ if is_heading(line) => Section::Results,
+            _ => self,
+        }
+    }
 }
 
 impl Reader {
     /// Takes the next line; says whether a person wants to see it.
     pub(crate) fn take(&mut self, line: &str) -> Shown {
-        if line == "successes:" {
-            self.successes = true;
-        } else if line == "failures:" || line.starts_with("test result: ") {
-            self.successes = false;
+        self.section = self.section.after(line);
+        match self.section {
+            Section::Results => self.count.add(&Count::read(line)),
+            Section::SuccessOutputs => self.take_output(line),
+            Section::SuccessNames | Section::FailureOutputs | Section::FailureNames => {}
         }
+        let said_in_passing = matches!(
+            self.section,
+            Section::SuccessOutputs | Section::SuccessNames
+        );
+        if said_in_passing || line.is_empty() {
+            Shown::No
+        } else {
+            Shown::Yes
+        }
+    }
+
+    fn take_output(&mut self, line: &str) {
         if let Some(name) = line
             .strip_prefix("---- ")
             .and_then(|rest| rest.strip_suffix(" stdout ----"))
         {
             name.clone_into(&mut self.test);
-        } else if self.successes && line.starts_with("skipped, needs ") {
+        } else if line.starts_with("skipped, needs ") {
             // A test that could not make two namespaces is still one test.
             let test = std::mem::take(&mut self.test);
             if !test.is_empty() {
                 self.skipped.push(format!("{test}: {line}"));
             }
-        }
-        self.count.add(&Count::read(line));
-        if self.successes || line.is_empty() {
-            Shown::No
-        } else {
-            Shown::Yes
         }
     }
 

@@ -119,8 +119,48 @@ fn the_output_of_a_failed_test_is_shown() {
     let mut reader = Reader::default();
     assert_eq!(reader.take("successes:"), Shown::No);
     assert_eq!(reader.take("chatter"), Shown::No);
+    assert_eq!(reader.take("successes:"), Shown::No);
     assert_eq!(reader.take("failures:"), Shown::Yes);
     assert_eq!(reader.take("assertion failed"), Shown::Yes);
+}
+
+#[test]
+fn what_a_test_prints_is_no_result_however_much_it_looks_like_one() {
+    let output = "\
+running 2 tests
+..
+successes:
+
+---- gate::a_step_that_breaks stdout ----
+0 passed, 1 failed, 0 skipped
+test result: FAILED. 1 passed; 2 failed; 0 ignored
+
+
+successes:
+    gate::a_step_that_breaks
+
+test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s
+3 passed, 0 failed, 0 skipped";
+    let mut reader = Reader::default();
+    for line in output.lines() {
+        reader.take(line);
+    }
+    let expected = Count {
+        passed: 5,
+        failed: 0,
+        skipped: 0,
+    };
+    assert_eq!(reader.count, expected);
+}
+
+#[test]
+fn a_killed_test_program_does_not_hide_the_results_of_the_next() {
+    let mut reader = Reader::default();
+    for line in ["successes:", "---- a stdout ----", "running 1 test"] {
+        reader.take(line);
+    }
+    reader.take("test result: ok. 1 passed; 0 failed; 0 ignored");
+    assert_eq!(reader.count.passed, 1);
 }
 
 #[test]
