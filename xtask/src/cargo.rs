@@ -40,9 +40,17 @@ pub(crate) const DEMO: Verb = Verb {
     run: demo,
 };
 
+/// Cargo in the clone, without what the cargo that runs us has told us of ourselves: dependencies whose build scripts ask for
+/// it (ring) would be compiled again for each clone, and again for whoever calls cargo by hand.
 pub(crate) fn cargo(place: &Place) -> Command {
     let mut command = Command::new("cargo");
     command.current_dir(&place.repo);
+    for (key, _) in std::env::vars_os() {
+        let key_text = key.to_string_lossy();
+        if key_text.starts_with("CARGO_MANIFEST") || key_text.starts_with("CARGO_PKG") {
+            command.env_remove(&key);
+        }
+    }
     command
 }
 

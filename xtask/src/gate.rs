@@ -131,9 +131,7 @@ fn steps(place: &Place, gate: &mut Gate) {
 
 /// Runs cargo, shows what it prints, and counts the test results in it.
 fn cargo(place: &Place, words: &[&str]) -> Result<Found> {
-    let mut command = Command::new("cargo");
-    command.current_dir(&place.repo).args(words);
-    counted(&mut command)
+    counted(crate::cargo::cargo(place).args(words))
 }
 
 /// Runs a program, shows what it prints, and counts the test results in it.
