@@ -147,8 +147,16 @@ fn flags(repo: &Path) -> Vec<String> {
     ]
 }
 
+/// Each clone compiles into its own folder: cargo's lock is free again before the object is copied, and another clone's would be
+/// taken for this one's.
+fn clone(repo: &Path) -> String {
+    let mut hash = Fnv::new();
+    hash.add(repo.as_os_str().as_encoded_bytes());
+    format!("{:016x}", hash.0)
+}
+
 fn compile(repo: &Path, cache: &Path) -> Result<PathBuf, String> {
-    let output = cache.join("ebpf/target");
+    let output = cache.join("ebpf/target").join(clone(repo));
     let mut command = Command::new(CARGO);
     // A build script is called with cargo's own settings (wrappers, flags, features); none of them are for this compiler.
     for (key, _) in env::vars_os() {

@@ -42,7 +42,8 @@ fn run<P: Packet, M: Maps, E: Environment>(
     state: &mut State,
     stages: impl FnOnce(&mut Cx<'_, (P, M, E)>) -> Result<Step, Drop>,
 ) -> Verdict {
-    let Some(node) = maps.node() else {
+    // The row is there from the start, zero until the agent says who the node is.
+    let Some(node) = maps.node().filter(|node| node.mtu != 0) else {
         return record::without_node(hook, packet, maps);
     };
     let mut cx = Cx::new(packet, (maps, env), node, hook, state);

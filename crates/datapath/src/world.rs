@@ -3,6 +3,7 @@
 mod build;
 pub mod case;
 mod frame;
+pub mod random;
 mod render;
 mod rows;
 mod tables;
@@ -13,8 +14,11 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
 };
 
-pub use case::{Backend, Case, Input, Outcome, Row, actual, check, frames_of, is_sound, run_case};
+pub use case::{
+    Backend, Case, Input, Outcome, Row, actual, check, check_on, frames_of, is_sound, run_case,
+};
 pub use frame::Frame;
+pub use render::hex;
 
 use crate::{
     Environment, Verdict,
@@ -43,7 +47,7 @@ const ROOM: usize = 4096;
 pub struct World {
     /// Constants of the load.
     pub features: Features,
-    /// Row 0 of `node`.
+    /// Row 0 of `node`: an array's, so zero until it is written. `None`: a fault to inject.
     pub node: Option<Node>,
     pub(crate) endpoints: HashMap<u32, Endpoint>,
     pub(crate) addresses: HashMap<AddressKey, AddressRow>,
@@ -102,7 +106,7 @@ impl Default for World {
                 snat_max: 65535,
                 ..Features::default()
             },
-            node: None,
+            node: Some(Node::default()),
             endpoints: HashMap::new(),
             addresses: HashMap::new(),
             cidrs: HashMap::new(),

@@ -1,11 +1,7 @@
 //! Random and mutated packets through every hook: nothing panics, every packet ends once, sums balance, checksums hold.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use datapath::{
     Drop, Verdict,
@@ -13,51 +9,12 @@ use datapath::{
         Plain,
         event::{Count, DropKey, hook, outcome},
     },
-    world::{Backend, Frame, World, frames_of, is_sound, run_case},
+    world::{
+        Backend, Frame, World, frames_of, is_sound,
+        random::{HOOKS, Numbers, mutate, octets, texts},
+        run_case,
+    },
 };
-
-/// A generator whose only virtue is that a failure can be repeated from its seed (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-}
-
-const HOOKS: [u8; 6] = [
-    hook::FROM_CONTAINER,
-    hook::TO_CONTAINER,
-    hook::FROM_NETDEV,
-    hook::TO_NETDEV,
-    hook::FROM_OVERLAY,
-    hook::FROM_HOST,
-];
-
-fn texts() -> Vec<String> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let mut found = Vec::new();
-    for folder in fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
-        if folder.is_dir() {
-            for file in fs::read_dir(folder).unwrap() {
-                found.push(fs::read_to_string(file.unwrap().path()).unwrap());
-            }
-        }
-    }
-    found.sort();
-    found
-}
 
 /// Packets of all cases: what mutations start from.
 fn seeds() -> Vec<Frame> {
@@ -73,24 +30,6 @@ fn world() -> World {
         address 10.0.2.7 identity=2003 hop=18\n";
     run_case(setup, &mut world);
     world
-}
-
-fn mutate(frame: &mut Frame, numbers: &mut Numbers) {
-    for _ in 0..numbers.below(4) {
-        let length = frame.bytes.len();
-        match numbers.below(5) {
-            0 => frame.bytes.truncate(numbers.below(length + 1)),
-            1 => frame.bytes.extend((0..numbers.below(40)).map(|i| i as u8)),
-            2 => frame.gso_size = numbers.below(2000) as u32,
-            _ => {
-                let at = numbers.below(length);
-                let value = numbers.next() as u8;
-                if let Some(octet) = frame.bytes.get_mut(at) {
-                    *octet = value;
-                }
-            }
-        }
-    }
 }
 
 fn counts(world: &mut World) -> (BTreeMap<u32, Count>, Count) {
@@ -174,20 +113,7 @@ fn random_octets_end_once() {
     let (mut numbers, mut world) = (Numbers(11), world());
     let rounds = 100_000;
     for _ in 0..rounds {
-        let mut frame = Frame {
-            bytes: (0..numbers.below(200))
-                .map(|_| numbers.next() as u8)
-                .collect(),
-            ..Frame::default()
-        };
-        let ethertype = if numbers.below(2) == 0 {
-            [8, 0]
-        } else {
-            [0x86, 0xdd]
-        };
-        if let Some(field) = frame.bytes.get_mut(12..14) {
-            field.copy_from_slice(&ethertype);
-        }
+        let frame = octets(&mut numbers);
         run(&mut world, &frame, &mut numbers);
     }
     balances(&mut world, rounds);
@@ -217,4 +143,16 @@ fn a_write_that_fails_drops_the_packet_with_its_reason() {
     ] {
         assert!(reasons.contains(&reason), "{reason:?} never came");
     }
+}
+
+/// The kernel's table of one row always has it; only the verifier believes that a look-up can fail.
+#[test]
+fn a_look_up_of_the_node_that_fails_drops_the_packet() {
+    let (seeds, mut numbers, mut world) = (seeds(), Numbers(17), world());
+    world.node = None;
+    for seed in &seeds {
+        let verdict = run(&mut world, seed, &mut numbers);
+        assert_eq!(verdict, Verdict::Drop(Drop::HostNotReady));
+    }
+    balances(&mut world, seeds.len() as u64);
 }

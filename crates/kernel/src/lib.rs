@@ -15,6 +15,7 @@ pub mod object;
 pub mod pin;
 pub mod probe;
 pub mod program_run;
+pub mod scripted;
 mod sys;
 
 pub use config::Config;

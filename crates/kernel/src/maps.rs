@@ -132,7 +132,7 @@ fn open(pins: &PinDirectory, specs: &[MapSpec], name: &'static str) -> Result<Ow
 }
 
 /// Number of CPUs that may ever appear, which is how many values a per-CPU entry has.
-fn possible_cpus() -> usize {
+pub(crate) fn possible_cpus() -> usize {
     let text = fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
     parse_cpus(&text).unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

@@ -16,7 +16,7 @@ use crate::pin::{PinDirectory, PinError};
 use crate::sys;
 
 /// The object, as the build made it. Four bytes of alignment are what the parser asks for.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("AXONEME_DATAPATH_OBJECT"));
+pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("AXONEME_DATAPATH_OBJECT"));
 
 /// Programs on interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,7 @@
 //! A program run without a device: a packet in, the verdict, the packet afterwards, and how long it took.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 use crate::object::{Hook, LoadError, Programs};
 use crate::sys;
@@ -10,6 +11,8 @@ const CONTEXT: usize = 192;
 const MARK: usize = 8;
 const INGRESS_IFINDEX: usize = 36;
 const IFINDEX: usize = 40;
+const GSO_SEGMENTS: usize = 164;
+const GSO_SIZE: usize = 176;
 
 /// Where a packet seems to come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Origin {
     pub ingress_ifindex: u32,
     /// The packet mark.
     pub mark: u32,
+    /// Payload octets per segment where the packet stands for many, else 0.
+    pub gso_size: u32,
 }
 
 /// What one run gave.
@@ -60,24 +65,37 @@ pub fn run(
     origin: Origin,
     repeat: u32,
 ) -> Result<Ran, RunError> {
+    let program = programs.get(hook.program())?;
+    run_program(program, packet, origin, repeat).map_err(|source| RunError::Kernel {
+        program: hook.program(),
+        source,
+    })
+}
+
+pub(crate) fn run_program(
+    program: BorrowedFd<'_>,
+    packet: &[u8],
+    origin: Origin,
+    repeat: u32,
+) -> io::Result<Ran> {
     let mut context = [0u8; CONTEXT];
+    let segments = match origin.gso_size {
+        0 => 0,
+        size => (packet.len() as u32 / size).max(1),
+    };
     let fields = [
         (MARK, origin.mark),
         (INGRESS_IFINDEX, origin.ingress_ifindex),
         (IFINDEX, origin.ifindex),
+        (GSO_SEGMENTS, segments),
+        (GSO_SIZE, origin.gso_size),
     ];
     for (offset, value) in fields {
         if let Some(field) = context.get_mut(offset..offset + 4) {
             field.copy_from_slice(&value.to_ne_bytes());
         }
     }
-    let program = programs.get(hook.program())?;
-    let result = sys::test_run(program, packet, &mut context, repeat).map_err(|source| {
-        RunError::Kernel {
-            program: hook.program(),
-            source,
-        }
-    })?;
+    let result = sys::test_run(program, packet, &mut context, repeat)?;
     let mark = context
         .get(MARK..MARK + 4)
         .and_then(|field| field.try_into().ok())

@@ -29,6 +29,7 @@ enum Command {
     TestRun = 10,
     ObjectInfo = 15,
     ProgramQuery = 16,
+    MapFreeze = 22,
     LookupBatch = 24,
     UpdateBatch = 26,
     DeleteBatch = 27,
@@ -122,6 +123,12 @@ pub(crate) fn map_create_with_flags(
         *to = from;
     }
     bpf(Command::MapCreate, &mut attr).map(owned)
+}
+
+/// Makes a map constant for user space; with `BPF_F_RDONLY_PROG` the verifier then knows what it holds.
+pub(crate) fn map_freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = map.as_raw_fd() as u32;
+    bpf(Command::MapFreeze, &mut attr).map(drop)
 }
 
 #[repr(C)]
@@ -297,30 +304,41 @@ pub(crate) fn program_load(
     attach_type: u32,
     instructions: &[u64],
 ) -> Result<OwnedFd, (io::Error, String)> {
-    let mut log = vec![0u8; 4096];
+    // Without a log first: one that does not fit its buffer fails the load.
+    load_with_log(program_type, attach_type, instructions, &mut []).or_else(|_| {
+        let mut log = vec![0u8; LOG_BYTES];
+        load_with_log(program_type, attach_type, instructions, &mut log).map_err(|error| {
+            let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
+            let text = String::from_utf8_lossy(log.get(..end).unwrap_or(&[])).into_owned();
+            (error, text)
+        })
+    })
+}
+
+/// Room for what the verifier says of a program that it refuses.
+const LOG_BYTES: usize = 1 << 20;
+
+fn load_with_log(
+    program_type: u32,
+    attach_type: u32,
+    instructions: &[u64],
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
     let mut attr = ProgramLoad {
         program_type,
         count: instructions.len() as u32,
         instructions: address(instructions),
         license: address(c"GPL".to_bytes_with_nul()),
-        log_level: 1,
+        log_level: u32::from(!log.is_empty()),
         log_size: log.len() as u32,
-        log: address_mut(log.as_mut_slice()),
+        log: if log.is_empty() { 0 } else { address_mut(log) },
         kernel_version: 0,
         flags: 0,
         name: *b"axoneme_probe\0\0\0",
         ifindex: 0,
         attach_type,
     };
-    bpf(Command::ProgramLoad, &mut attr)
-        .map(owned)
-        .map_err(|error| {
-            let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
-            (
-                error,
-                String::from_utf8_lossy(log.get(..end).unwrap_or(&[])).into_owned(),
-            )
-        })
+    bpf(Command::ProgramLoad, &mut attr).map(owned)
 }
 
 #[repr(C)]

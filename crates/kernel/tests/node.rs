@@ -386,7 +386,7 @@ fn an_established_packet_is_redirected_by_a_program_run() {
     let origin = kernel::program_run::Origin {
         ifindex: first.ifindex,
         ingress_ifindex: first.ifindex,
-        mark: 0,
+        ..kernel::program_run::Origin::default()
     };
     let before = node.outcome(event::hook::FROM_CONTAINER, event::outcome::FORWARDED);
     let mut best = u32::MAX;

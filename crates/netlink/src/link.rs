@@ -258,10 +258,11 @@ fn create_kind(
     kind: &'static str,
     operation: &'static str,
     name: &str,
+    index: u32,
     fill: impl FnOnce(&mut Message),
 ) -> Request {
     let mut message =
-        Message::new(libc::RTM_NEWLINK, wire::CREATE_NEW).fixed(&info_header(0, None));
+        Message::new(libc::RTM_NEWLINK, wire::CREATE_NEW).fixed(&info_header(index, None));
     message.attr_str(IFLA_IFNAME, name);
     message.nested(IFLA_LINKINFO, |info| {
         info.attr_str(IFLA_INFO_KIND, kind);
@@ -272,12 +273,17 @@ fn create_kind(
 
 /// Creates a bridge, down, with the kernel's defaults.
 pub fn create_bridge(name: &str) -> Request {
-    create_kind("bridge", "create bridge", name, |_| ())
+    create_bridge_at(name, 0)
+}
+
+/// The same with an index of the caller's choice, which must be free; 0 leaves it to the kernel.
+pub fn create_bridge_at(name: &str, index: u32) -> Request {
+    create_kind("bridge", "create bridge", name, index, |_| ())
 }
 
 /// Creates a dummy device, down; `EOPNOTSUPP` on kernels built without it.
 pub fn create_dummy(name: &str) -> Request {
-    create_kind("dummy", "create dummy", name, |_| ())
+    create_kind("dummy", "create dummy", name, 0, |_| ())
 }
 
 /// Creates a VXLAN device, down.

@@ -147,7 +147,7 @@ pub fn hook_of(name: &str) -> u8 {
 }
 
 /// The packet of a line `packet HOOK IFINDEX [ingress=] [mark=] [gso=] [vni= remote=] | layers`.
-fn packet(line: &str) -> Case {
+pub(super) fn packet(line: &str) -> Case {
     let (head, layers) = line.split_once('|').unwrap_or((line, ""));
     let fields = build::Fields::of(head);
     let ifindex = build::number(fields.word(2)) as u32;
@@ -242,10 +242,13 @@ fn expectation(case: &Case, before: &[Row], outcome: &Outcome) -> Vec<String> {
 
 /// The text of a case with what really happened in place of its expectations, and the reasons of its drops.
 pub fn actual(text: &str) -> (String, Vec<crate::Drop>) {
-    let mut world = World::default();
+    actual_on(text, &mut World::default())
+}
+
+fn actual_on(text: &str, backend: &mut dyn Backend) -> (String, Vec<crate::Drop>) {
     let mut results = Vec::new();
     let mut drops = Vec::new();
-    walk(text, &mut world, &mut |_, case, before, outcome| {
+    walk(text, backend, &mut |_, case, before, outcome| {
         if let Some(Verdict::Drop(reason)) = outcome.verdict {
             drops.push(reason);
         }
@@ -283,9 +286,43 @@ pub fn check(path: &Path) -> Result<Vec<crate::Drop>, String> {
         fs::write(path, now).map_err(|error| format!("{name}: {error}"))?;
         return Ok(drops);
     }
-    let differs = text.lines().zip(now.lines()).find(|(a, b)| a != b);
-    let (expected, came) = differs.unwrap_or(("", "(more or fewer lines)"));
-    Err(format!("{name}:\n expected {expected}\n     came {came}"))
+    Err(difference(path, &text, &now))
+}
+
+/// Checks a case file on another backend than hash maps; stages are compared where that knows them.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_on(path: &Path, backend: &mut dyn Backend) -> Result<(), String> {
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let (now, _) = actual_on(&text, backend);
+    let without = |text: &str| -> String {
+        let lines = text.lines().filter(|line| !line.starts_with("  stages "));
+        lines.fold(String::new(), |all, line| all + line + "\n")
+    };
+    let (text, now) = (without(&text), without(&now));
+    if now == text {
+        return Ok(());
+    }
+    Err(difference(path, &text, &now))
+}
+
+/// The first line in which two texts differ, below the packet that it belongs to.
+fn difference(path: &Path, text: &str, now: &str) -> String {
+    let mut lines = text.lines().zip(now.lines()).enumerate();
+    let mut packet = "";
+    let differs = lines.find(|(_, (a, b))| {
+        if a == b && a.starts_with("packet ") {
+            packet = a;
+        }
+        a != b
+    });
+    let (line, (expected, came)) = differs.unwrap_or((0, ("", "(more or fewer lines)")));
+    format!(
+        "{}, line {}, below {packet}\n expected {expected}\n     came {came}",
+        path.display(),
+        line + 1
+    )
 }
 
 /// The packets of a text, without running them.

@@ -27,7 +27,7 @@ pub(crate) fn verdict(verdict: Verdict) -> String {
 }
 
 /// Octets as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, octet| {
         let _ = write!(text, "{octet:02x}");

@@ -41,7 +41,7 @@ impl World {
             "addresses" => put(&mut self.addresses, row),
             "cidrs" => put(&mut self.cidrs, row),
             "masquerade_spare" => {
-                self.spare.insert(typed::<_, u8>(row).0);
+                self.spare.insert(typed::<_, u32>(row).0);
             }
             "hops" => put(&mut self.hops, row),
             "generations" => put(&mut self.generations, row),

@@ -202,7 +202,7 @@ fn table_row(fields: &Fields<'_>) -> Row {
             row("addresses", &key, &address_row(fields))
         }
         "cidr" => row("cidrs", &prefix(fields.word(1)), &address_row(fields)),
-        "spare" => row("masquerade_spare", &prefix(fields.word(1)), &1u8),
+        "spare" => row("masquerade_spare", &prefix(fields.word(1)), &1u32),
         "hop" => hop_row(fields),
         "generation" => {
             let slot = match fields.word(1) {
