@@ -206,7 +206,7 @@ impl History {
                 Happening::Packet(self.at_any_hook(frame))
             }
             95..98 => {
-                let jiffies = [1, 90, 700, 7000, 900_000];
+                let jiffies: [u64; 5] = [1, 90, 700, 7000, 900_000];
                 let passed = self.numbers.pick(&jiffies).copied().unwrap_or(1);
                 Happening::Line(format!("time ns={} jiffies={passed}", passed * 10_000_000))
             }
