@@ -5,10 +5,11 @@
 //! function that reads the script. Production loads nothing of this. Maps are the caller's own and not pinned.
 
 mod answers;
+mod load;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use aya::maps::{Map as AyaMap, MapData, RingBuf};
@@ -28,8 +29,6 @@ use answers::at;
 pub const NUMBERS: usize = at::NUMBERS;
 /// `BPF_F_NO_PREALLOC`
 const ON_USE: u32 = 1;
-/// `BPF_F_RDONLY_PROG`
-const CONSTANT: u32 = 1 << 7;
 
 /// Why something scripted did not work.
 #[derive(Debug, thiserror::Error)]
@@ -329,96 +328,14 @@ impl Scripted {
     }
 
     fn load(&self, features: &Features, hook: Hook) -> Result<OwnedFd> {
-        let mut object = Object::parse(OBJECT).map_err(failed("read the object"))?;
-        let constants = HashMap::from([("FEATURES", (features.as_bytes(), true))]);
-        object
-            .patch_map_data(constants)
-            .map_err(failed("set the constants"))?;
-        let maps = std::mem::take(&mut object.maps);
-        let mut data = Vec::new();
-        let mut descriptors: Vec<(&str, RawFd, &aya_obj::Map)> = Vec::new();
-        for (name, map) in &maps {
-            let fd = match self.tables.get(name) {
-                Some(table) => table.fd.as_raw_fd(),
-                None => {
-                    let fd = data_map(name, map)?;
-                    data.push(fd);
-                    data.last().map_or(-1, AsRawFd::as_raw_fd)
-                }
-            };
-            descriptors.push((name, fd, map));
-        }
-        let text = object
-            .functions
-            .keys()
-            .map(|(section, _)| *section)
-            .collect();
-        object
-            .relocate_maps(descriptors.into_iter(), &text)
-            .map_err(failed("link maps"))?;
-        object
-            .relocate_calls(&text)
-            .map_err(failed("link functions"))?;
-        let name = hook.program();
-        let function = object
-            .programs
-            .get(name)
-            .and_then(|program| object.functions.get(&program.function_key()))
-            .ok_or_else(|| failed(format!("load '{name}'"))("the object has none"))?;
-        let own = function.instructions.iter().map(|one| {
-            u64::from(one.code)
-                | u64::from(one.dst_reg()) << 8
-                | u64::from(one.src_reg()) << 12
-                | u64::from(one.off as u16) << 16
-                | u64::from(one.imm as u32) << 32
-        });
         let answers = answers::Maps {
             script: self.script.as_fd(),
             routes: self.routes.as_fd(),
             sockets: self.sockets.as_fd(),
         };
-        let mut program = answers::before(self.script.as_fd());
-        program.extend(substitute(own.collect(), answers));
-        sys::program_load(sys::CLASSIFIER, 0, &program).map_err(|(error, log)| {
-            let tail: Vec<&str> = log.lines().rev().take(30).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            failed(format!("load '{name}'"))(format!("{error}\n{}", tail.join("\n")))
-        })
+        let find = |name: &str| self.tables.get(name).map(|table| table.fd.as_fd());
+        load::program(features, hook, &find, answers)
     }
-}
-
-/// Lets each call to a helper that is scripted go to its function at the end of the program.
-fn substitute(mut program: Vec<u64>, maps: answers::Maps<'_>) -> Vec<u64> {
-    const CALL: u64 = 0x85;
-    const TO_FUNCTION: u64 = 0x1085;
-    let mut starts: HashMap<i32, usize> = HashMap::new();
-    for index in 0..program.len() {
-        let Some(call) = program
-            .get(index)
-            .copied()
-            .filter(|one| one & 0xffff == CALL)
-        else {
-            continue;
-        };
-        // The second half of a double instruction has the code 0, so this is a call.
-        let helper = (call >> 32) as i32;
-        let start = match starts.get(&helper) {
-            Some(start) => *start,
-            None => {
-                let Some(answer) = answers::of(helper, maps) else {
-                    continue;
-                };
-                let start = program.len();
-                program.extend(answer);
-                starts.insert(helper, start);
-                start
-            }
-        };
-        if let Some(one) = program.get_mut(index) {
-            *one = TO_FUNCTION | ((start - index - 1) as u64) << 32;
-        }
-    }
-    program
 }
 
 fn open_ring(fd: OwnedFd) -> std::result::Result<RingBuf<MapData>, aya::maps::MapError> {
@@ -434,21 +351,6 @@ fn table(name: &str, kind: u32, sizes: [u32; 4]) -> Result<Table> {
 fn inspect(fd: OwnedFd) -> Result<Table> {
     let info = sys::map_info(fd.as_fd()).map_err(failed("inspect a map"))?;
     Ok(Table { fd, info })
-}
-
-/// The map of a section of data.
-fn data_map(name: &str, map: &aya_obj::Map) -> Result<OwnedFd> {
-    let constant = map.section_kind() == EbpfSectionKind::Rodata;
-    let flags = if constant { CONSTANT } else { 0 };
-    let sizes = [4, map.value_size(), 1, flags];
-    let fd = table(name, MapKind::Array as u32, sizes)?.fd;
-    if map.section_kind() != EbpfSectionKind::Bss {
-        sys::update(fd.as_fd(), &[0; 4], map.data(), sys::ANY).map_err(failed("write data"))?;
-    }
-    if constant {
-        sys::map_freeze(fd.as_fd()).map_err(failed("freeze data"))?;
-    }
-    Ok(fd)
 }
 
 /// What the kernel asks of a frame for a run: a whole IP header where the Ethernet header announces one.

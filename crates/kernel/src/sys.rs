@@ -9,9 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 mod link;
+mod program;
 
 pub(crate) use link::{
     AttachType, attached_programs, link_create, link_info, link_update, test_run,
+};
+pub(crate) use program::{
+    CLASSIFIER, Functions, SOCKET_ADDRESS, btf_load, program_load, program_load_with_functions,
 };
 
 /// Commands of bpf(2).
@@ -29,6 +33,7 @@ enum Command {
     TestRun = 10,
     ObjectInfo = 15,
     ProgramQuery = 16,
+    BtfLoad = 18,
     MapFreeze = 22,
     LookupBatch = 24,
     UpdateBatch = 26,
@@ -275,70 +280,6 @@ pub(crate) fn update_batch(
 /// Deletes `count` entries; returns how many were deleted before the error, if there was one.
 pub(crate) fn delete_batch(map: BorrowedFd<'_>, keys: &[u8], count: u32) -> (u32, io::Result<()>) {
     write_batch(Command::DeleteBatch, map, keys, 0, count)
-}
-
-#[repr(C)]
-struct ProgramLoad {
-    program_type: u32,
-    count: u32,
-    instructions: u64,
-    license: u64,
-    log_level: u32,
-    log_size: u32,
-    log: u64,
-    kernel_version: u32,
-    flags: u32,
-    name: [u8; 16],
-    ifindex: u32,
-    attach_type: u32,
-}
-
-/// `BPF_PROG_TYPE_SCHED_CLS`.
-pub(crate) const CLASSIFIER: u32 = 3;
-/// `BPF_PROG_TYPE_CGROUP_SOCK_ADDR`.
-pub(crate) const SOCKET_ADDRESS: u32 = 18;
-
-/// Loads a program out of raw instructions; the error comes with the verifier's log.
-pub(crate) fn program_load(
-    program_type: u32,
-    attach_type: u32,
-    instructions: &[u64],
-) -> Result<OwnedFd, (io::Error, String)> {
-    // Without a log first: one that does not fit its buffer fails the load.
-    load_with_log(program_type, attach_type, instructions, &mut []).or_else(|_| {
-        let mut log = vec![0u8; LOG_BYTES];
-        load_with_log(program_type, attach_type, instructions, &mut log).map_err(|error| {
-            let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
-            let text = String::from_utf8_lossy(log.get(..end).unwrap_or(&[])).into_owned();
-            (error, text)
-        })
-    })
-}
-
-/// Room for what the verifier says of a program that it refuses.
-const LOG_BYTES: usize = 1 << 20;
-
-fn load_with_log(
-    program_type: u32,
-    attach_type: u32,
-    instructions: &[u64],
-    log: &mut [u8],
-) -> io::Result<OwnedFd> {
-    let mut attr = ProgramLoad {
-        program_type,
-        count: instructions.len() as u32,
-        instructions: address(instructions),
-        license: address(c"GPL".to_bytes_with_nul()),
-        log_level: u32::from(!log.is_empty()),
-        log_size: log.len() as u32,
-        log: if log.is_empty() { 0 } else { address_mut(log) },
-        kernel_version: 0,
-        flags: 0,
-        name: *b"axoneme_probe\0\0\0",
-        ifindex: 0,
-        attach_type,
-    };
-    bpf(Command::ProgramLoad, &mut attr).map(owned)
 }
 
 #[repr(C)]

@@ -48,7 +48,13 @@ pub(crate) fn histories() {
         match history(seed, &texts, &mut loaded, Compare::AtTheEnd, &mut verdicts) {
             Ok(count) => packets += count,
             Err(found) => {
-                let pinned = history(seed, &texts, &mut loaded, Compare::AfterEachPacket, &mut verdicts);
+                let pinned = history(
+                    seed,
+                    &texts,
+                    &mut loaded,
+                    Compare::AfterEachPacket,
+                    &mut verdicts,
+                );
                 panic!("seed {seed}: {}", pinned.err().unwrap_or(found));
             }
         }
@@ -89,7 +95,11 @@ fn history(
                 let verdict = one(&case, &mut world, loaded).map_err(place)?;
                 let name = match verdict {
                     Verdict::Drop(reason) => format!("{reason:?}"),
-                    other => format!("{other:?}").split(' ').next().unwrap_or_default().to_owned(),
+                    other => format!("{other:?}")
+                        .split(' ')
+                        .next()
+                        .unwrap_or_default()
+                        .to_owned(),
                 };
                 *verdicts.entry(name).or_insert(0) += 1;
                 count += 1;
@@ -189,8 +199,11 @@ fn balances(rows: &[Row], sent: u64) -> Result<(), String> {
     let (mut received, mut dropped) = (0, (0, 0));
     for hook in HOOKS {
         let came = at(hook, outcome::RECEIVED);
-        let ends = [outcome::FORWARDED, outcome::DROPPED, outcome::ANSWERED].map(|end| at(hook, end));
-        let ended = ends.iter().fold((0, 0), |sum, end| (sum.0 + end.0, sum.1 + end.1));
+        let ends =
+            [outcome::FORWARDED, outcome::DROPPED, outcome::ANSWERED].map(|end| at(hook, end));
+        let ended = ends
+            .iter()
+            .fold((0, 0), |sum, end| (sum.0 + end.0, sum.1 + end.1));
         if came != ended {
             return Err(format!("hook {hook}: {came:?} came in, {ends:?} ended"));
         }
@@ -201,5 +214,7 @@ fn balances(rows: &[Row], sent: u64) -> Result<(), String> {
     if received == sent && dropped == drops {
         return Ok(());
     }
-    Err(format!("{received} of {sent} received; {dropped:?} dropped, {drops:?} by reasons"))
+    Err(format!(
+        "{received} of {sent} received; {dropped:?} dropped, {drops:?} by reasons"
+    ))
 }
