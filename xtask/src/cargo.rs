@@ -72,8 +72,16 @@ fn demo(place: &Place, words: &[String]) -> Result<()> {
 
 /// Builds the programs of the cluster.
 pub(crate) fn build_demo(place: &Place) -> Result<()> {
+    build_programs(place, &[])
+}
+
+/// The same with further words for cargo.
+pub(crate) fn build_programs(place: &Place, words: &[&str]) -> Result<()> {
     let packages = PACKAGES.iter().flat_map(|name| ["--package", name]);
-    run(cargo(place).args(["build", "--bins"]).args(packages))
+    run(cargo(place)
+        .args(["build", "--bins"])
+        .args(words)
+        .args(packages))
 }
 
 /// Where cargo puts the demo: beside ourselves.

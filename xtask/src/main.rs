@@ -5,6 +5,7 @@
     reason = "a command line tool talks to a person"
 )]
 
+mod bench;
 mod cargo;
 mod ebpf;
 mod full;
@@ -34,6 +35,7 @@ const VERBS: &[Verb] = &[
     cargo::DEMO,
     gate::VERB,
     full::VERB,
+    bench::VERB,
     tidy::VERB,
     setup::VERB,
     setup::EBPF,

@@ -1,5 +1,6 @@
 //! The test kit: packet cases, runners, topologies, the demo cluster, oracles, fault injection.
 
+pub mod bench;
 pub mod cluster;
 pub mod demo;
 pub mod flows;
