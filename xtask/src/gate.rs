@@ -121,6 +121,7 @@ fn steps(place: &Place, gate: &mut Gate) {
         ];
         cargo(place, &words)
     });
+    gate.step("fuzz", || counted(&mut crate::fuzz::program(place)?));
     if refusal.is_none() {
         gate.step("demo", || {
             let mut command = Command::new(crate::cargo::demo_program()?);

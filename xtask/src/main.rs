@@ -9,6 +9,7 @@ mod bench;
 mod cargo;
 mod ebpf;
 mod full;
+mod fuzz;
 mod gate;
 mod machine;
 mod place;
@@ -36,6 +37,7 @@ const VERBS: &[Verb] = &[
     gate::VERB,
     full::VERB,
     bench::VERB,
+    fuzz::VERB,
     tidy::VERB,
     setup::VERB,
     setup::EBPF,

@@ -144,6 +144,22 @@ impl Default for World {
 }
 
 impl World {
+    /// Forgets all that packets left: connections, fragments, counts, events. What was loaded stays.
+    pub fn forget(&mut self) {
+        *self.free.get_mut() = (0..ROOM).rev().collect();
+        self.connections.get_mut().clear();
+        self.openings.get_mut().clear();
+        self.aliases.get_mut().clear();
+        self.fragments.get_mut().clear();
+        self.affinity.get_mut().clear();
+        self.socket_peers.get_mut().clear();
+        self.drops.get_mut().clear();
+        self.traffic.get_mut().clear();
+        self.hooks.get_mut().clear();
+        self.events.get_mut().clear();
+        self.counter.set(0);
+    }
+
     /// Runs the path of a hook ([`hook`]) on a frame.
     pub fn run(&self, hook: u8, frame: &mut Frame) -> Verdict {
         self.stages.borrow_mut().clear();
