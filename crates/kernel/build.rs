@@ -7,7 +7,9 @@ use std::path::Path;
 mod ebpf;
 
 fn main() {
-    let Some(repo) = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2) else {
+    // As cargo says it now: the script may have been compiled for another clone that shares the target folder.
+    let crate_folder = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let Some(repo) = Path::new(&crate_folder).ancestors().nth(2) else {
         fail("the kernel crate does not lie in the workspace");
     };
     for input in ebpf::inputs(repo) {
@@ -15,6 +17,7 @@ fn main() {
     }
     println!("cargo::rerun-if-changed=../../xtask/src/ebpf.rs");
     println!("cargo::rerun-if-env-changed=AXONEME_CACHE");
+    println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");
     let abi = repo.join("crates/datapath/src/abi");
     match types_hash(&abi) {
         Ok(hash) => write_hash(hash),

@@ -50,6 +50,8 @@ pub struct World {
     /// Row 0 of `node`: an array's, so zero until it is written. `None`: a fault to inject.
     pub node: Option<Node>,
     pub(crate) endpoints: HashMap<u32, Endpoint>,
+    pub(crate) no_endpoint: Endpoint,
+    pub(crate) no_hop: Hop,
     pub(crate) addresses: HashMap<AddressKey, AddressRow>,
     pub(crate) cidrs: HashMap<PrefixKey, AddressRow>,
     pub(crate) spare: HashSet<PrefixKey>,
@@ -108,6 +110,8 @@ impl Default for World {
             },
             node: Some(Node::default()),
             endpoints: HashMap::new(),
+            no_endpoint: Endpoint::default(),
+            no_hop: Hop::default(),
             addresses: HashMap::new(),
             cidrs: HashMap::new(),
             spare: HashSet::new(),

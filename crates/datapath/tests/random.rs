@@ -79,6 +79,10 @@ fn balances(world: &mut World, sent: u64) {
 
 fn run(world: &mut World, frame: &Frame, numbers: &mut Numbers) -> Verdict {
     let hook = HOOKS[numbers.below(HOOKS.len())];
+    run_at(hook, world, frame, numbers)
+}
+
+fn run_at(hook: u8, world: &mut World, frame: &Frame, numbers: &mut Numbers) -> Verdict {
     let mut frame = frame.clone();
     frame.ifindex = match hook {
         hook::FROM_CONTAINER | hook::TO_CONTAINER => 5 + numbers.below(2) as u32,
@@ -125,11 +129,12 @@ fn a_write_that_fails_drops_the_packet_with_its_reason() {
     let mut reasons = BTreeSet::new();
     let mut sent = 0;
     for seed in &seeds {
-        for writes in 0..12 {
+        for (writes, hook) in (0..12).flat_map(|writes| HOOKS.map(|hook| (writes, hook))) {
             let mut frame = seed.clone();
             frame.writes_left = Some(writes);
             sent += 1;
-            if let Verdict::Drop(reason) = run(&mut world, &frame, &mut numbers) {
+            let verdict = run_at(hook, &mut world, &frame, &mut numbers);
+            if let Verdict::Drop(reason) = verdict {
                 reasons.insert(reason);
             }
         }

@@ -83,7 +83,9 @@ impl Maps for World {
     }
 
     fn endpoint(&self, ifindex: u32) -> Option<&Endpoint> {
-        self.endpoints.get(&(ifindex & 0xffff))
+        // An array: every row is there.
+        let row = self.endpoints.get(&(ifindex & 0xffff));
+        row.or(Some(&self.no_endpoint))
     }
 
     fn address(&self, key: &AddressKey) -> Option<&AddressRow> {
@@ -99,7 +101,8 @@ impl Maps for World {
     }
 
     fn hop(&self, index: u32) -> Option<&Hop> {
-        self.hops.get(&(index & 0xffff))
+        let row = self.hops.get(&(index & 0xffff));
+        row.or(Some(&self.no_hop))
     }
 
     fn generation(&self, slot: u32) -> u32 {

@@ -31,6 +31,10 @@ pub(crate) struct Loaded {
     features: Features,
     now_ns: u64,
     jiffies: u64,
+    /// The same before a case has said anything.
+    initial: (Features, u64, u64),
+    /// How many jiffies the clock is ahead of what the case says: a fault to inject.
+    ahead: u64,
     /// As in `World`: these first, then counting up.
     chance: VecDeque<u32>,
     counter: u32,
@@ -70,6 +74,8 @@ impl Loaded {
             features: world.features,
             now_ns: world.now_ns,
             jiffies: world.jiffies(),
+            ahead: 0,
+            initial: (world.features, world.now_ns, world.jiffies()),
             chance: VecDeque::new(),
             counter: 0,
             drops: BTreeMap::new(),
@@ -89,13 +95,16 @@ impl Loaded {
             }
         }
         self.scripted.events();
-        let world = World::default();
-        self.features = world.features;
-        (self.now_ns, self.jiffies) = (world.now_ns, world.jiffies());
+        (self.features, self.now_ns, self.jiffies) = self.initial;
         self.chance.clear();
         self.counter = 0;
         self.drops.clear();
         self.answered.clear();
+    }
+
+    /// Lets the clock be ahead of the case's by so many jiffies.
+    pub(crate) fn hurry(&mut self, jiffies: u64) {
+        self.ahead = jiffies;
     }
 
     fn script(&self, frame: &Frame) -> Script {
@@ -110,7 +119,7 @@ impl Loaded {
         }
         Script {
             now_ns: self.now_ns,
-            jiffies: self.jiffies,
+            jiffies: self.jiffies + self.ahead,
             chance,
             tunnel: frame.tunnel,
         }

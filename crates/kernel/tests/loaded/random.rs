@@ -64,7 +64,16 @@ pub(crate) fn histories() {
         "{packets} packets in {seconds:.1} s, {:.0} a second, loads included; {verdicts:?}",
         packets as f64 / seconds
     );
+    comparison_sees_another_clock(&texts, &mut loaded);
     assert!(verdicts.len() >= 20, "too few ways to end: {verdicts:?}");
+}
+
+/// A comparison that cannot fail proves nothing: with the loaded object's clock one jiffy ahead, it must.
+fn comparison_sees_another_clock(texts: &[String], loaded: &mut Loaded) {
+    loaded.hurry(1);
+    let found = history(1, texts, loaded, Compare::AtTheEnd, &mut BTreeMap::new());
+    loaded.hurry(0);
+    assert!(found.is_err(), "another clock was not seen");
 }
 
 /// One history from its beginning; gives the number of packets, or the first disagreement.
