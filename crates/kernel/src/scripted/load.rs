@@ -144,17 +144,15 @@ fn substitute(mut program: Vec<u64>, maps: answers::Maps<'_>) -> (Vec<u64>, Vec<
         };
         // The second half of a double instruction has the code 0, so this is a call.
         let helper = (call >> 32) as i32;
-        let start = match starts.get(&helper) {
-            Some(start) => *start,
-            None => {
-                let Some(answer) = answers::of(helper, maps) else {
-                    continue;
-                };
-                let start = program.len();
-                program.extend(answer);
-                starts.insert(helper, start);
-                start
-            }
+        let start = if let Some(start) = starts.get(&helper) {
+            *start
+        } else if let Some(answer) = answers::of(helper, maps) {
+            let start = program.len();
+            program.extend(answer);
+            starts.insert(helper, start);
+            start
+        } else {
+            continue;
         };
         if let Some(one) = program.get_mut(index) {
             *one = TO_FUNCTION | ((start - index - 1) as u64) << 32;

@@ -59,11 +59,9 @@ pub(crate) fn histories() {
             }
         }
     }
-    let seconds = start.elapsed().as_secs_f64();
-    println!(
-        "{packets} packets in {seconds:.1} s, {:.0} a second, loads included; {verdicts:?}",
-        packets as f64 / seconds
-    );
+    let took = start.elapsed();
+    let rate = u128::from(packets) * 1000 / took.as_millis().max(1);
+    println!("{packets} packets in {took:.1?}, {rate} a second, loads included; {verdicts:?}");
     comparison_sees_another_clock(&texts, &mut loaded);
     assert!(verdicts.len() >= 20, "too few ways to end: {verdicts:?}");
 }
