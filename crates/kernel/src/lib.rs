@@ -8,6 +8,7 @@ pub mod clock;
 pub mod collector;
 pub mod config;
 pub mod events;
+pub mod fake;
 pub mod layout;
 pub mod map;
 pub mod maps;

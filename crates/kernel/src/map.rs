@@ -2,11 +2,12 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use datapath::abi::Plain;
 
+use crate::fake::Memory;
 use crate::sys::{self, BatchEnd};
 
 /// A map operation that the kernel refused.
@@ -44,10 +45,18 @@ pub enum Presence {
     Absent,
 }
 
+/// Where the entries are.
+#[derive(Debug)]
+enum Backing {
+    Kernel(OwnedFd),
+    /// In this process, for tests, see [`crate::fake`].
+    Memory(Memory),
+}
+
 /// A handle to a map with one value per key. Cloning shares the descriptor.
 #[derive(Debug)]
 pub struct Map<K, V> {
-    fd: Arc<OwnedFd>,
+    backing: Arc<Backing>,
     name: &'static str,
     entry: PhantomData<fn(K) -> V>,
 }
@@ -55,16 +64,10 @@ pub struct Map<K, V> {
 impl<K, V> Clone for Map<K, V> {
     fn clone(&self) -> Self {
         Self {
-            fd: Arc::clone(&self.fd),
+            backing: Arc::clone(&self.backing),
             name: self.name,
             entry: PhantomData,
         }
-    }
-}
-
-impl<K, V> AsFd for Map<K, V> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
     }
 }
 
@@ -75,7 +78,16 @@ impl<K: Plain, V: Plain> Map<K, V> {
     /// Takes a descriptor whose key and value sizes the caller has checked against `K` and `V`.
     pub(crate) fn from_fd(fd: OwnedFd, name: &'static str) -> Self {
         Self {
-            fd: Arc::new(fd),
+            backing: Arc::new(Backing::Kernel(fd)),
+            name,
+            entry: PhantomData,
+        }
+    }
+
+    /// A table in this process.
+    pub(crate) fn in_memory(memory: Memory, name: &'static str) -> Self {
+        Self {
+            backing: Arc::new(Backing::Memory(memory)),
             name,
             entry: PhantomData,
         }
@@ -97,20 +109,31 @@ impl<K: Plain, V: Plain> Map<K, V> {
     /// The value of `key`. In an LRU table this does not count as a use.
     pub fn get(&self, key: &K) -> Result<Option<V>> {
         let mut value = vec![0u8; size_of::<V>()];
-        let found = sys::lookup(self.as_fd(), key.as_bytes(), &mut value)
-            .map_err(|error| self.error("read", error))?;
+        let found = match &*self.backing {
+            Backing::Kernel(fd) => sys::lookup(fd.as_fd(), key.as_bytes(), &mut value),
+            Backing::Memory(memory) => memory.lookup(key.as_bytes(), &mut value),
+        };
+        let found = found.map_err(|error| self.error("read", error))?;
         Ok(found.and_then(|()| V::from_bytes(&value)))
+    }
+
+    fn update(&self, key: &K, value: &V, flags: u64) -> io::Result<()> {
+        let (key, value) = (key.as_bytes(), value.as_bytes());
+        match &*self.backing {
+            Backing::Kernel(fd) => sys::update(fd.as_fd(), key, value, flags),
+            Backing::Memory(memory) => memory.update(key, value, flags == sys::CREATE),
+        }
     }
 
     /// Creates or replaces the entry of `key`.
     pub fn set(&self, key: &K, value: &V) -> Result<()> {
-        sys::update(self.as_fd(), key.as_bytes(), value.as_bytes(), sys::ANY)
+        self.update(key, value, sys::ANY)
             .map_err(|error| self.error("write", error))
     }
 
     /// Creates the entry of `key` unless there is one; says whether there was.
     pub fn create(&self, key: &K, value: &V) -> Result<Presence> {
-        match sys::update(self.as_fd(), key.as_bytes(), value.as_bytes(), sys::CREATE) {
+        match self.update(key, value, sys::CREATE) {
             Ok(()) => Ok(Presence::Absent),
             Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(Presence::Present),
             Err(error) => Err(self.error("create an entry of", error)),
@@ -119,13 +142,21 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     /// Removes the entry of `key`; says whether there was one.
     pub fn remove(&self, key: &K) -> Result<Presence> {
-        let removed = sys::delete(self.as_fd(), key.as_bytes())
-            .map_err(|error| self.error("delete from", error))?;
+        let removed = match &*self.backing {
+            Backing::Kernel(fd) => sys::delete(fd.as_fd(), key.as_bytes()),
+            Backing::Memory(memory) => memory.delete(key.as_bytes()),
+        };
+        let removed = removed.map_err(|error| self.error("delete from", error))?;
         Ok(removed.map_or(Presence::Absent, |()| Presence::Present))
     }
 
     /// Creates or replaces many entries; after an error a prefix of them is in the map.
     pub fn set_all(&self, entries: &[(K, V)]) -> Result<()> {
+        let Backing::Kernel(fd) = &*self.backing else {
+            return entries
+                .iter()
+                .try_for_each(|(key, value)| self.set(key, value));
+        };
         for slice in entries.chunks(BATCH as usize) {
             let keys: Vec<u8> = slice
                 .iter()
@@ -137,7 +168,7 @@ impl<K: Plain, V: Plain> Map<K, V> {
                 .flat_map(|(_, value)| value.as_bytes())
                 .copied()
                 .collect();
-            let (_, result) = sys::update_batch(self.as_fd(), &keys, &values, slice.len() as u32);
+            let (_, result) = sys::update_batch(fd.as_fd(), &keys, &values, slice.len() as u32);
             if let Err(error) = result {
                 if !batch_is_unsupported(&error) {
                     return Err(self.error("write", error));
@@ -152,11 +183,14 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     /// Removes many entries; one that is already gone is fine.
     pub fn remove_all(&self, keys: &[K]) -> Result<()> {
+        let Backing::Kernel(fd) = &*self.backing else {
+            return keys.iter().try_for_each(|key| self.remove(key).map(drop));
+        };
         let mut rest = keys;
         while !rest.is_empty() {
             let slice = &rest[..rest.len().min(BATCH as usize)];
             let bytes: Vec<u8> = slice.iter().flat_map(Plain::as_bytes).copied().collect();
-            let (done, result) = sys::delete_batch(self.as_fd(), &bytes, slice.len() as u32);
+            let (done, result) = sys::delete_batch(fd.as_fd(), &bytes, slice.len() as u32);
             let advance = match result {
                 Ok(()) => slice.len(),
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => done as usize + 1,
@@ -240,12 +274,18 @@ impl<K: Plain, V: Plain> Sweep<K, V> {
     }
 
     fn batch(&mut self, mut count: u32) -> Result<Option<Vec<(K, V)>>> {
+        let map = self.map.clone();
+        let Backing::Kernel(fd) = &*map.backing else {
+            self.state = SweepState::Stepping;
+            self.cursor.clear();
+            return self.step(count);
+        };
         loop {
             let mut keys = vec![0u8; count as usize * size_of::<K>()];
             let mut values = vec![0u8; count as usize * size_of::<V>()];
             let first = self.state == SweepState::Start;
             let result = sys::lookup_batch(
-                self.map.as_fd(),
+                fd.as_fd(),
                 first,
                 &mut self.cursor,
                 &mut keys,
@@ -288,8 +328,11 @@ impl<K: Plain, V: Plain> Sweep<K, V> {
         while entries.len() < count as usize {
             let mut next = vec![0u8; size_of::<K>()];
             let after = (!self.cursor.is_empty()).then_some(self.cursor.as_slice());
-            let found = sys::next_key(self.map.as_fd(), after, &mut next)
-                .map_err(|error| self.map.error("walk", error))?;
+            let found = match &*self.map.backing {
+                Backing::Kernel(fd) => sys::next_key(fd.as_fd(), after, &mut next),
+                Backing::Memory(memory) => memory.next_key(after, &mut next),
+            };
+            let found = found.map_err(|error| self.map.error("walk", error))?;
             if found.is_none() {
                 self.state = SweepState::End;
                 break;

@@ -1,6 +1,7 @@
 //! Handles to all maps, typed as the ABI has them.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 
 use datapath::abi::{
     address::PrefixKey,
@@ -18,6 +19,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::fake::{Faults, Memory};
 use crate::layout::{self, MapSpec};
 use crate::map::{Map, PerCpuMap};
 use crate::pin::{PinDirectory, PinError};
@@ -45,11 +47,30 @@ macro_rules! maps {
             }
         }
 
+        impl Maps {
+            /// Tables in this process that behave like the kernel's, see [`crate::fake`]. Counters of CPUs and the ring of
+            /// events are not among them: using those is an error.
+            pub fn in_memory(config: &Config, faults: &Faults) -> io::Result<Self> {
+                let nothing = || File::open("/dev/null").map(OwnedFd::from);
+                let specs = layout::maps(config);
+                Ok(Self {
+                    $($field: maps!(@memory $handle, nothing, specs, faults, stringify!($field)),)+
+                    events: Arc::new(nothing()?),
+                })
+            }
+        }
+
         #[cfg(test)]
         const SIZES: &[(&str, usize, usize)] =
             &[$((stringify!($field), size_of::<$key>(), size_of::<$value>())),+];
     };
     (@handle Map, $fd:expr, $name:expr, $cpus:expr) => { Map::from_fd($fd, $name) };
+    (@memory Map, $nothing:expr, $specs:expr, $faults:expr, $name:expr) => {
+        Map::in_memory(Memory::new(&$specs, $name, $faults), $name)
+    };
+    (@memory PerCpuMap, $nothing:expr, $specs:expr, $faults:expr, $name:expr) => {
+        PerCpuMap::from_fd($nothing()?, $name, 1)
+    };
     (@handle PerCpuMap, $fd:expr, $name:expr, $cpus:expr) => { PerCpuMap::from_fd($fd, $name, $cpus) };
 }
 
