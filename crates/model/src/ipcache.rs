@@ -186,6 +186,14 @@ impl PeerNumbers {
         }
     }
 
+    /// Numbers that a former run gave and whose meaning is lost rest: new ones begin after the highest of them.
+    pub fn begin_after(&mut self, numbers: impl IntoIterator<Item = u32>) {
+        for number in numbers {
+            self.nodes.begin_after(number);
+            self.pods.begin_after(number);
+        }
+    }
+
     /// Takes a use of the number of a row's peer.
     pub fn acquire(&mut self, row: &Row) -> Result<u32, Exhausted> {
         match row.part() {

@@ -67,6 +67,13 @@ impl<K: Ord + Clone> Numbers<K> {
         }
     }
 
+    /// The next number given is higher than `number`, if that is one of the range.
+    pub fn begin_after(&mut self, number: u32) {
+        if self.range.contains(&number) {
+            self.next = self.next.max(number.saturating_add(1));
+        }
+    }
+
     /// Takes a use of the number of a key; it gets one if it has none.
     pub fn acquire(&mut self, key: &K) -> Result<u32, Exhausted> {
         if let Some(entry) = self.by_key.get_mut(key) {
