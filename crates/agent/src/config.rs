@@ -69,6 +69,8 @@ pub struct Datapath {
     pub native_ipv4: Option<Ipv4Net>,
     /// Destinations that keep the pod's address, IPv6.
     pub native_ipv6: Option<Ipv6Net>,
+    /// File of further destinations that keep the pod's address, read anew as often as it says.
+    pub masquerade_list: Option<PathBuf>,
     /// Interfaces towards other nodes; empty: the one with the default route, or with the node's address.
     pub devices: Vec<String>,
     /// MTU of the underlay, 0 to detect.

@@ -6,7 +6,10 @@
 mod absorb;
 mod compose;
 mod endpoints;
+pub mod interfaces;
 mod services;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,26 +18,28 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use ipnet::IpNet;
-use kernel::Kernel;
+use kernel::Maps;
 use model::endpoint::{EndpointId, EndpointRow};
 use model::identity::{Identity, Reserved, Stack};
 use model::labels::{LabelFilter, LabelSet};
 use model::numbers::Numbers;
 use model::policy::{self, PolicyKey, PolicyRows};
 use model::{ipcache, service};
-use netlink::Handle;
 use reconcile::Subscription;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Enforcement};
-use crate::forwarding::{Desired, Forwarding, Removal};
+use crate::forwarding::{Desired, Failure, Forwarding, Report};
 use crate::inputs::Inputs;
+use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
 use crate::view::{View, ViewWriter};
 
 pub use absorb::Seen;
+use compose::net_of;
 pub use endpoints::read_saved;
+pub use interfaces::Interfaces;
 pub use services::Services;
 
 /// What others ask of the engine.
@@ -77,6 +82,17 @@ pub enum Error {
     /// There is no such endpoint.
     #[error("no endpoint {0}")]
     Unknown(EndpointId),
+    /// The kernel refused entries that the endpoint needs.
+    #[error("endpoint {id} is not in force: {first}")]
+    Refused {
+        /// Endpoint.
+        id: EndpointId,
+        /// The first entry that was refused.
+        first: String,
+    },
+    /// Nothing new can be brought into force yet.
+    #[error("waiting for {}", .0.join(", "))]
+    Waiting(Vec<&'static str>),
 }
 
 /// A request to find the identity of labels.
@@ -93,8 +109,7 @@ pub struct Engine {
     config: Arc<Config>,
     addressing: Addressing,
     devices: Devices,
-    kernel: Kernel,
-    handle: Handle,
+    interfaces: Box<dyn Interfaces>,
     forwarding: Forwarding,
     inputs: Inputs,
     seen: Seen,
@@ -118,6 +133,14 @@ pub struct Engine {
     view: ViewWriter,
     wanted: mpsc::UnboundedSender<Wanted>,
     asked: BTreeMap<EndpointId, LabelSet>,
+    /// Prefixes that policies name now.
+    claimed: BTreeSet<IpNet>,
+    /// Destinations that are not masqueraded, beside those that are known anyway.
+    spare: watch::Receiver<Spared>,
+    /// Endpoints whose programs could not be attached, or whose file could not be written.
+    unfinished: BTreeSet<EndpointId>,
+    /// What was refused at the last try.
+    failures: Vec<Failure>,
 }
 
 /// What an engine is made of.
@@ -128,10 +151,10 @@ pub struct Parts {
     pub addressing: Addressing,
     /// Its devices.
     pub devices: Devices,
-    /// Programs and maps.
-    pub kernel: Kernel,
-    /// Netlink in the node's namespace.
-    pub handle: Handle,
+    /// Tables of the kernel.
+    pub maps: Maps,
+    /// Interfaces of pods.
+    pub interfaces: Box<dyn Interfaces>,
     /// Tables of the store.
     pub inputs: Inputs,
     /// What the labels of an identity are.
@@ -140,24 +163,25 @@ pub struct Parts {
     pub view: ViewWriter,
     /// Where requests for identities go.
     pub wanted: mpsc::UnboundedSender<Wanted>,
+    /// Destinations that are not masqueraded, from a file.
+    pub spare: watch::Receiver<Spared>,
 }
 
 impl Engine {
     /// An engine over what the kernel holds; nothing is changed yet.
     pub fn new(parts: Parts, restored: Vec<EndpointRow>) -> Result<Self, Error> {
-        let forwarding = Forwarding::open(&parts.kernel.maps)?;
+        let forwarding = Forwarding::open(&parts.maps)?;
         let mut policy = policy::Snapshot::new(settings(&parts.config));
         let held = forwarding.policies.rules()?;
         policy
             .rule_ids_mut()
             .hold(held.into_iter().map(policy::RuleId));
-        let services = Services::recover(&parts.config, &parts.kernel.maps)?;
+        let services = Services::recover(&parts.config, &parts.maps)?;
         let mut engine = Self {
             config: parts.config,
             addressing: parts.addressing,
             devices: parts.devices,
-            kernel: parts.kernel,
-            handle: parts.handle,
+            interfaces: parts.interfaces,
             forwarding,
             inputs: parts.inputs,
             seen: Seen::default(),
@@ -178,9 +202,15 @@ impl Engine {
             view: parts.view,
             wanted: parts.wanted,
             asked: BTreeMap::new(),
+            claimed: BTreeSet::new(),
+            spare: parts.spare,
+            unfinished: BTreeSet::new(),
+            failures: Vec::new(),
         };
+        engine.recover_peers();
         engine.know_reserved_peers();
         engine.restore(restored)?;
+        engine.publish(None, Report::default());
         Ok(engine)
     }
 
@@ -190,6 +220,7 @@ impl Engine {
             self.inputs.subscriptions().into_iter().map(wait).collect();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut spare = self.spare.clone();
         self.round();
         loop {
             tokio::select! {
@@ -202,6 +233,7 @@ impl Engine {
                     subscriptions.push(wait(subscription));
                     self.round();
                 }
+                Ok(()) = spare.changed() => self.round(),
                 _ = tick.tick() => self.round(),
             }
         }
@@ -210,55 +242,71 @@ impl Engine {
     /// One activation: takes in what is new, and brings the kernel to it. It carries no input, so a timer and a change do
     /// the same.
     fn round(&mut self) {
-        if !self.absorb() {
+        let mut changed = self.absorb();
+        changed |= self.finish_endpoints();
+        changed |= self.spare.has_changed().unwrap_or(false);
+        if changed || !self.failures.is_empty() {
+            self.bring_about();
+        }
+    }
+
+    /// Policies, then everything else; publishes what is in force. Before every input has been read once the kernel's tables
+    /// stay as the last run left them: half of the policies, or of the backends, is worse than old ones. What is refused is
+    /// tried again by the next round.
+    fn bring_about(&mut self) {
+        let before = std::mem::take(&mut self.failures);
+        let waiting_for = self.inputs.waiting_for();
+        if !waiting_for.is_empty() {
+            self.publish(None, Report::default());
             return;
         }
-        if let Err(error) = self.bring_about() {
-            tracing::error!(%error, "the kernel's tables are not as they should be, trying again");
-            self.view.failed(&error.to_string());
-        }
-    }
-
-    fn removal(&self) -> Removal {
-        if self.inputs.waiting_for().is_empty() {
-            Removal::Allowed
-        } else {
-            Removal::Forbidden
-        }
-    }
-
-    /// Policies, then everything else; publishes what is in force.
-    fn bring_about(&mut self) -> Result<(), Error> {
         let now = Instant::now();
-        self.write_policies(now)?;
+        let mut failures = self.write_policies(now);
         let desired = self.compose();
-        let removal = self.removal();
-        let report = self.forwarding.commit(&desired, removal)?;
-        if removal == Removal::Allowed {
-            self.forget_unused(&desired, now)?;
+        let mut report = self.forwarding.commit(&desired, now);
+        failures.append(&mut report.failures);
+        if failures.is_empty() {
+            self.forget_unused(&desired, now, &mut failures);
         }
-        self.note_in_force();
-        self.publish(&desired, report);
-        Ok(())
+        self.note_in_force(&desired);
+        if before.is_empty()
+            && let Some(Failure { table, key, error }) = failures.first()
+        {
+            let count = failures.len();
+            tracing::error!(table, key, %error, count, "the kernel refuses entries, trying again");
+        }
+        self.failures.clone_from(&failures);
+        report.failures = failures;
+        self.publish(Some(&desired), report);
     }
 
     /// Gives numbers back that nothing in the kernel names any more.
-    fn forget_unused(&mut self, desired: &Desired, now: Instant) -> Result<(), Error> {
+    fn forget_unused(&mut self, desired: &Desired, now: Instant, failures: &mut Vec<Failure>) {
         let used: BTreeSet<PolicyKey> = self.policy.policies().cloned().collect();
         self.rows.retain(|key, _| used.contains(key));
         self.forwarding
             .policies
-            .retain(|key| used.contains(key), now)?;
-        if std::mem::take(&mut self.inherited) {
-            self.forwarding.policies.drop_inherited(now)?;
+            .retain(|key| used.contains(key), now);
+        if self.inherited {
+            match self.forwarding.policies.drop_inherited(now) {
+                Ok(()) => {
+                    self.inherited = false;
+                    let endpoints = self.endpoints.len();
+                    let took_ms = now.elapsed().as_millis();
+                    tracing::info!(endpoints, took_ms, "every input is complete and in force");
+                }
+                Err(error) => failures.push(Failure::of(&"inherited", &error)),
+            }
             self.services.forget_restored();
+            for number in self.prefixes.unused() {
+                self.prefixes.forget(number);
+            }
         }
         let hops: BTreeSet<u32> = desired.hops.keys().copied().collect();
         self.forwarding.forget_hops(&hops);
-        Ok(())
     }
 
-    fn publish(&mut self, desired: &Desired, report: crate::forwarding::Report) {
+    fn publish(&mut self, desired: Option<&Desired>, report: Report) {
         let view = View {
             revision: self.revision,
             endpoints: self.endpoints.values().cloned().collect(),
@@ -271,10 +319,16 @@ impl Engine {
             services: self.services.rows(),
             policy: self.policy.clone(),
             faults: self.seen.faults(),
-            plan: self.forwarding.plan(desired),
-            last_commit: report,
+            plan: desired.map_or_else(Vec::new, |desired| self.forwarding.plan(desired)),
             waiting_for: self.inputs.waiting_for(),
-            error: None,
+            error: report.failures.first().map(|first| {
+                let (count, entry) = (report.failures.len(), &first.key);
+                format!(
+                    "{count} entries refused, the first {entry}: {}",
+                    first.error
+                )
+            }),
+            last_commit: report,
         };
         self.view.publish(view);
     }
@@ -293,6 +347,17 @@ impl Engine {
         v4.into_iter()
             .chain(self.addressing.node_ipv6.map(IpAddr::V6))
             .collect()
+    }
+
+    /// Takes over the numbers of prefixes that the kernel's tables hold, and gives none that stands for a part of an
+    /// identity to another: a row from before a restart may be read with a policy from after it.
+    fn recover_peers(&mut self) {
+        let prefixes = self.forwarding.cidrs().iter();
+        let named = prefixes.filter_map(|(key, row)| Some((row.identity, net_of(key)?)));
+        self.prefixes.restore(named);
+        let rows = self.forwarding.addresses().values();
+        let peers = rows.chain(self.forwarding.cidrs().values());
+        self.peers.begin_after(peers.map(|row| row.peer));
     }
 
     /// Tells the policies about identities whose numbers never change.

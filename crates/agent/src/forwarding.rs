@@ -1,14 +1,13 @@
 //! What the kernel's tables should say, and the order in which they are brought to say it.
 //!
 //! [`Desired`] is a value. [`Forwarding::commit`] compares it with what is known of the kernel and writes the difference, make
-//! before break: policies, known identities, hops, endpoints, services, addresses, and generations last; removals after
-//! that, in reverse, and only when every input is complete. A commit that stops in the middle denies at worst.
+//! before break: policies, known identities, hops, endpoints, services, addresses, and their generations; removals after
+//! that, in reverse, and theirs. A commit that stops in the middle denies at worst.
 
 mod hops;
 mod policy;
+mod rows;
 mod shadow;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -22,8 +21,8 @@ use datapath::abi::service::{Backend, Frontend, FrontendKey, SlotKey};
 use kernel::{Map, MapError, Maps};
 
 pub use hops::{HopTarget, Hops};
-pub use policy::{Effect, PolicyTables};
-pub use shadow::{Shadow, TablePlan};
+pub use policy::{Effect, Outcome, PolicyTables};
+pub use shadow::{Failure, Shadow, TablePlan};
 
 /// The tables as they should be. Hops and policies are named by their numbers, which their owners hand out.
 #[derive(Clone, Debug, Default)]
@@ -50,17 +49,8 @@ pub struct Desired {
     pub spare: HashMap<PrefixKey, u32>,
 }
 
-/// Whether what is not desired may be removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// Every input has been read once: what is not desired is stale.
-    Allowed,
-    /// Some input is not complete.
-    Forbidden,
-}
-
 /// What one commit did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
     /// Entries written.
     pub written: usize,
@@ -68,6 +58,8 @@ pub struct Report {
     pub removed: usize,
     /// Generations raised.
     pub raised: usize,
+    /// Entries that were refused.
+    pub failures: Vec<Failure>,
 }
 
 /// The tables in the kernel, and what is known of their content.
@@ -95,13 +87,17 @@ pub struct Forwarding {
 impl Forwarding {
     /// Reads what the tables hold.
     pub fn open(maps: &Maps) -> Result<Self, MapError> {
-        let hop_rows = Shadow::array(maps.hops.clone())?;
+        // A hop that is nobody's keeps its incarnation, so that the next owner of the index gets another one.
+        let hop_rows = Shadow::array(maps.hops.clone(), |old| Hop {
+            incarnation: old.incarnation,
+            ..Hop::default()
+        })?;
         Ok(Self {
             policies: PolicyTables::open(maps)?,
             hops: Hops::recover(hop_rows.rows()),
             node: maps.node.clone(),
             generations: maps.generations.clone(),
-            endpoints: Shadow::array(maps.endpoints.clone())?,
+            endpoints: Shadow::array(maps.endpoints.clone(), |_| Endpoint::default())?,
             hop_rows,
             addresses: Shadow::hash(maps.addresses.clone())?,
             cidrs: Shadow::hash(maps.cidrs.clone())?,
@@ -111,7 +107,8 @@ impl Forwarding {
             backends: Shadow::hash(maps.backends.clone())?,
             spare: Shadow::hash(maps.masquerade_spare.clone())?,
             written_node: None,
-            to_raise: BTreeSet::new(),
+            // The last run may have ended between a table and its generations.
+            to_raise: BTreeSet::from([generation::NODE_SLOT]),
         })
     }
 
@@ -125,11 +122,6 @@ impl Forwarding {
         self.to_raise.insert(generation::slot_of(address));
     }
 
-    /// Raises the generation that every decision depends on.
-    pub fn raise_all(&mut self) {
-        self.to_raise.insert(generation::NODE_SLOT);
-    }
-
     /// Writes one endpoint at once, ahead of the next commit: the row of a new pod, which nothing may pass yet.
     pub fn place_endpoint(&mut self, slot: u32, endpoint: Endpoint) -> Result<(), MapError> {
         self.endpoints.set(slot, endpoint)
@@ -140,9 +132,20 @@ impl Forwarding {
         self.hops.retain(used);
     }
 
+    /// Prefixes with their rows, as the kernel has them.
+    pub fn cidrs(&self) -> &HashMap<PrefixKey, AddressRow> {
+        self.cidrs.rows()
+    }
+
+    /// Addresses with their rows, as the kernel has them.
+    pub fn addresses(&self) -> &HashMap<AddressKey, AddressRow> {
+        self.addresses.rows()
+    }
+
     /// Entries that a commit would write, and those that it would remove, per table.
     pub fn plan(&self, desired: &Desired) -> Vec<TablePlan> {
         vec![
+            self.policies.summary(),
             self.known.summary(&desired.known),
             self.hop_rows.summary(&desired.hops),
             self.endpoints.summary(&desired.endpoints),
@@ -155,90 +158,115 @@ impl Forwarding {
         ]
     }
 
-    /// Brings the tables to `desired`. After an error the rest is done by the next call.
-    pub fn commit(&mut self, desired: &Desired, removal: Removal) -> Result<Report, MapError> {
-        let mut report = Report::default();
-        self.note_stale_decisions(desired, removal);
-        if self.written_node != Some(desired.node) {
-            self.node.set(&0, &desired.node)?;
-            self.written_node = Some(desired.node);
-        }
-        report.written += self.known.add(&desired.known)?;
-        report.written += self.hop_rows.add(&desired.hops)?;
-        report.written += self.endpoints.add(&desired.endpoints)?;
-        report.written += self.backends.add(&desired.backends)?;
-        report.written += self.slots.add(&desired.slots)?;
-        report.written += self.frontends.add(&desired.frontends)?;
-        report.written += self.spare.add(&desired.spare)?;
-        report.written += self.addresses.add(&desired.addresses)?;
-        report.written += self.cidrs.add(&desired.cidrs)?;
-        report.raised += self.raise_generations()?;
-        if removal == Removal::Allowed {
-            report.removed += self.remove(desired)?;
-            report.raised += self.raise_generations()?;
-        }
-        self.policies.sweep(Instant::now())?;
-        Ok(report)
-    }
-
-    fn remove(&mut self, desired: &Desired) -> Result<usize, MapError> {
-        let mut removed = self.addresses.prune(&desired.addresses)?;
-        removed += self.cidrs.prune(&desired.cidrs)?;
-        removed += self.frontends.prune(&desired.frontends)?;
-        removed += self.slots.prune(&desired.slots)?;
-        removed += self.backends.prune(&desired.backends)?;
-        removed += self.spare.prune(&desired.spare)?;
-        removed += self
-            .endpoints
-            .clear(&desired.endpoints, |_| Endpoint::default())?;
-        // A hop that is nobody's keeps its incarnation, so that the next owner of the index gets another one.
-        removed += self.hop_rows.clear(&desired.hops, |old| Hop {
-            incarnation: old.incarnation,
-            ..Hop::default()
-        })?;
-        removed += self.known.prune(&desired.known)?;
-        Ok(removed)
-    }
-
-    /// Notes the addresses whose row will change, or go: what was decided about them is to be decided again. A row that is
-    /// new changes the verdict of an address that was the world's until now.
-    fn note_stale_decisions(&mut self, desired: &Desired, removal: Removal) {
-        let mut slots = BTreeSet::new();
-        for (key, row) in &desired.addresses {
-            if self.addresses.rows().get(key) != Some(row) {
-                slots.insert(generation::slot_of(&key.address));
-            }
-        }
-        if removal == Removal::Allowed {
-            let gone = self
-                .addresses
-                .rows()
-                .keys()
-                .filter(|key| !desired.addresses.contains_key(key));
-            slots.extend(gone.map(|key| generation::slot_of(&key.address)));
-        }
-        // The addresses of a prefix cannot be counted.
-        let prefixes_change = match removal {
-            Removal::Allowed => *self.cidrs.rows() != desired.cidrs,
-            Removal::Forbidden => desired
-                .cidrs
-                .iter()
-                .any(|(key, row)| self.cidrs.rows().get(key) != Some(row)),
+    /// Whether an endpoint's row, its hop and its addresses are in the kernel as desired.
+    pub fn has_endpoint(&self, slot: u32, desired: &Desired) -> bool {
+        let Some(endpoint) = desired.endpoints.get(&slot) else {
+            return false;
         };
-        if prefixes_change {
-            slots.insert(generation::NODE_SLOT);
-        }
-        self.to_raise.append(&mut slots);
+        let hop = endpoint.hop & 0xffff;
+        let addresses = [endpoint.ipv4, endpoint.ipv6].map(|address| AddressKey {
+            address,
+            ..AddressKey::default()
+        });
+        self.endpoints.holds(&slot, endpoint)
+            && desired
+                .hops
+                .get(&hop)
+                .is_some_and(|row| self.hop_rows.holds(&hop, row))
+            && addresses.iter().all(|key| {
+                desired
+                    .addresses
+                    .get(key)
+                    .is_none_or(|row| self.addresses.holds(key, row))
+            })
     }
 
-    fn raise_generations(&mut self) -> Result<usize, MapError> {
-        let mut raised = 0;
-        while let Some(slot) = self.to_raise.first().copied() {
-            let now = self.generations.get(&slot)?.unwrap_or_default();
-            self.generations.set(&slot, &now.wrapping_add(1))?;
-            self.to_raise.remove(&slot);
-            raised += 1;
+    /// Brings the tables to `desired`, which must be complete: what is not in it goes. What is refused is in the report, and
+    /// done by the next call; a mixture of old and new denies at worst.
+    pub fn commit(&mut self, desired: &Desired, now: Instant) -> Report {
+        let mut report = Report::default();
+        let failures = &mut report.failures;
+        self.note_changed(desired);
+        self.write_node(desired.node, failures);
+        let mut written = self.known.add(&desired.known, failures);
+        written += self.hop_rows.add(&desired.hops, failures);
+        written += self.endpoints.add(&desired.endpoints, failures);
+        written += self.backends.add(&desired.backends, failures);
+        written += self.slots.add(&desired.slots, failures);
+        written += self.frontends.add(&desired.frontends, failures);
+        written += self.spare.add(&desired.spare, failures);
+        written += self.addresses.add(&desired.addresses, failures);
+        written += self.cidrs.add(&desired.cidrs, failures);
+        let mut raised = self.raise_generations(failures);
+        self.note_gone(desired);
+        let mut removed = self.addresses.prune(&desired.addresses, failures);
+        removed += self.cidrs.prune(&desired.cidrs, failures);
+        removed += self.frontends.prune(&desired.frontends, failures);
+        removed += self.slots.prune(&desired.slots, failures);
+        removed += self.backends.prune(&desired.backends, failures);
+        removed += self.spare.prune(&desired.spare, failures);
+        removed += self.endpoints.prune(&desired.endpoints, failures);
+        removed += self.hop_rows.prune(&desired.hops, failures);
+        removed += self.known.prune(&desired.known, failures);
+        raised += self.raise_generations(failures);
+        self.policies.sweep(now, failures);
+        (report.written, report.removed, report.raised) = (written, removed, raised);
+        report
+    }
+
+    fn write_node(&mut self, node: Node, failures: &mut Vec<Failure>) {
+        if self.written_node == Some(node) {
+            return;
         }
-        Ok(raised)
+        self.written_node = None;
+        match self.node.set(&0, &node) {
+            Ok(()) => self.written_node = Some(node),
+            Err(error) => failures.push(Failure::of(&0, &error)),
+        }
+    }
+
+    /// Notes the addresses whose row will change: what was decided about them is to be decided again. A row that is
+    /// new changes the verdict of an address that was the world's until now.
+    fn note_changed(&mut self, desired: &Desired) {
+        let changed = desired
+            .addresses
+            .iter()
+            .filter(|(key, row)| !self.addresses.holds(key, row));
+        self.to_raise
+            .extend(changed.map(|(key, _)| generation::slot_of(&key.address)));
+        // The addresses of a prefix cannot be counted.
+        let mut prefixes = desired.cidrs.iter();
+        if prefixes.any(|(key, row)| !self.cidrs.holds(key, row)) {
+            self.to_raise.insert(generation::NODE_SLOT);
+        }
+    }
+
+    /// Notes the addresses whose row will go.
+    fn note_gone(&mut self, desired: &Desired) {
+        let gone = self
+            .addresses
+            .rows()
+            .keys()
+            .filter(|key| !desired.addresses.contains_key(key));
+        self.to_raise
+            .extend(gone.map(|key| generation::slot_of(&key.address)));
+        let mut prefixes = self.cidrs.rows().keys();
+        if prefixes.any(|key| !desired.cidrs.contains_key(key)) {
+            self.to_raise.insert(generation::NODE_SLOT);
+        }
+    }
+
+    fn raise_generations(&mut self, failures: &mut Vec<Failure>) -> usize {
+        let before = self.to_raise.len();
+        let generations = &self.generations;
+        self.to_raise.retain(|slot| {
+            let now = generations.get(slot);
+            let raised =
+                now.and_then(|now| generations.set(slot, &now.unwrap_or_default().wrapping_add(1)));
+            raised
+                .inspect_err(|error| failures.push(Failure::of(slot, error)))
+                .is_err()
+        });
+        before - self.to_raise.len()
     }
 }

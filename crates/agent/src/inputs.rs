@@ -21,6 +21,8 @@ use reconcile::tasks::TaskGroup;
 use reconcile::{Subscription, Table};
 use store::{Client, Scope, reflect};
 
+use crate::policy_status::Stated;
+
 /// A pod of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodRow {
@@ -52,6 +54,15 @@ pub struct RemoteEndpoint {
 /// A policy object as it is now; one that cannot be read says why.
 pub type PolicyResult = Result<Arc<PolicyObject>, Invalid>;
 
+/// A policy object, and what its status says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRow {
+    /// The object.
+    pub result: PolicyResult,
+    /// Its condition `Valid`, if it has one.
+    pub stated: Option<Stated>,
+}
+
 /// A CIDR group as it is now; one that cannot be read says why.
 pub type GroupResult = Result<Arc<CidrGroup>, Invalid>;
 
@@ -75,11 +86,11 @@ pub struct Inputs {
     /// Endpoint slices.
     pub slices: Table<PodName, EndpointSlice>,
     /// Policies of all kinds.
-    pub network_policies: Table<ObjectKey, PolicyResult>,
+    pub network_policies: Table<ObjectKey, PolicyRow>,
     /// Policies of a namespace.
-    pub cilium_policies: Table<ObjectKey, PolicyResult>,
+    pub cilium_policies: Table<ObjectKey, PolicyRow>,
     /// Policies of the cluster.
-    pub clusterwide_policies: Table<ObjectKey, PolicyResult>,
+    pub clusterwide_policies: Table<ObjectKey, PolicyRow>,
     /// Groups of prefixes.
     pub groups: Table<Arc<str>, GroupResult>,
 }
@@ -164,7 +175,7 @@ impl Inputs {
                 Scope::all(),
                 "networkpolicies",
                 NetworkPolicy,
-                move |of| { policy_row(Kind::NetworkPolicy, &of, &knp) }
+                move |of| { policy_row(Kind::NetworkPolicy, &of, None, &knp) }
             ),
             cilium_policies: reflected!(
                 client,
@@ -172,7 +183,10 @@ impl Inputs {
                 Scope::all(),
                 "ciliumnetworkpolicies",
                 CiliumNetworkPolicy,
-                move |of| { policy_row(Kind::CiliumNetworkPolicy, &of, &cnp) }
+                move |of: CiliumNetworkPolicy| {
+                    let stated = Stated::read(&of.status);
+                    policy_row(Kind::CiliumNetworkPolicy, &of, stated, &cnp)
+                }
             ),
             clusterwide_policies: reflected!(
                 client,
@@ -180,7 +194,10 @@ impl Inputs {
                 Scope::all(),
                 "ciliumclusterwidenetworkpolicies",
                 CiliumClusterwideNetworkPolicy,
-                move |of| policy_row(Kind::CiliumClusterwideNetworkPolicy, &of, &ccnp)
+                move |of: CiliumClusterwideNetworkPolicy| {
+                    let stated = Stated::read(&of.status);
+                    policy_row(Kind::CiliumClusterwideNetworkPolicy, &of, stated, &ccnp)
+                }
             ),
             groups: reflected!(
                 client,
@@ -367,8 +384,9 @@ fn endpoint_row(of: &CiliumEndpoint) -> Vec<(PodName, RemoteEndpoint)> {
 fn policy_row<R: Resource>(
     kind: Kind,
     object: &R,
+    stated: Option<Stated>,
     options: &ParseOptions,
-) -> Vec<(ObjectKey, PolicyResult)> {
+) -> Vec<(ObjectKey, PolicyRow)> {
     let namespace = object.meta().namespace.as_str().into();
     let key = ObjectKey {
         kind,
@@ -382,7 +400,7 @@ fn policy_row<R: Resource>(
             return Vec::new();
         }
     };
-    vec![(key, result)]
+    vec![(key, PolicyRow { result, stated })]
 }
 
 fn group_row(of: &CiliumCIDRGroup) -> Vec<(Arc<str>, GroupResult)> {

@@ -22,6 +22,7 @@ use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::engine::Command;
 use crate::identity::Identities;
+use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
 use crate::view::ViewReader;
 
@@ -47,6 +48,8 @@ pub struct Api {
     pub identities: Identities,
     /// The flow server's intake, when it runs.
     pub flows: Option<Arc<hubble::intake::Intake>>,
+    /// Destinations that are not masqueraded, from a file.
+    pub spare: tokio::sync::watch::Receiver<Spared>,
     /// What the kernel can and cannot do.
     pub features: Arc<Vec<kernel::probe::Feature>>,
 }

@@ -1,7 +1,8 @@
 //! Deletions that the plugin left behind while the agent was away.
 
+use std::fs::{File, TryLockError};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use local_api::endpoint::EndpointBatchDeleteRequest;
 use tokio_util::sync::CancellationToken;
@@ -10,32 +11,61 @@ use crate::local_api::Api;
 
 const DIRECTORY: &str = "deleteQueue";
 const EXTENSION: &str = "delete";
+const LOCK: &str = "lockfile";
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Carries them out, at the start and whenever there are new ones, until `stop`.
-pub async fn replay(api: Api, stop: CancellationToken) {
-    let directory = api.config.state_dir.join(DIRECTORY);
+/// Keeps the plugin from adding while it is held: taken before the agent listens and let go after, so that a plugin which
+/// found nobody either gets its file replayed or finds the agent at its second try.
+pub async fn lock(state_dir: &Path) -> std::io::Result<File> {
+    let directory = state_dir.join(DIRECTORY);
+    std::fs::create_dir_all(&directory)?;
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(directory.join(LOCK))?;
+    let end = Instant::now() + PATIENCE;
     loop {
-        for (path, request) in waiting(&directory) {
-            match crate::local_api::delete_attachments(&api, &request).await {
-                Ok(count) => {
-                    tracing::info!(
-                        container = request.container_id,
-                        endpoints = count,
-                        "a deferred deletion is done"
-                    );
-                    let _ = std::fs::remove_file(path);
-                }
-                Err(error) => tracing::warn!(
-                    container = request.container_id,
-                    ?error,
-                    "a deferred deletion is not done yet"
-                ),
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => {
+                tokio::time::sleep(PAUSE).await;
             }
+            Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Carries out those that plugins add because a running agent failed, until `stop`.
+pub async fn replay(api: Api, stop: CancellationToken) {
+    loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
+        }
+        replay_once(&api).await;
+    }
+}
+
+/// Carries out those that wait now.
+pub async fn replay_once(api: &Api) {
+    for (path, request) in waiting(&api.config.state_dir.join(DIRECTORY)) {
+        match crate::local_api::delete_attachments(api, &request).await {
+            Ok(count) => {
+                tracing::info!(
+                    container = request.container_id,
+                    endpoints = count,
+                    "a deferred deletion is done"
+                );
+                let _ = std::fs::remove_file(path);
+            }
+            Err(error) => tracing::warn!(
+                container = request.container_id,
+                ?error,
+                "a deferred deletion is not done yet"
+            ),
         }
     }
 }

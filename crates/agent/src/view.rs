@@ -37,7 +37,7 @@ pub struct View {
     pub last_commit: Report,
     /// Kinds whose first complete list has not come yet.
     pub waiting_for: Vec<&'static str>,
-    /// Why the last commit failed.
+    /// What the last commit could not do; it is tried again.
     pub error: Option<String>,
 }
 
@@ -117,14 +117,5 @@ impl ViewWriter {
     pub fn publish(&self, view: View) {
         self.current.store(Arc::new(view));
         self.changed.send_modify(|count| *count += 1);
-    }
-
-    /// Notes that a commit failed; the rest stays as it was.
-    pub fn failed(&self, message: &str) {
-        let view = View {
-            error: Some(message.to_owned()),
-            ..View::clone(&self.current.load())
-        };
-        self.publish(view);
     }
 }

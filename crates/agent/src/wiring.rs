@@ -6,7 +6,7 @@ mod node;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::kernel::clock::Clock;
 use ::kernel::collector::{Collector, Lifetimes};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::Config;
+use crate::engine::interfaces::OfNode;
 use crate::engine::{self, Engine, Parts};
 use crate::flows::collect;
 use crate::identity::Identities;
@@ -28,7 +29,7 @@ use crate::inputs::Inputs;
 use crate::local_api::{self, Api};
 use crate::node::{Addressing, prepare};
 use crate::view::{self, ViewReader};
-use crate::{announce, queue};
+use crate::{announce, masquerade, policy_status, queue};
 use flows::start_flows;
 use kernel::{attach_devices, load, report_features, table_sizes};
 use node::{keep_routes, own_addressing, write_cni_conf};
@@ -40,10 +41,12 @@ use node::{keep_routes, own_addressing, write_cni_conf};
 )]
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let config = Arc::new(config);
+    let mut phases = Phases::begin();
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state-dir {}", config.state_dir.display()))?;
     let features = report_features(::kernel::probe::probe())?;
     let restored = engine::read_saved(&config.state_dir).context("read saved endpoints")?;
+    phases.done("the kernel is probed");
     let client = store(&config).await?;
     let tasks = TaskGroup::new();
     tasks.spawn("API server health", {
@@ -52,40 +55,50 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     let inputs = Inputs::follow(&client, &tasks, &config.node, &parse_options(&config));
     let (addressing, uid) = own_addressing(&client, &config, &stop).await?;
+    phases.done("this node's object is read");
     let handle = Handle::open().context("open netlink")?;
     let devices = prepare(&handle, &config.datapath, &addressing, &config.state_dir)
         .context("prepare the node")?;
+    phases.done("devices and sysctls are as they should be");
     let clock = Clock::start().context("measure the kernel's clock")?;
+    phases.done("the kernel's clock is measured");
     let kernel = load(&config, clock.hz())?;
+    phases.done("the packet path is loaded");
     attach_devices(&kernel, &devices, &config)?;
+    phases.done("the node's devices and sockets run it");
     let (maps, capacity) = (kernel.maps.clone(), table_sizes(&config).connections);
     let filter = label_filter(&config)?;
     let (view_writer, view) = view::channel();
     let (wanted, wanting) = mpsc::unbounded_channel();
     let (commands, orders) = mpsc::channel(64);
-    let addresses = Addresses::new(&addressing, &restored);
-    tasks.spawn("unconfirmed addresses", {
-        let addresses = addresses.clone();
-        move |stop| addresses.expire(stop)
-    });
+    let spare = masquerade::follow(config.datapath.masquerade_list.clone(), &tasks);
     let parts = Parts {
         config: Arc::clone(&config),
         addressing: addressing.clone(),
         devices: devices.clone(),
-        kernel,
-        handle,
+        maps: maps.clone(),
+        interfaces: Box::new(OfNode { handle, kernel }),
         inputs: inputs.clone(),
         filter: filter.clone(),
         view: view_writer,
         wanted,
+        spare: spare.clone(),
     };
     let engine = Engine::new(parts, restored).context("take over what the kernel holds")?;
+    phases.done("the endpoints of before are taken over");
+    // Not what was saved: an endpoint that is gone has no address any more.
+    let addresses = Addresses::new(&addressing, &view.get().endpoints);
+    tasks.spawn("unconfirmed addresses", {
+        let addresses = addresses.clone();
+        move |stop| addresses.expire(stop)
+    });
     start_engine(engine, orders, &tasks);
     let identities = Identities::new(client.clone(), inputs.clone(), &config, filter);
     tasks.spawn("identities", {
         let (identities, commands) = (identities.clone(), commands.clone());
         move |stop| identities.serve(wanting, commands, stop)
     });
+    start_policy_conditions(&client, &inputs, &tasks);
     start_announcing(&client, &config, &addressing, &uid, &view, &tasks);
     tasks.spawn("node routes", {
         let (view, addressing, devices, routing) = (
@@ -111,13 +124,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         addresses,
         identities,
         flows: intake,
+        spare,
         features: Arc::new(features),
     };
+    let lock = queue::lock(&config.state_dir).await;
+    if let Err(error) = &lock {
+        tracing::warn!(%error, "the queue of deletions cannot be locked, one may wait until the next start");
+    }
+    queue::replay_once(&api).await;
     tasks.spawn("deferred deletions", {
         let api = api.clone();
         move |stop| queue::replay(api, stop)
     });
     start_api(&config, api, &tasks).await?;
+    drop(lock);
     tasks.spawn("CNI configuration", {
         let config = Arc::clone(&config);
         move |stop| write_cni_conf(config, view, stop)
@@ -129,6 +149,26 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     }
     tasks.shutdown(Duration::from_secs(5)).await;
     Ok(())
+}
+
+/// How long each part of the start took, in the log.
+struct Phases {
+    begun: Instant,
+    last: Instant,
+}
+
+impl Phases {
+    fn begin() -> Self {
+        let begun = Instant::now();
+        Self { begun, last: begun }
+    }
+
+    fn done(&mut self, what: &str) {
+        let took_ms = self.last.elapsed().as_millis();
+        let since_start_ms = self.begun.elapsed().as_millis();
+        self.last = Instant::now();
+        tracing::info!(took_ms, since_start_ms, "{what}");
+    }
 }
 
 async fn store(config: &Config) -> anyhow::Result<Client> {
@@ -181,6 +221,16 @@ fn start_engine(engine: Engine, orders: mpsc::Receiver<engine::Command>, tasks: 
         if !joined {
             tracing::error!("the engine failed");
         }
+    });
+}
+
+fn start_policy_conditions(client: &Client, inputs: &Inputs, tasks: &TaskGroup) {
+    let (writer, desired) = Table::new("policy conditions", &["policies"]);
+    let (reconciler, _status) = policy_status::conditions(client.clone(), inputs.clone(), desired);
+    tasks.spawn("policy conditions", move |stop| reconciler.run(stop));
+    let inputs = inputs.clone();
+    tasks.spawn("validity of policies", move |stop| {
+        policy_status::follow(inputs, writer, stop)
     });
 }
 

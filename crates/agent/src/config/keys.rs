@@ -62,6 +62,16 @@ pub const KEYS: &[Key] = &[
         "Destinations that see the pod's own IPv6 address",
     ),
     key(
+        "enable-ip-masq-agent",
+        "false",
+        "Destinations listed in a file see the pod's own address too",
+    ),
+    key(
+        "ip-masq-agent-config-path",
+        "/etc/config/ip-masq-agent",
+        "That file: JSON or YAML with nonMasqueradeCIDRs, masqLinkLocal, masqLinkLocalIPv6, resyncInterval",
+    ),
+    key(
         "devices",
         "",
         "Interfaces towards other nodes (default: found by the node's address)",
@@ -204,7 +214,6 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("enable-ipsec", "false"),
     ("encrypt-node", "false"),
     ("enable-encryption-strict-mode-egress", "false"),
-    ("enable-ip-masq-agent", "false"),
     ("enable-host-firewall", "false"),
     ("enable-node-selector-labels", "false"),
     ("enable-egress-gateway", "false"),

@@ -167,6 +167,9 @@ pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
         },
         native_ipv4: read.optional("ipv4-native-routing-cidr", "an IPv4 prefix")?,
         native_ipv6: read.optional("ipv6-native-routing-cidr", "an IPv6 prefix")?,
+        masquerade_list: read
+            .flag("enable-ip-masq-agent")?
+            .then(|| PathBuf::from(read.text("ip-masq-agent-config-path"))),
         devices: read.list("devices"),
         mtu: read.parse("mtu", "a number of bytes")?,
         bpf_root: PathBuf::from(read.text("bpf-root")),

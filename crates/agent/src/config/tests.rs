@@ -45,7 +45,6 @@ fn what_we_lack_stops_the_start_by_name_and_its_off_value_is_accepted() {
         refused.contains("enable-wireguard=true") && refused.contains("set it to false"),
         "{refused}"
     );
-    assert!(refusal(&[("enable-ip-masq-agent", "true")]).contains("enable-ip-masq-agent=true"));
     config(&[
         ("enable-wireguard", "false"),
         ("datapath-mode", "veth"),
@@ -118,4 +117,19 @@ fn a_tcp_flow_server_without_certificates_is_refused_unless_asked_for() {
     ])
     .unwrap();
     assert_eq!(open.hubble.listen.unwrap().port(), 4244);
+}
+
+#[test]
+fn the_list_of_spared_destinations_has_upstreams_place_unless_told_otherwise() {
+    assert_eq!(config(&[]).unwrap().datapath.masquerade_list, None);
+    let path = |pairs| config(pairs).unwrap().datapath.masquerade_list.unwrap();
+    assert_eq!(
+        path(&[("enable-ip-masq-agent", "true")]),
+        PathBuf::from("/etc/config/ip-masq-agent")
+    );
+    let other = [
+        ("enable-ip-masq-agent", "true"),
+        ("ip-masq-agent-config-path", "/tmp/list"),
+    ];
+    assert_eq!(path(&other), PathBuf::from("/tmp/list"));
 }

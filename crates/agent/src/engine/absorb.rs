@@ -9,14 +9,17 @@ use model::endpoint::{EndpointId, NamedPort, PodName};
 use model::identity::{Identity, cidr_labels};
 use model::labels::{LabelSet, PodLabels, pod_labels};
 use model::policy::{
-    Change, CidrsTouched, Extent, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol, SubjectFacts,
-    SubjectId, Touched,
+    Change, CidrsTouched, Extent, Kind, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol,
+    SubjectFacts, SubjectId, Touched,
 };
 use model::{ipcache, node};
 use reconcile::{Changes, Revision, Snapshot, Table};
 
 use super::{Engine, Wanted};
-use crate::inputs::{PolicyResult, RemoteEndpoint};
+use crate::inputs::{PolicyResult, PolicyRow, RemoteEndpoint};
+
+/// Numbers that identities of the store can have.
+const GLOBAL: std::ops::Range<u32> = 256..1 << 24;
 
 /// Up to which revision each table has been taken in, and what could not be.
 #[derive(Debug, Default)]
@@ -73,10 +76,11 @@ impl Engine {
     pub(super) fn absorb(&mut self) -> bool {
         let mut touched = Touched::default();
         let mut changed = self.absorb_nodes();
-        changed |= self.absorb_identities(&mut touched);
+        let identities = self.absorb_identities(&mut touched);
+        changed |= identities;
         changed |= self.absorb_remote_endpoints(&mut touched);
         changed |= self.absorb_policies(&mut touched);
-        changed |= self.absorb_pods();
+        changed |= self.absorb_pods(identities);
         let (services, slices) = (self.inputs.services.clone(), self.inputs.slices.clone());
         changed |= self
             .services
@@ -138,7 +142,11 @@ impl Engine {
 
     fn absorb_identities(&mut self, touched: &mut Touched) -> bool {
         let table = self.inputs.identities.clone();
-        let changes = self.seen.changes(&table, Vec::new);
+        let known = || {
+            let peers = self.policy.peers().map(|(peer, _)| Identity(peer.0));
+            peers.filter(|id| GLOBAL.contains(&id.0)).collect()
+        };
+        let changes = self.seen.changes(&table, known);
         for (id, labels) in &changes {
             match labels {
                 Some(labels) => self.tell_peer(*id, labels, touched),
@@ -213,22 +221,29 @@ impl Engine {
 
     fn absorb_policies(&mut self, touched: &mut Touched) -> bool {
         let inputs = self.inputs.clone();
-        let mut tables = vec![inputs.cilium_policies, inputs.clusterwide_policies];
+        let mut tables = vec![
+            (Kind::CiliumNetworkPolicy, inputs.cilium_policies),
+            (
+                Kind::CiliumClusterwideNetworkPolicy,
+                inputs.clusterwide_policies,
+            ),
+        ];
         if self.config.policy.kubernetes {
-            tables.push(inputs.network_policies);
+            tables.push((Kind::NetworkPolicy, inputs.network_policies));
         }
         let mut changed = false;
-        for table in tables {
+        for (kind, table) in tables {
             let known = || {
-                self.policy
-                    .objects()
-                    .map(|object| object.key.clone())
-                    .collect()
+                let keys = self.policy.objects().map(|object| object.key.clone());
+                keys.filter(|key| key.kind == kind).collect()
             };
             let changes = self.seen.changes(&table, known);
-            for (key, result) in changes {
-                changed = true;
-                touched.merge(self.take_policy(key, result.as_deref()));
+            for (key, row) in changes {
+                if self.is_news(&key, row.as_deref()) {
+                    changed = true;
+                    let result = row.as_deref().map(|row| &row.result);
+                    touched.merge(self.take_policy(key, result));
+                }
             }
         }
         for (name, result) in self.seen.changes(&inputs.groups, Vec::new) {
@@ -249,6 +264,16 @@ impl Engine {
         changed
     }
 
+    /// A status that was written, by us or by others, changes nothing that is in force.
+    fn is_news(&self, key: &ObjectKey, row: Option<&PolicyRow>) -> bool {
+        let (known, fault) = (self.policy.object(key), self.seen.faults.get(key));
+        match row.map(|row| &row.result) {
+            Some(Ok(object)) => fault.is_some() || known != Some(object),
+            Some(Err(error)) => fault != Some(&error.to_string()),
+            None => known.is_some() || fault.is_some(),
+        }
+    }
+
     fn take_policy(&mut self, key: ObjectKey, result: Option<&PolicyResult>) -> Touched {
         match result {
             Some(Ok(object)) => {
@@ -267,15 +292,18 @@ impl Engine {
         }
     }
 
-    /// Labels and ports of this node's pods; asks for identities of labels that changed.
-    fn absorb_pods(&mut self) -> bool {
+    /// Labels and ports of this node's pods; asks for identities of labels that changed, and for one that somebody deleted
+    /// although it is in use.
+    fn absorb_pods(&mut self, identities_changed: bool) -> bool {
         let pods = self.inputs.pods.clone();
         let namespaces = self.inputs.namespaces.clone();
         let any = !self.seen.changes(&pods, Vec::new).is_empty()
             | !self.seen.changes(&namespaces, Vec::new).is_empty();
-        if !any {
+        if !any && !identities_changed {
             return false;
         }
+        let identities = self.inputs.identities.snapshot();
+        let lost = |id: Identity| identities.is_initialized() && identities.get(&id).is_none();
         let ids: Vec<EndpointId> = self.endpoints.keys().copied().collect();
         for id in ids {
             let Some(labels) = self.labels_now(id) else {
@@ -284,7 +312,7 @@ impl Engine {
             let stale = self
                 .endpoints
                 .get(&id)
-                .is_some_and(|row| row.labels != labels || row.identity.is_none());
+                .is_some_and(|row| row.labels != labels || row.identity.is_none_or(lost));
             if stale && self.asked.get(&id) != Some(&labels) {
                 self.asked.insert(id, labels.clone());
                 // The receiver is gone only when the agent stops.
@@ -315,12 +343,13 @@ impl Engine {
     fn claim_prefixes(&mut self, touched: &mut Touched) {
         let partition = self.policy.cidrs().partition();
         let gone: Vec<IpNet> = self
-            .prefixes
+            .claimed
             .iter()
-            .map(|(_, net, _)| *net)
+            .copied()
             .filter(|net| !partition.contains_key(net))
             .collect();
         for net in gone {
+            self.claimed.remove(&net);
             self.ipcache
                 .apply(&ipcache::Resource::Prefix(net), Vec::new());
             let number = self.prefixes.get(&net);
@@ -335,7 +364,10 @@ impl Engine {
             let identity = if net.prefix_len() == 0 {
                 model::identity::world_of(&net, stack).id()
             } else {
-                let known = self.prefixes.get(&net);
+                let known = self
+                    .prefixes
+                    .get(&net)
+                    .filter(|_| self.claimed.contains(&net));
                 match known.map_or_else(|| self.prefixes.acquire(&net), Ok) {
                     Ok(number) => Identity(number),
                     Err(error) => {
@@ -344,6 +376,9 @@ impl Engine {
                     }
                 }
             };
+            if net.prefix_len() > 0 {
+                self.claimed.insert(net);
+            }
             let facts = PeerFacts {
                 labels: cidr_labels(&net, stack),
                 cover,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use datapath::abi;
@@ -15,26 +16,49 @@ use ipnet::IpNet;
 use model::endpoint::{EndpointId, EndpointRow};
 use model::identity::Reserved;
 use model::ipcache::{Location, Row};
-use model::policy::{Direction, PolicyKey, SubjectId};
+use model::policy::{Direction, Origin, PolicyKey, SubjectId};
 
-use super::{Engine, Error};
+use super::Engine;
 use crate::config::Routing;
-use crate::forwarding::{Desired, Effect, HopTarget};
+use crate::forwarding::{Desired, Effect, Failure, HopTarget};
 
 impl Engine {
-    /// Brings the rows of changed policies into the kernel, and notes whose decisions are stale by that.
-    pub(super) fn write_policies(&mut self, now: Instant) -> Result<(), Error> {
-        while let Some(key) = self.dirty.first().cloned() {
-            let effect = match self.rows.get(&key) {
-                Some(rows) => self.forwarding.policies.set(rows, now)?,
-                None => Effect::None,
+    /// Brings the rows of changed policies into the kernel, and notes whose decisions are stale by that. One that is refused
+    /// stops no other.
+    pub(super) fn write_policies(&mut self, now: Instant) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for key in std::mem::take(&mut self.dirty) {
+            let Some(rows) = self.rows.get(&key) else {
+                continue;
             };
-            if effect == Effect::Verdicts {
+            let outcome = self.forwarding.policies.set(rows, now);
+            if outcome.effect == Effect::Verdicts {
                 self.judge_again(&key);
             }
-            self.dirty.remove(&key);
+            if let Some(error) = outcome.refused {
+                failures.push(Failure {
+                    table: error.map,
+                    key: self.name_of(&key),
+                    error: error.to_string(),
+                });
+                self.dirty.insert(key);
+            }
         }
-        Ok(())
+        failures
+    }
+
+    /// The objects that a policy is made of, for people.
+    fn name_of(&self, key: &PolicyKey) -> String {
+        let ids = self.policy.rule_ids();
+        let origins = key.rules.iter().filter_map(|rule| ids.get(*rule));
+        let objects: BTreeSet<String> = origins
+            .map(|origin| match &**origin {
+                Origin::Rule { object, .. } => object.to_string(),
+                other => other.to_string(),
+            })
+            .collect();
+        let objects: Vec<String> = objects.into_iter().collect();
+        format!("{} by {}", key.direction, objects.join(", "))
     }
 
     fn judge_again(&mut self, key: &PolicyKey) {
@@ -196,7 +220,7 @@ impl Engine {
         desired.hops.extend(hops);
     }
 
-    fn compose_spare(&self, desired: &mut Desired) {
+    fn compose_spare(&mut self, desired: &mut Desired) {
         let datapath = &self.config.datapath;
         let native = datapath
             .native_ipv4
@@ -208,7 +232,8 @@ impl Engine {
             .values()
             .flat_map(model::node::NodeRow::pod_cidrs)
             .collect();
-        for net in native.chain(pods) {
+        let listed = Arc::clone(&self.spare.borrow_and_update().nets);
+        for net in native.chain(pods).chain(listed.iter().copied()) {
             desired.spare.insert(prefix_key(&net), 1);
         }
     }
@@ -268,4 +293,16 @@ pub(super) fn prefix_key(net: &IpNet) -> PrefixKey {
         prefix_len: bits,
         address: net.network().into(),
     }
+}
+
+/// The prefix of a trie's key; `None` for a key that no prefix has.
+pub(super) fn net_of(key: &PrefixKey) -> Option<IpNet> {
+    let address = IpAddr::from(key.address);
+    let bits = u8::try_from(key.prefix_len).ok()?;
+    let bits = if address.is_ipv4() {
+        bits.checked_sub(96)?
+    } else {
+        bits
+    };
+    IpNet::new(address, bits).ok()
 }

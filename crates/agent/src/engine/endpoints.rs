@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use datapath::abi::endpoint::{Endpoint, MAX_SLOTS, flags};
-use kernel::attach;
 use model::endpoint::{EndpointId, EndpointRow, Event, LifeCycle, saved};
 use model::identity::Identity;
 use model::ipcache;
 use model::labels::LabelSet;
-use netlink::link;
 
 use super::{Command, Engine, Error};
+use crate::forwarding::Desired;
 
 impl Engine {
     pub(super) fn execute(&mut self, command: Command) {
@@ -30,7 +29,11 @@ impl Engine {
 
     /// Brings an endpoint into force: row that lets nothing through, programs, policy, addresses, device up. Any failure
     /// takes back all of it.
-    fn create(&mut self, mut row: EndpointRow) -> Result<EndpointRow, Error> {
+    pub(super) fn create(&mut self, mut row: EndpointRow) -> Result<EndpointRow, Error> {
+        let waiting_for = self.inputs.waiting_for();
+        if !waiting_for.is_empty() {
+            return Err(Error::Waiting(waiting_for));
+        }
         let id = self.free_id(row.id)?;
         row.id = id;
         row.life = LifeCycle::created();
@@ -74,7 +77,7 @@ impl Engine {
         };
         self.forwarding
             .place_endpoint(row.ifindex & 0xffff, closed)?;
-        attach::attach_pod(&self.handle, row.ifindex, &self.kernel.programs)?;
+        self.interfaces.attach(row.ifindex)?;
         self.tell(id, Event::BuildStarted);
         self.absorb();
         self.ipcache.apply(
@@ -84,34 +87,39 @@ impl Engine {
         let touched = self.tell_subject(id);
         self.settle(touched);
         self.save(id)?;
-        self.bring_about()?;
-        self.handle.run(&link::set_up(row.ifindex))?;
-        Ok(())
+        self.bring_about();
+        let there = self.endpoints.get(&id).ok_or(Error::Unknown(id))?;
+        if !there.life.is_up_to_date() {
+            let first = self.failures.first().map(|of| of.error.clone());
+            let first = first.unwrap_or_else(|| "its policy is not known".to_owned());
+            return Err(Error::Refused { id, first });
+        }
+        self.interfaces.set_up(row.ifindex)
     }
 
-    /// Takes an endpoint down; what is already gone is not missed.
-    fn delete(&mut self, id: EndpointId) -> Result<EndpointRow, Error> {
+    /// Takes an endpoint down; what is already gone is not missed. After an error it is still there, without a way in or out
+    /// if its interface is gone, and can be deleted again.
+    pub(super) fn delete(&mut self, id: EndpointId) -> Result<EndpointRow, Error> {
         self.tell(id, Event::DisconnectRequested);
-        let row = self.endpoints.remove(&id).ok_or(Error::Unknown(id))?;
+        let row = self.endpoints.get(&id).cloned().ok_or(Error::Unknown(id))?;
+        let name = self.interfaces.name(row.ifindex)?;
+        if name.is_some_and(|name| name == *row.ifname) {
+            self.interfaces.remove(row.ifindex)?;
+        }
+        self.unsave(id)?;
+        self.endpoints.remove(&id);
         self.slots.remove(&id);
         self.asked.remove(&id);
-        if let Some(link) = self
-            .handle
-            .find_link(row.ifindex)?
-            .filter(|link| link.name == *row.ifname)
-        {
-            self.handle.run(&link::delete(link.index).or_gone())?;
-        }
+        self.unfinished.remove(&id);
         self.ipcache
             .apply(&ipcache::Resource::Endpoint(id), Vec::new());
         let touched = self.tell_subject(id);
         self.settle(touched);
-        self.unsave(id)?;
-        self.bring_about()?;
+        self.bring_about();
         Ok(row)
     }
 
-    fn identify(&mut self, id: EndpointId, labels: LabelSet, identity: Identity) {
+    pub(super) fn identify(&mut self, id: EndpointId, labels: LabelSet, identity: Identity) {
         let Some(row) = self.endpoints.get_mut(&id) else {
             return;
         };
@@ -132,10 +140,34 @@ impl Engine {
         let touched = self.tell_subject(id);
         self.absorb();
         self.settle(touched);
-        if let Err(error) = self.save(id).and_then(|()| self.bring_about()) {
-            tracing::error!(endpoint = %id, %error, "a changed identity is not yet in force");
-            self.tell(id, Event::BuildFailed);
+        if let Err(error) = self.save(id) {
+            tracing::error!(endpoint = %id, %error, "a changed identity is not saved yet, trying again");
+            self.unfinished.insert(id);
         }
+        self.bring_about();
+    }
+
+    /// Attaches programs and writes files that an earlier try could not; says whether anything was done.
+    pub(super) fn finish_endpoints(&mut self) -> bool {
+        let mut finished = false;
+        for id in self.unfinished.clone() {
+            let Some(index) = self.endpoints.get(&id).map(|row| row.ifindex) else {
+                self.unfinished.remove(&id);
+                continue;
+            };
+            let attached = self
+                .interfaces
+                .attach(index)
+                .and_then(|()| self.interfaces.set_up(index));
+            match attached.and_then(|()| self.save(id)) {
+                Ok(()) => {
+                    self.unfinished.remove(&id);
+                    finished = true;
+                }
+                Err(error) => tracing::warn!(endpoint = %id, %error, "trying again"),
+            }
+        }
+        finished
     }
 
     fn tell(&mut self, id: EndpointId, event: Event) {
@@ -144,8 +176,9 @@ impl Engine {
         }
     }
 
-    /// After a commit: what was asked for is in force for all whose policies are in the kernel.
-    pub(super) fn note_in_force(&mut self) {
+    /// After a commit: which endpoints have in force what was asked for.
+    pub(super) fn note_in_force(&mut self, desired: &Desired) {
+        let revision = self.revision.max(1);
         for row in self
             .endpoints
             .values_mut()
@@ -154,12 +187,23 @@ impl Engine {
             if row.life.wants_build() {
                 row.life.apply(Event::BuildStarted);
             }
-            row.life.apply(Event::BuildSucceeded);
-            row.policy_revision = self.revision.max(1);
+            let slot = row.ifindex & 0xffff;
+            let ready = desired
+                .endpoints
+                .get(&slot)
+                .is_some_and(|endpoint| endpoint.flags & flags::NOT_READY == 0);
+            if ready && self.forwarding.has_endpoint(slot, desired) {
+                row.life.apply(Event::BuildSucceeded);
+                row.policy_revision = revision;
+            } else {
+                row.life.apply(Event::BuildFailed);
+                row.life.apply(Event::BuildRequested);
+            }
         }
     }
 
-    /// Takes over endpoints from before a restart. Those without a device are gone; devices that lost a program are put down.
+    /// Takes over endpoints from before a restart. Those without a device are gone; a device that cannot be given its programs
+    /// is down until it can.
     pub(super) fn restore(&mut self, rows: Vec<EndpointRow>) -> Result<(), Error> {
         let slots: BTreeMap<u16, u16> = self
             .forwarding
@@ -169,16 +213,21 @@ impl Engine {
             .collect();
         for mut row in rows {
             let id = row.id;
-            let there = self
-                .handle
-                .find_link(row.ifindex)?
-                .is_some_and(|link| link.name == *row.ifname);
-            if !there {
-                tracing::info!(endpoint = %id, interface = %row.ifname, "an endpoint is gone since the last run");
-                self.unsave(id)?;
-                continue;
+            let attached = match self.interfaces.name(row.ifindex) {
+                Ok(name) if name.as_deref() != Some(&*row.ifname) => {
+                    tracing::info!(endpoint = %id, interface = %row.ifname, "an endpoint is gone since the last run");
+                    if let Err(error) = self.unsave(id) {
+                        tracing::warn!(endpoint = %id, %error, "its file stays until the next start");
+                    }
+                    continue;
+                }
+                Ok(_) => self.interfaces.attach(row.ifindex),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = attached {
+                tracing::error!(endpoint = %id, interface = %row.ifname, %error, "an endpoint is down for now, trying again");
+                self.unfinished.insert(id);
             }
-            attach::attach_pod(&self.handle, row.ifindex, &self.kernel.programs)?;
             row.life = LifeCycle::restored();
             if row.identity.is_some() {
                 row.life.apply(Event::IdentityKnown);

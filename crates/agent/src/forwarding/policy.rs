@@ -1,19 +1,25 @@
 //! Policies in the kernel: an index for each, rows under a version, one word that says which version is in force.
 //!
 //! A change that could show a packet a mixture is written under new versions and switched by one store. Rows of a version that
-//! is no longer in force are removed a second later, when no program that read the old word still runs.
+//! is no longer in force are removed a second later, when no program that read the old word still runs. A version that was
+//! ever begun is not used again, so that what a failed try has left is never in force. A policy that does not fit denies all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use datapath::abi::policy::{
-    self as abi, PeerKey, PolicyHead, PortKey, PortVerdict, flags, verdict,
-};
+use datapath::abi::policy::{self as abi, PeerKey, PolicyHead, PortKey, PortVerdict, flags};
 use kernel::{Map, MapError, Maps};
-use model::policy::{Audit, Enforcing, Fit, MatchType, PolicyKey, PolicyRows, Verdict};
+use model::policy::{PolicyKey, PolicyRows};
+
+use super::rows::{Rows, only_new_classes, peer_key, port_key};
+use super::{Failure, TablePlan};
 
 /// How long rows outlive their version.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = if cfg!(test) {
+    Duration::from_millis(5)
+} else {
+    Duration::from_secs(1)
+};
 
 /// What a change of a policy means for connections that it admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +32,23 @@ pub enum Effect {
     Verdicts,
 }
 
+/// What bringing a policy's rows into force did.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What it means for connections.
+    pub effect: Effect,
+    /// Why the rows are not, or not for sure, in force; the policy is to be set again.
+    pub refused: Option<MapError>,
+}
+
 struct Installed {
     index: u32,
     head: PolicyHead,
-    peers: BTreeMap<u32, u32>,
-    ports: BTreeMap<model::policy::PortKey, PortVerdict>,
+    rows: Rows,
+    /// Some row of the version in force may be another than `rows` says.
+    doubtful: bool,
+    /// Rows of versions that did not come into force, or not for sure.
+    failed: Vec<(Vec<PeerKey>, Vec<PortKey>)>,
 }
 
 struct Retired {
@@ -126,105 +144,102 @@ impl PolicyTables {
         self.installed.is_empty()
     }
 
-    /// Brings the rows of a policy into force.
-    pub fn set(&mut self, rows: &PolicyRows, now: Instant) -> Result<Effect, MapError> {
-        let peers: BTreeMap<u32, u32> = rows
-            .peers
-            .iter()
-            .map(|(peer, class)| (peer.0, u32::from(class.0)))
-            .collect();
-        let ports: BTreeMap<_, _> = rows
-            .ports
-            .iter()
-            .map(|(key, verdict)| (*key, port_verdict(*verdict)))
-            .collect();
-        let bits = head_flags(rows);
-        match self.installed.remove(&rows.key) {
-            None => self
-                .install(rows.key.clone(), bits, peers, ports)
-                .map(|()| Effect::Verdicts),
-            Some(old) => {
-                let (new, effect) = match self.update(&old, bits, &peers, &ports, now) {
-                    Ok(done) => done,
-                    Err(error) => {
-                        self.installed.insert(rows.key.clone(), old);
-                        return Err(error);
-                    }
-                };
-                self.installed.insert(
-                    rows.key.clone(),
-                    Installed {
-                        index: old.index,
-                        head: new,
-                        peers,
-                        ports,
-                    },
-                );
-                Ok(effect)
+    /// Brings the rows of a policy into force. When there is no room for them the policy denies everything.
+    pub fn set(&mut self, rows: &PolicyRows, now: Instant) -> Outcome {
+        let (key, wanted) = (rows.key.clone(), Rows::of(rows));
+        let Some(old) = self.installed.remove(&key) else {
+            return self.install(key, wanted, now);
+        };
+        let (new, outcome) = if old.takes(&wanted) {
+            self.set_peers(old, wanted)
+        } else {
+            self.switch(old, wanted, now)
+        };
+        self.installed.insert(key, new);
+        outcome
+    }
+
+    fn install(&mut self, key: PolicyKey, wanted: Rows, now: Instant) -> Outcome {
+        let Some(index) = self.free_index() else {
+            return Outcome::refused(no_index());
+        };
+        self.used.insert(index);
+        let new = Installed {
+            index,
+            head: PolicyHead::default(),
+            rows: Rows::default(),
+            doubtful: true,
+            failed: Vec::new(),
+        };
+        let (mut new, outcome) = self.switch(new, wanted, now);
+        if new.head == PolicyHead::default() {
+            // Nobody names the index yet.
+            self.retire(&mut new, Some(index), now);
+        } else {
+            self.installed.insert(key, new);
+        }
+        outcome
+    }
+
+    /// Writes all rows under new versions and switches to them by one store.
+    fn switch(&mut self, mut of: Installed, wanted: Rows, now: Instant) -> (Installed, Outcome) {
+        let head = self.next_head(of.index, wanted.bits);
+        let written = self
+            .write_rows(of.index, head, &wanted)
+            .and_then(|()| self.heads.set(&of.index, &head));
+        match written {
+            Ok(()) => {
+                self.retire(&mut of, None, now);
+                (of.head, of.rows, of.doubtful) = (head, wanted, false);
+                (of, Outcome::done(Effect::Verdicts))
+            }
+            Err(error) => {
+                of.failed.push(wanted.keys(of.index, head));
+                of.doubtful = true;
+                if error.is_full() {
+                    self.lock_down(&mut of, now);
+                }
+                (of, Outcome::refused(error))
             }
         }
     }
 
-    fn install(
-        &mut self,
-        key: PolicyKey,
-        bits: u8,
-        peers: BTreeMap<u32, u32>,
-        ports: BTreeMap<model::policy::PortKey, PortVerdict>,
-    ) -> Result<(), MapError> {
-        let index = self.free_index();
-        let seen = self.versions.get(&index).copied().unwrap_or_default();
-        let head = PolicyHead::new(bits, seen.0.wrapping_add(1), seen.1.wrapping_add(1));
-        self.write_rows(index, head, &peers, &ports)?;
-        self.heads.set(&index, &head)?;
-        self.used.insert(index);
-        self.note_versions(index, head);
-        self.installed.insert(
-            key,
-            Installed {
-                index,
-                head,
-                peers,
-                ports,
-            },
-        );
-        Ok(())
-    }
-
-    fn update(
-        &mut self,
-        old: &Installed,
-        bits: u8,
-        peers: &BTreeMap<u32, u32>,
-        ports: &BTreeMap<model::policy::PortKey, PortVerdict>,
-        now: Instant,
-    ) -> Result<(PolicyHead, Effect), MapError> {
-        let same_flags = old.head.flags() == bits;
-        if same_flags && only_new_classes(&old.ports, ports) {
-            let effect = self.update_peers(old, peers, ports)?;
-            return Ok((old.head, effect));
+    /// Denies everything, which takes no rows: one word.
+    fn lock_down(&mut self, of: &mut Installed, now: Instant) {
+        let bits = flags::INSTALLED | flags::ENFORCED | flags::LOCKDOWN;
+        let head = self.next_head(of.index, bits);
+        if self.heads.set(&of.index, &head).is_ok() {
+            self.retire(of, None, now);
+            of.head = head;
+            of.rows = Rows {
+                bits,
+                ..Rows::default()
+            };
         }
-        let seen = self.versions.get(&old.index).copied().unwrap_or_default();
-        let head = PolicyHead::new(bits, seen.0.wrapping_add(1), seen.1.wrapping_add(1));
-        self.write_rows(old.index, head, peers, ports)?;
-        self.heads.set(&old.index, &head)?;
-        self.note_versions(old.index, head);
-        self.retire(old, None, now);
-        Ok((head, Effect::Verdicts))
     }
 
     /// Writes peers one by one into the version in force: each is judged by its old class or by its new one, and the rows of
     /// new classes are there before anybody is in them.
-    fn update_peers(
-        &mut self,
-        old: &Installed,
-        peers: &BTreeMap<u32, u32>,
-        ports: &BTreeMap<model::policy::PortKey, PortVerdict>,
-    ) -> Result<Effect, MapError> {
-        let new_ports: Vec<(PortKey, PortVerdict)> = ports
+    fn set_peers(&mut self, mut of: Installed, wanted: Rows) -> (Installed, Outcome) {
+        match self.write_difference(&of, &wanted) {
+            Ok(effect) => {
+                of.rows = wanted;
+                (of, Outcome::done(effect))
+            }
+            Err(error) => {
+                of.failed.push(wanted.keys(of.index, of.head));
+                of.doubtful = true;
+                (of, Outcome::refused(error))
+            }
+        }
+    }
+
+    fn write_difference(&self, old: &Installed, wanted: &Rows) -> Result<Effect, MapError> {
+        let new_ports: Vec<(PortKey, PortVerdict)> = wanted
+            .ports
             .iter()
-            .filter(|(key, _)| !old.ports.contains_key(key))
-            .map(|(key, value)| (port_key(old.index, old.head.ports_version(), *key), *value))
+            .filter(|(key, _)| !old.rows.ports.contains_key(key))
+            .map(|(key, value)| (port_key(old.index, old.head, *key), *value))
             .collect();
         self.port_rows.set_all(&new_ports)?;
         let mut effect = if new_ports.is_empty() {
@@ -232,56 +247,49 @@ impl PolicyTables {
         } else {
             Effect::Addition
         };
-        for (peer, class) in peers {
-            match old.peers.get(peer) {
+        for (peer, class) in &wanted.peers {
+            match old.rows.peers.get(peer) {
                 Some(before) if before == class => continue,
                 // A peer that leaves the default class may have been known before.
                 _ => effect = Effect::Verdicts,
             }
-            self.peer_rows.set(&peer_key(old, *peer), class)?;
+            self.peer_rows
+                .set(&peer_key(old.index, old.head, *peer), class)?;
         }
-        for peer in old.peers.keys().filter(|peer| !peers.contains_key(peer)) {
-            self.peer_rows.remove(&peer_key(old, *peer))?;
+        let gone = old.rows.peers.keys();
+        for peer in gone.filter(|peer| !wanted.peers.contains_key(peer)) {
+            self.peer_rows
+                .remove(&peer_key(old.index, old.head, *peer))?;
             effect = Effect::Verdicts;
         }
         Ok(effect)
     }
 
-    fn write_rows(
-        &self,
-        index: u32,
-        head: PolicyHead,
-        peers: &BTreeMap<u32, u32>,
-        ports: &BTreeMap<model::policy::PortKey, PortVerdict>,
-    ) -> Result<(), MapError> {
-        let ports: Vec<_> = ports
+    fn write_rows(&self, index: u32, head: PolicyHead, rows: &Rows) -> Result<(), MapError> {
+        let ports: Vec<_> = rows
+            .ports
             .iter()
-            .map(|(key, value)| (port_key(index, head.ports_version(), *key), *value))
+            .map(|(key, value)| (port_key(index, head, *key), *value))
             .collect();
         self.port_rows.set_all(&ports)?;
-        let version = head.peers_version();
-        let peers: Vec<_> = peers
+        let peers: Vec<_> = rows
+            .peers
             .iter()
-            .map(|(peer, class)| {
-                (
-                    PeerKey {
-                        policy: index,
-                        version,
-                        peer: *peer,
-                    },
-                    *class,
-                )
-            })
+            .map(|(peer, class)| (peer_key(index, head, *peer), *class))
             .collect();
         self.peer_rows.set_all(&peers)
     }
 
+    /// The head of versions that were never begun.
+    fn next_head(&mut self, index: u32, bits: u8) -> PolicyHead {
+        let seen = self.versions.entry(index).or_default();
+        let head = PolicyHead::new(bits, seen.0.wrapping_add(1), seen.1.wrapping_add(1));
+        *seen = (head.peers_version(), head.ports_version());
+        head
+    }
+
     /// Takes policies out of the tables that `keep` refuses. No endpoint may name them any more.
-    pub fn retain(
-        &mut self,
-        keep: impl Fn(&PolicyKey) -> bool,
-        now: Instant,
-    ) -> Result<(), MapError> {
+    pub fn retain(&mut self, keep: impl Fn(&PolicyKey) -> bool, now: Instant) {
         let gone: Vec<PolicyKey> = self
             .installed
             .keys()
@@ -289,20 +297,15 @@ impl PolicyTables {
             .cloned()
             .collect();
         for key in gone {
-            if let Some(old) = self.installed.remove(&key) {
-                self.heads.set(&old.index, &PolicyHead::default())?;
-                self.retire(&old, Some(old.index), now);
+            if let Some(mut old) = self.installed.remove(&key) {
+                let index = old.index;
+                self.retire(&mut old, Some(index), now);
             }
         }
-        Ok(())
     }
 
     /// Gives up what a former agent left and no endpoint names any more.
     pub fn drop_inherited(&mut self, now: Instant) -> Result<(), MapError> {
-        let indices = std::mem::take(&mut self.inherited);
-        for index in &indices {
-            self.heads.set(index, &PolicyHead::default())?;
-        }
         let ours = |policy: u32, peers: Option<u32>, ports: Option<u32>| {
             self.installed.values().any(|of| {
                 of.index == policy
@@ -318,40 +321,50 @@ impl PolicyTables {
         let ports = ports
             .filter(|key| !ours(u32::from(key.policy), None, Some(key.version)))
             .collect();
+        let at = now;
         self.retired.push(Retired {
-            at: now,
+            at,
             peers,
             ports,
             index: None,
         });
-        self.retired
-            .extend(indices.into_iter().map(|index| Retired {
-                at: now,
-                peers: vec![],
-                ports: vec![],
-                index: Some(index),
-            }));
+        let indices = std::mem::take(&mut self.inherited).into_iter();
+        self.retired.extend(indices.map(|index| Retired {
+            at,
+            peers: vec![],
+            ports: vec![],
+            index: Some(index),
+        }));
         Ok(())
     }
 
-    /// Removes rows whose time is over.
-    pub fn sweep(&mut self, now: Instant) -> Result<(), MapError> {
-        while let Some(position) = self
-            .retired
-            .iter()
-            .position(|retired| now.duration_since(retired.at) >= GRACE)
-        {
-            let Some(retired) = self.retired.get(position) else {
-                break;
-            };
-            self.peer_rows.remove_all(&retired.peers)?;
-            self.port_rows.remove_all(&retired.ports)?;
-            if let Some(index) = retired.index {
-                self.used.remove(&index);
+    /// Removes rows whose time is over; what is refused is tried again.
+    pub fn sweep(&mut self, now: Instant, failures: &mut Vec<Failure>) {
+        let all = std::mem::take(&mut self.retired).into_iter();
+        let (due, waiting): (Vec<_>, _) =
+            all.partition(|retired| now.duration_since(retired.at) >= GRACE);
+        self.retired = waiting;
+        for retired in due {
+            match self.clear(&retired) {
+                Ok(()) => {
+                    if let Some(index) = retired.index {
+                        self.used.remove(&index);
+                    }
+                }
+                Err(error) => {
+                    failures.push(Failure::of(&retired.index, &error));
+                    self.retired.push(retired);
+                }
             }
-            self.retired.swap_remove(position);
         }
-        Ok(())
+    }
+
+    fn clear(&self, retired: &Retired) -> Result<(), MapError> {
+        if let Some(index) = retired.index {
+            self.heads.set(&index, &PolicyHead::default())?;
+        }
+        self.peer_rows.remove_all(&retired.peers)?;
+        self.port_rows.remove_all(&retired.ports)
     }
 
     /// Whether rows wait for their removal.
@@ -359,13 +372,27 @@ impl PolicyTables {
         !self.retired.is_empty()
     }
 
-    fn retire(&mut self, old: &Installed, index: Option<u32>, now: Instant) {
-        let peers = old.peers.keys().map(|peer| peer_key(old, *peer)).collect();
-        let ports = old
-            .ports
-            .keys()
-            .map(|key| port_key(old.index, old.head.ports_version(), *key))
-            .collect();
+    /// What is left to do: policies whose rows are in doubt, and rows that nobody needs.
+    pub fn summary(&self) -> TablePlan {
+        let doubtful = self.installed.values().filter(|of| of.doubtful);
+        TablePlan {
+            table: self.heads.name(),
+            entries: self.installed.len(),
+            write: doubtful.count(),
+            remove: self.retired.len() + self.inherited.len(),
+        }
+    }
+
+    /// Whatever a policy has in the tables is to be removed after a while.
+    fn retire(&mut self, old: &mut Installed, index: Option<u32>, now: Instant) {
+        let (mut peers, mut ports) = std::mem::take(&mut old.rows).keys(old.index, old.head);
+        for (more_peers, more_ports) in old.failed.drain(..) {
+            peers.extend(more_peers);
+            ports.extend(more_ports);
+        }
+        if index.is_none() && peers.is_empty() && ports.is_empty() {
+            return;
+        }
         self.retired.push(Retired {
             at: now,
             peers,
@@ -374,82 +401,46 @@ impl PolicyTables {
         });
     }
 
-    fn note_versions(&mut self, index: u32, head: PolicyHead) {
-        self.versions
-            .insert(index, (head.peers_version(), head.ports_version()));
-    }
-
-    fn free_index(&mut self) -> u32 {
+    fn free_index(&mut self) -> Option<u32> {
         let start = self.next.clamp(1, abi::POLICIES - 1);
         let free = (start..abi::POLICIES)
             .chain(1..start)
-            .find(|index| !self.used.contains(index))
-            .unwrap_or(start);
+            .find(|index| !self.used.contains(index))?;
         self.next = free + 1;
-        free
+        Some(free)
     }
 }
 
-fn peer_key(of: &Installed, peer: u32) -> PeerKey {
-    PeerKey {
-        policy: of.index,
-        version: of.head.peers_version(),
-        peer,
+impl Outcome {
+    fn done(effect: Effect) -> Self {
+        Self {
+            effect,
+            refused: None,
+        }
+    }
+
+    /// Some of it may have been written.
+    fn refused(error: MapError) -> Self {
+        Self {
+            effect: Effect::Verdicts,
+            refused: Some(error),
+        }
     }
 }
 
-fn port_key(index: u32, version: u32, key: model::policy::PortKey) -> PortKey {
-    PortKey {
-        prefix_len: PortKey::FIXED_BITS + u32::from(key.prefix_len),
-        version,
-        policy: index as u16,
-        class: key.class.0,
-        protocol: key.protocol.0,
-        pad: 0,
-        port: key.port.to_be(),
+fn no_index() -> MapError {
+    MapError {
+        map: "policies",
+        operation: "find a free index in",
+        source: std::io::Error::from_raw_os_error(libc::ENOSPC),
     }
 }
 
-fn port_verdict(from: model::policy::PortVerdict) -> PortVerdict {
-    let verdict = match from.verdict {
-        Verdict::Allow => verdict::ALLOW,
-        Verdict::Deny => verdict::DENY,
-        Verdict::DefaultDeny => verdict::DEFAULT_DENY,
-    };
-    PortVerdict {
-        verdict,
-        match_type: match_number(from.matched),
-        proxy_port: 0,
-        rule: from.rule.0,
+impl Installed {
+    /// Whether `wanted` can be reached peer by peer, so that no packet is judged by a mixture.
+    fn takes(&self, wanted: &Rows) -> bool {
+        !self.doubtful
+            && self.rows.bits == wanted.bits
+            && only_new_classes(&self.rows.ports, &wanted.ports)
     }
-}
-
-fn match_number(of: MatchType) -> u8 {
-    of as u8
-}
-
-fn head_flags(rows: &PolicyRows) -> u8 {
-    let mut bits = flags::INSTALLED;
-    if rows.enforcing == Enforcing::Yes {
-        bits |= flags::ENFORCED;
-    }
-    if rows.audit == Audit::On {
-        bits |= flags::AUDIT;
-    }
-    if matches!(rows.fit, Fit::Lockdown { .. }) {
-        bits |= flags::LOCKDOWN;
-    }
-    bits
-}
-
-/// Whether `new` has every row of `old` unchanged, and more only for classes that `old` does not know.
-fn only_new_classes(
-    old: &BTreeMap<model::policy::PortKey, PortVerdict>,
-    new: &BTreeMap<model::policy::PortKey, PortVerdict>,
-) -> bool {
-    let classes: BTreeSet<u16> = old.keys().map(|key| key.class.0).collect();
-    old.iter().all(|(key, value)| new.get(key) == Some(value))
-        && new
-            .keys()
-            .all(|key| old.contains_key(key) || !classes.contains(&key.class.0))
 }

@@ -1,6 +1,7 @@
 //! `/v1/endpoint`: what the plugin asks for, and what there is.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -15,6 +16,9 @@ use tokio::sync::oneshot;
 use super::{Api, Refusal};
 use crate::engine::Command;
 use crate::view::View;
+
+/// How long a new endpoint waits for the agent's inputs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `GET /v1/endpoint`.
 pub(super) async fn list(State(api): State<Api>) -> Json<Vec<rest::Endpoint>> {
@@ -88,6 +92,7 @@ pub(super) async fn put(
         )));
     }
     let mut row = row_of(&request)?;
+    until_complete(&api).await?;
     if let Some(name) = row.pod.clone() {
         let waiting = |error: crate::identity::Error| Refusal::unavailable(error.to_string());
         let pod = api.identities.pod(&name).await.map_err(waiting)?;
@@ -112,8 +117,25 @@ pub(super) async fn put(
     let row = result
         .await
         .map_err(|_| stopped())?
-        .map_err(|error| Refusal::failed(error.to_string()))?;
+        .map_err(|error| match error {
+            crate::engine::Error::Waiting(_) => Refusal::unavailable(error.to_string()),
+            error => Refusal::failed(error.to_string()),
+        })?;
     Ok((StatusCode::CREATED, Json(endpoint(&api.view.get(), &row))))
+}
+
+/// A pod that comes while the agent starts waits for the agent rather than fails.
+async fn until_complete(api: &Api) -> Result<(), Refusal> {
+    let mut view = api.view.clone();
+    let complete = async { while !view.get().waiting_for.is_empty() && view.changed().await {} };
+    let _ = tokio::time::timeout(PATIENCE, complete).await;
+    match api.view.get().waiting_for.as_slice() {
+        [] => Ok(()),
+        waiting => Err(Refusal::unavailable(format!(
+            "waiting for {}",
+            waiting.join(", ")
+        ))),
+    }
 }
 
 /// The addresses are used from now on, and do not go back by themselves.

@@ -8,8 +8,8 @@ use local_api::config::{
     DaemonConfiguration, DaemonConfigurationSpec, DaemonConfigurationStatus, PolicyEnforcement,
 };
 use local_api::health::{
-    ClusterStatus, DatapathMode, HubbleObserver, HubbleStatus, IpamStatus, K8sStatus,
-    State as Health, Status, StatusResponse,
+    ClusterStatus, DatapathMode, HubbleObserver, HubbleStatus, IpamStatus, K8sStatus, Masquerading,
+    Protocols, State as Health, Status, StatusResponse,
 };
 use local_api::node::{NodeAddressing, NodeAddressingElement};
 
@@ -43,7 +43,7 @@ pub(super) fn answer(api: &Api) -> Json<StatusResponse> {
         },
         (None, []) => Status {
             state: Some(Health::Ok),
-            msg: version(),
+            msg: remarks(api),
         },
         (None, waiting) => Status {
             state: Some(Health::Warning),
@@ -90,6 +90,7 @@ pub(super) fn answer(api: &Api) -> Json<StatusResponse> {
         datapath_mode: Some(DatapathMode::Veth),
         ipam: Some(ipam),
         hubble: Some(hubble(api)),
+        masquerading: Some(masquerading(api)),
         cluster: Some(ClusterStatus {
             this_node: api.config.node.clone(),
             nodes: answers::node_elements(&view),
@@ -97,6 +98,33 @@ pub(super) fn answer(api: &Api) -> Json<StatusResponse> {
         }),
         ..StatusResponse::default()
     })
+}
+
+/// The version, and what a person should look at although all is in force.
+fn remarks(api: &Api) -> String {
+    let mut words = vec![version()];
+    words.extend(api.spare.borrow().problem.clone());
+    if !api.config.unknown.is_empty() {
+        words.push(format!("unknown keys: {}", api.config.unknown.join(", ")));
+    }
+    words.join("; ")
+}
+
+fn masquerading(api: &Api) -> Masquerading {
+    let of = &api.config.datapath;
+    let text = |net: Option<String>| net.unwrap_or_default();
+    Masquerading {
+        enabled: of.masquerade.ipv4 || of.masquerade.ipv6,
+        enabled_protocols: Some(Protocols {
+            ipv4: of.masquerade.ipv4,
+            ipv6: of.masquerade.ipv6,
+        }),
+        mode: "BPF".to_owned(),
+        ip_masq_agent: of.masquerade_list.is_some(),
+        snat_exclusion_cidr_v4: text(of.native_ipv4.map(|net| net.to_string())),
+        snat_exclusion_cidr_v6: text(of.native_ipv6.map(|net| net.to_string())),
+        ..Masquerading::default()
+    }
 }
 
 fn version() -> String {

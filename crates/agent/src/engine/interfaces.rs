@@ -1,0 +1,49 @@
+//! What the engine does with pods' interfaces on the host's side.
+
+use kernel::Kernel;
+use kernel::attach;
+use netlink::{Handle, link};
+
+use super::Error;
+
+/// Pods' interfaces, by their index.
+pub trait Interfaces: Send {
+    /// Its name, if it is there.
+    fn name(&self, index: u32) -> Result<Option<String>, Error>;
+    /// Attaches the programs, or replaces them in place; when that fails the interface is down.
+    fn attach(&self, index: u32) -> Result<(), Error>;
+    /// Lets packets through.
+    fn set_up(&self, index: u32) -> Result<(), Error>;
+    /// Removes it; one that is gone is fine.
+    fn remove(&self, index: u32) -> Result<(), Error>;
+}
+
+/// Those of the namespace that the handle is of.
+pub struct OfNode {
+    /// Netlink.
+    pub handle: Handle,
+    /// The loaded programs.
+    pub kernel: Kernel,
+}
+
+impl Interfaces for OfNode {
+    fn name(&self, index: u32) -> Result<Option<String>, Error> {
+        Ok(self.handle.find_link(index)?.map(|link| link.name))
+    }
+
+    fn attach(&self, index: u32) -> Result<(), Error> {
+        Ok(attach::attach_pod(
+            &self.handle,
+            index,
+            &self.kernel.programs,
+        )?)
+    }
+
+    fn set_up(&self, index: u32) -> Result<(), Error> {
+        Ok(self.handle.run(&link::set_up(index))?)
+    }
+
+    fn remove(&self, index: u32) -> Result<(), Error> {
+        Ok(self.handle.run(&link::delete(index).or_gone())?)
+    }
+}

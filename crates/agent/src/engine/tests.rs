@@ -1,0 +1,440 @@
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use world::{KINDS, Verdict, World, api_from_web, from_prefix};
+
+/// A node with three pods, a policy, a prefix and a pod elsewhere.
+fn shop() -> World {
+    let mut world = World::new(kernel::Config::default());
+    world.store.policies.insert("api", api_from_web(80));
+    world
+        .store
+        .policies
+        .insert("prefix", from_prefix("db", "192.0.2.0/24"));
+    world.store.remote.insert("far", ("web", "10.9.2.7"));
+    world.start();
+    for (name, app, index) in [("web", "web", 11), ("api", "api", 12), ("db", "db", 13)] {
+        world.create(name, app, index).expect("created");
+    }
+    world.settle();
+    world
+}
+
+#[test]
+fn policies_and_addresses_come_into_force() {
+    let world = shop();
+    assert_eq!(world.ingress("api", "web", 80), Verdict::Allowed);
+    assert_eq!(world.ingress("api", "web", 81), Verdict::Denied);
+    assert_eq!(world.ingress("api", "db", 80), Verdict::Denied);
+    assert_eq!(world.ingress("api", "far", 80), Verdict::Allowed);
+    assert_eq!(world.ingress("web", "db", 80), Verdict::Allowed);
+    assert_eq!(world.ingress_from("db", "192.0.2.9", 80), Verdict::Allowed);
+    assert_eq!(world.ingress_from("db", "192.0.3.9", 80), Verdict::Denied);
+    assert!(world.plan_is_empty());
+}
+
+#[test]
+fn until_every_input_has_come_the_kernel_stays_as_the_last_run_left_it() {
+    for last in 0..KINDS {
+        let mut world = shop();
+        let before = world.dump();
+        world.restart_without_inputs();
+        world.faults.take_written();
+        let order = (0..KINDS).filter(|kind| *kind != last);
+        for kind in order {
+            world.deliver(kind);
+            world.round();
+            assert_eq!(
+                world.faults.take_written(),
+                [],
+                "kind {kind} of all but {last}"
+            );
+        }
+        assert_eq!(world.dump(), before);
+        assert_eq!(world.view().waiting_for.len(), 1);
+        let refused = world.create("late", "web", 14).unwrap_err().to_string();
+        assert!(refused.starts_with("waiting for "), "{refused}");
+        world.deliver(last);
+        world.settle();
+        assert_eq!(world.picture(), shop().picture(), "after {last}");
+    }
+}
+
+#[test]
+fn what_is_needed_is_written_before_what_needs_it_and_removed_after_it() {
+    let mut world = shop();
+    world.store.remote.insert("farther", ("new", "10.9.3.7"));
+    world.store.policies.insert("more", api_from_web(443));
+    world.deliver_all();
+    world.faults.take_written();
+    world.round();
+    let tables = order(&world);
+    let place = |table: &str| tables.iter().position(|of| *of == table).expect(table);
+    assert!(place("policy_ports") < place("policies"), "{tables:?}");
+    assert!(place("policy_peers") < place("policies"), "{tables:?}");
+    assert!(place("policies") < place("endpoints"), "{tables:?}");
+    assert!(place("known_identities") < place("addresses"), "{tables:?}");
+    assert!(place("hops") < place("addresses"), "{tables:?}");
+    assert_eq!(tables.last(), Some(&"generations"), "{tables:?}");
+    world.settle();
+    world.store.remote.remove("farther");
+    world.deliver_all();
+    world.faults.take_written();
+    world.round();
+    let tables = order(&world);
+    let place = |table: &str| tables.iter().position(|of| *of == table).expect(table);
+    assert!(place("addresses") < place("hops"), "{tables:?}");
+    assert!(place("addresses") < place("generations"), "{tables:?}");
+}
+
+/// Tables in the order of their first write.
+fn order(world: &World) -> Vec<&'static str> {
+    let mut tables = Vec::new();
+    for written in world.faults.take_written() {
+        if !tables.contains(&written.table) || written.table == "generations" {
+            tables.push(written.table);
+        }
+    }
+    tables
+}
+
+#[test]
+fn only_decisions_that_may_have_changed_are_made_again() {
+    let mut world = shop();
+    let slots = |world: &World, names: &[&str]| -> BTreeSet<u32> {
+        names
+            .iter()
+            .map(|name| world.generation_slot(name))
+            .collect()
+    };
+    world.raised();
+    world.store.apps.insert("unrelated", 1900);
+    world.deliver_all();
+    world.settle();
+    assert_eq!(
+        world.raised(),
+        BTreeSet::new(),
+        "an identity without an address"
+    );
+    world.store.remote.insert("other", ("web", "10.9.2.8"));
+    world.deliver_all();
+    world.settle();
+    assert_eq!(world.raised(), slots(&world, &["other"]), "a pod elsewhere");
+    world.store.policies.insert("api", api_from_web(8080));
+    world.deliver_all();
+    world.settle();
+    assert_eq!(
+        world.raised(),
+        slots(&world, &["api"]),
+        "a policy of one pod"
+    );
+    assert_eq!(world.ingress("api", "web", 80), Verdict::Denied);
+    world.store.remote.remove("other");
+    let gone = world.generation_slot_of("10.9.2.8");
+    world.deliver_all();
+    world.settle();
+    assert_eq!(world.raised(), BTreeSet::from([gone]), "a pod that went");
+}
+
+#[test]
+fn numbers_survive_a_restart_and_are_not_given_to_others() {
+    let mut world = shop();
+    let (policies, prefix) = (
+        world.policy_indices(),
+        world.prefix_identity("192.0.2.0/24"),
+    );
+    let hop = world.hop_of("far");
+    world
+        .store
+        .policies
+        .insert("early", from_prefix("db", "192.0.1.0/24"));
+    world.restart();
+    world.settle();
+    assert_eq!(
+        world.prefix_identity("192.0.2.0/24"),
+        prefix,
+        "identity of a prefix"
+    );
+    assert_ne!(world.prefix_identity("192.0.1.0/24"), prefix);
+    assert_eq!(world.hop_of("far"), hop, "the way to another node");
+    let after = world.policy_indices();
+    assert!(after.is_disjoint(&policies), "{after:?} after {policies:?}");
+    assert_eq!(
+        world.picture().heads,
+        after.len(),
+        "old indices are given back"
+    );
+}
+
+#[test]
+fn a_policy_without_room_denies_everything_says_so_and_heals_by_itself() {
+    let mut world = World::new(kernel::Config {
+        policy_ports: 40,
+        ..kernel::Config::default()
+    });
+    world.start();
+    world.create("web", "web", 11).expect("created");
+    world.create("api", "api", 12).expect("created");
+    world
+        .store
+        .policies
+        .insert("api", world::api_ports((0..60).map(|n| 1001 + 2 * n)));
+    world.deliver_all();
+    world.round();
+    assert_eq!(world.ingress("api", "web", 1001), Verdict::Denied);
+    assert_eq!(
+        world.ingress("web", "api", 80),
+        Verdict::Allowed,
+        "others go on"
+    );
+    let failure = world
+        .view()
+        .last_commit
+        .failures
+        .first()
+        .cloned()
+        .expect("a failure");
+    assert!(failure.key.contains("shop/api"), "{failure:?}");
+    assert!(world.view().error.is_some());
+    world.store.policies.insert("api", api_from_web(80));
+    world.deliver_all();
+    world.settle();
+    assert_eq!(world.ingress("api", "web", 80), Verdict::Allowed);
+    assert_eq!(world.view().error, None);
+}
+
+#[test]
+fn rows_of_a_failed_try_are_never_in_force() {
+    for seed in 0..40 {
+        let mut world = shop();
+        world.store.policies.insert("api", json!({ "endpointSelector": { "matchLabels": { "app": "api" } }, "ingress": [{}, { "fromEntities": ["all"] }] }));
+        world.deliver_all();
+        world.faults.fail(40, seed);
+        world.round();
+        world.faults.fail(0, 0);
+        world.store.policies.insert("api", api_from_web(80));
+        world.deliver_all();
+        world.settle();
+        assert_eq!(
+            world.ingress("api", "db", 80),
+            Verdict::Denied,
+            "seed {seed}"
+        );
+        assert_eq!(world.picture(), shop().picture(), "seed {seed}");
+    }
+}
+
+/// Everything that a node lives through, in steps that can each be repeated.
+fn story(world: &mut World, step: usize) {
+    match step {
+        0 => world
+            .store
+            .policies
+            .insert("api", api_from_web(443))
+            .map_or((), drop),
+        1 => {
+            world.store.remote.remove("far");
+            world.store.remote.insert("near", ("db", "10.9.2.7"));
+        }
+        2 => world.store.policies.remove("prefix").map_or((), drop),
+        3 => world
+            .store
+            .policies
+            .insert("deny", world::deny_all("web"))
+            .map_or((), drop),
+        4 => world
+            .store
+            .services
+            .insert("front", ("10.96.0.7", vec!["10.9.1.12", "10.9.2.7"]))
+            .map_or((), drop),
+        5 => world
+            .store
+            .services
+            .insert("front", ("10.96.0.7", vec!["10.9.2.7"]))
+            .map_or((), drop),
+        _ => world.store.policies.remove("api").map_or((), drop),
+    }
+    world.deliver_all();
+}
+
+const STEPS: usize = 7;
+
+#[test]
+fn with_a_tenth_of_all_calls_failing_the_end_is_the_same() {
+    let mut expected = shop();
+    for step in 0..STEPS {
+        story(&mut expected, step);
+        expected.settle();
+    }
+    expected.delete("db").expect("deleted");
+    expected.create("cart", "web", 15).expect("created");
+    expected.settle();
+    let mut failures = 0;
+    for seed in 1..=30 {
+        let mut world = shop();
+        for step in 0..STEPS {
+            world.fail(10, seed * 100 + step as u64);
+            story(&mut world, step);
+            world.round();
+        }
+        world.repeat(|world| world.delete("db").map(drop));
+        world.repeat(|world| world.create("cart", "web", 15).map(drop));
+        failures += world.faults.failures();
+        world.settle_under_faults();
+        world.fail(0, 0);
+        assert_eq!(world.picture(), expected.picture(), "seed {seed}");
+        assert!(
+            world.plan_is_empty(),
+            "seed {seed}: {:?}",
+            world.view().plan
+        );
+    }
+    assert!(failures > 300, "only {failures} calls failed");
+}
+
+#[test]
+fn with_a_tenth_of_all_calls_failing_a_restart_adopts_everything() {
+    let expected = shop().picture();
+    for seed in 1..=20 {
+        let mut world = shop();
+        world.fail(10, seed);
+        world.restart();
+        world.settle_under_faults();
+        world.fail(0, 0);
+        assert_eq!(world.picture(), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn an_agent_that_dies_at_any_write_allows_nothing_denied_and_the_next_one_finishes() {
+    for step in 0..STEPS {
+        let mut whole = shop();
+        (0..step).for_each(|earlier| story(&mut whole, earlier));
+        whole.settle();
+        let before = whole.verdicts();
+        whole.faults.take_written();
+        story(&mut whole, step);
+        whole.round();
+        let writes = whole.faults.take_written().len() as u64;
+        whole.settle();
+        let (after, picture) = (whole.verdicts(), whole.picture());
+        assert!(writes > 0, "step {step} writes nothing");
+        for death in 0..writes {
+            let mut world = shop();
+            (0..step).for_each(|earlier| story(&mut world, earlier));
+            world.settle();
+            world.faults.die_after(Some(death));
+            story(&mut world, step);
+            world.round();
+            world.faults.die_after(None);
+            let place = format!("step {step}, death after write {death} of {writes}");
+            never_more_than(&world.verdicts(), &before, &after, &place);
+            world.restart_without_inputs();
+            world.round();
+            never_more_than(&world.verdicts(), &before, &after, &place);
+            world.deliver_all();
+            world.settle();
+            assert_eq!(world.picture(), picture, "{place}");
+        }
+    }
+}
+
+/// What is allowed now was allowed before, or is to be allowed.
+fn never_more_than(
+    now: &BTreeMap<String, Verdict>,
+    before: &BTreeMap<String, Verdict>,
+    after: &BTreeMap<String, Verdict>,
+    place: &str,
+) {
+    for (question, verdict) in now {
+        let either = [before.get(question), after.get(question)];
+        let allowed = *verdict == Verdict::Allowed;
+        assert!(
+            !allowed || either.contains(&Some(&Verdict::Allowed)),
+            "{place}: {question} is allowed"
+        );
+    }
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_deleted_is_still_there_and_can_be_deleted_again() {
+    let mut world = shop();
+    world.interfaces.fail(100, 1);
+    world.delete("db").unwrap_err();
+    world.round();
+    assert_eq!(world.ids(), ["api", "db", "web"]);
+    world.interfaces.fail(0, 1);
+    world.delete("db").expect("deleted");
+    world.settle();
+    assert_eq!(world.ids(), ["api", "web"]);
+    assert_eq!(world.saved_files(), 2);
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_made_leaves_nothing() {
+    let mut world = shop();
+    let before = world.picture();
+    world.interfaces.fail_attach = true;
+    world.interfaces.publish();
+    world.create("cart", "web", 15).unwrap_err();
+    world.settle();
+    assert_eq!((world.picture(), world.saved_files()), (before, 3));
+    assert!(!world.interfaces.is_up(15));
+}
+
+#[test]
+fn one_device_that_takes_no_program_stops_no_other_and_is_down_until_it_does() {
+    let mut world = shop();
+    world.interfaces.fail_attach = true;
+    world.interfaces.publish();
+    world.restart();
+    world.round();
+    assert!(!world.interfaces.is_up(11));
+    world.interfaces.fail_attach = false;
+    world.interfaces.publish();
+    world.settle();
+    assert!((11..14).all(|index| world.interfaces.is_up(index)));
+    assert_eq!(world.picture(), shop().picture());
+}
+
+#[test]
+fn a_faulty_policy_leaves_its_last_good_version_in_force_and_says_which_field() {
+    let mut world = shop();
+    world.store.policies.insert(
+        "api",
+        json!({ "endpointSelector": {}, "ingress": [{ "fromCIDR": ["10.0.0.300/8"] }] }),
+    );
+    world.deliver_all();
+    world.settle();
+    assert_eq!(world.ingress("api", "web", 80), Verdict::Allowed);
+    assert_eq!(world.ingress("api", "db", 80), Verdict::Denied);
+    let faults: Vec<String> = world.view().faults.values().cloned().collect();
+    assert!(
+        faults.len() == 1 && faults[0].starts_with("spec.ingress[0].fromCIDR[0]"),
+        "{faults:?}"
+    );
+}
+
+#[test]
+fn a_listed_destination_is_spared_from_masquerade_as_soon_as_the_list_changes() {
+    let mut world = shop();
+    assert!(!world.spares("198.51.100.0/24"));
+    world.spare(&["198.51.100.0/24"]);
+    world.settle();
+    assert!(world.spares("198.51.100.0/24"));
+    world.spare(&[]);
+    world.settle();
+    assert!(!world.spares("198.51.100.0/24"));
+}
+
+#[test]
+fn an_identity_that_was_deleted_while_in_use_is_asked_for_again() {
+    let mut world = shop();
+    world.store.apps.remove("api");
+    world.deliver_all();
+    world.round();
+    assert_eq!(world.wanted(), ["api"]);
+}

@@ -1,0 +1,909 @@
+//! A node in memory: a store, the kernel's tables, interfaces, and an engine that can be restarted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use api::kubernetes::{EndpointSlice, Service};
+use datapath::abi::address::Address;
+use datapath::abi::endpoint::{Endpoint, flags as endpoint_flags};
+use datapath::abi::generation;
+use datapath::abi::ipcache::{AddressKey, AddressRow};
+use datapath::abi::policy::{PeerKey, PortKey, flags, verdict};
+use ipnet::IpNet;
+use kernel::fake::Faults;
+use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac, PodName};
+use model::identity::Identity;
+use model::labels::{LabelFilter, LabelSet, PodLabels, pod_labels};
+use model::node::{AddressKind, IpPair, NodeObject};
+use model::policy::{Kind, ObjectKey, ParseOptions, Peer, Scope, parse_policy};
+use netlink::Link;
+use reconcile::{Table, TableWriter};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::{Config, Given};
+use crate::engine::compose::prefix_key;
+use crate::engine::{Engine, Error, Interfaces, Parts, Wanted, read_saved};
+use crate::inputs::{Inputs, PodRow, PolicyRow, RemoteEndpoint};
+use crate::masquerade::Spared;
+use crate::node::{Addressing, Devices};
+use crate::view::{View, ViewReader};
+
+/// Kinds of objects that an engine waits for.
+pub(super) const KINDS: usize = 12;
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    Allowed,
+    Denied,
+}
+
+/// The objects of the cluster.
+#[derive(Clone, Default)]
+pub(super) struct Store {
+    /// Identity by app.
+    pub(super) apps: BTreeMap<&'static str, u32>,
+    /// App by pod of this node.
+    pub(super) pods: BTreeMap<&'static str, &'static str>,
+    /// App and address by pod of another node.
+    pub(super) remote: BTreeMap<&'static str, (&'static str, &'static str)>,
+    /// Specs by name.
+    pub(super) policies: BTreeMap<&'static str, Value>,
+    /// Address and backends by name.
+    pub(super) services: BTreeMap<&'static str, (&'static str, Vec<&'static str>)>,
+}
+
+struct Writers {
+    pods: TableWriter<PodName, PodRow>,
+    namespaces: TableWriter<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
+    nodes: TableWriter<Arc<str>, NodeObject>,
+    announced: TableWriter<Arc<str>, NodeObject>,
+    identities: TableWriter<Identity, LabelSet>,
+    endpoints: TableWriter<PodName, RemoteEndpoint>,
+    services: TableWriter<PodName, Service>,
+    slices: TableWriter<PodName, EndpointSlice>,
+    network: TableWriter<ObjectKey, PolicyRow>,
+    cilium: TableWriter<ObjectKey, PolicyRow>,
+    clusterwide: TableWriter<ObjectKey, PolicyRow>,
+    groups: TableWriter<Arc<str>, crate::inputs::GroupResult>,
+}
+
+const SOURCE: &str = "store";
+
+fn tables() -> (Writers, Inputs) {
+    macro_rules! table {
+        ($name:literal) => {
+            Table::new($name, &[SOURCE])
+        };
+    }
+    let (pods, namespaces, nodes) = (table!("pods"), table!("namespaces"), table!("nodes"));
+    let (announced, identities) = (table!("ciliumnodes"), table!("ciliumidentities"));
+    let (endpoints, services, slices) = (
+        table!("ciliumendpoints"),
+        table!("services"),
+        table!("slices"),
+    );
+    let (network, cilium) = (table!("networkpolicies"), table!("ciliumnetworkpolicies"));
+    let (clusterwide, groups) = (table!("clusterwide"), table!("groups"));
+    let inputs = Inputs {
+        pods: pods.1,
+        namespaces: namespaces.1,
+        nodes: nodes.1,
+        announced_nodes: announced.1,
+        identities: identities.1,
+        endpoints: endpoints.1,
+        services: services.1,
+        slices: slices.1,
+        network_policies: network.1,
+        cilium_policies: cilium.1,
+        clusterwide_policies: clusterwide.1,
+        groups: groups.1,
+    };
+    let writers = Writers {
+        pods: pods.0,
+        namespaces: namespaces.0,
+        nodes: nodes.0,
+        announced: announced.0,
+        identities: identities.0,
+        endpoints: endpoints.0,
+        services: services.0,
+        slices: slices.0,
+        network: network.0,
+        cilium: cilium.0,
+        clusterwide: clusterwide.0,
+        groups: groups.0,
+    };
+    (writers, inputs)
+}
+
+/// Interfaces in memory. Clones share them; the flags count after [`FakeInterfaces::publish`].
+#[derive(Clone, Default)]
+pub(super) struct FakeInterfaces {
+    pub(super) fail_attach: bool,
+    shared: Arc<Mutex<Devs>>,
+}
+
+#[derive(Default)]
+struct Devs {
+    names: BTreeMap<u32, String>,
+    up: BTreeSet<u32>,
+    fail_attach: bool,
+    percent: u64,
+    seed: u64,
+}
+
+impl FakeInterfaces {
+    pub(super) fn publish(&self) {
+        self.shared.lock().unwrap().fail_attach = self.fail_attach;
+    }
+
+    pub(super) fn fail(&self, percent: u64, seed: u64) {
+        let mut shared = self.shared.lock().unwrap();
+        (shared.percent, shared.seed) = (percent, seed);
+    }
+
+    pub(super) fn is_up(&self, index: u32) -> bool {
+        self.shared.lock().unwrap().up.contains(&index)
+    }
+
+    fn call<T>(&self, work: impl FnOnce(&mut Devs) -> T) -> Result<T, Error> {
+        let mut shared = self.shared.lock().unwrap();
+        shared.seed = shared
+            .seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        if (shared.seed >> 33) % 100 < shared.percent {
+            return Err(Error::Exhausted("an injected fault".to_owned()));
+        }
+        Ok(work(&mut shared))
+    }
+}
+
+impl Interfaces for FakeInterfaces {
+    fn name(&self, index: u32) -> Result<Option<String>, Error> {
+        self.call(|devs| devs.names.get(&index).cloned())
+    }
+
+    fn attach(&self, index: u32) -> Result<(), Error> {
+        let attached = self.call(|devs| !devs.fail_attach);
+        if matches!(attached, Ok(true)) {
+            return Ok(());
+        }
+        self.shared.lock().unwrap().up.remove(&index);
+        Err(Error::Exhausted("no program can be attached".to_owned()))
+    }
+
+    fn set_up(&self, index: u32) -> Result<(), Error> {
+        self.call(|devs| devs.up.insert(index)).map(drop)
+    }
+
+    fn remove(&self, index: u32) -> Result<(), Error> {
+        self.call(|devs| {
+            devs.names.remove(&index);
+            devs.up.remove(&index);
+        })
+    }
+}
+
+/// What the tables say, without the numbers that differ from run to run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Picture {
+    pub(super) verdicts: BTreeMap<String, Verdict>,
+    pub(super) addresses: BTreeSet<String>,
+    pub(super) endpoints: BTreeSet<String>,
+    pub(super) services: BTreeSet<String>,
+    pub(super) known: BTreeSet<u32>,
+    pub(super) hops: usize,
+    pub(super) heads: usize,
+    pub(super) rows: (usize, usize),
+}
+
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) faults: Faults,
+    pub(super) interfaces: FakeInterfaces,
+    maps: kernel::Maps,
+    state: tempfile::TempDir,
+    config: Arc<Config>,
+    engine: Option<Engine>,
+    writers: Option<Writers>,
+    view: Option<ViewReader>,
+    spare: watch::Sender<Spared>,
+    wants: Option<mpsc::UnboundedReceiver<Wanted>>,
+    generations: BTreeMap<u32, u32>,
+}
+
+fn name(of: &str) -> PodName {
+    PodName {
+        namespace: "shop".into(),
+        name: of.into(),
+    }
+}
+
+fn labels(app: &str) -> LabelSet {
+    let facts = PodLabels {
+        pod: [("app", app)],
+        namespace: "shop",
+        namespace_labels: std::iter::empty(),
+        service_account: None,
+        cluster: "default",
+    };
+    pod_labels(facts, &LabelFilter::standard().unwrap())
+}
+
+impl World {
+    /// A node whose tables have these sizes; no agent runs.
+    pub(super) fn new(sizes: kernel::Config) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let directory = state.path().display().to_string();
+        let keys = [("k8s-node-name", "n1"), ("state-dir", directory.as_str())];
+        let faults = Faults::none();
+        let apps = [("web", 1001), ("api", 1002), ("db", 1003), ("new", 1004)];
+        Self {
+            store: Store {
+                apps: BTreeMap::from(apps),
+                ..Store::default()
+            },
+            maps: kernel::Maps::in_memory(&sizes, &faults).unwrap(),
+            config: Arc::new(Config::new(&Given::from_pairs(keys)).unwrap()),
+            interfaces: FakeInterfaces::default(),
+            faults,
+            state,
+            engine: None,
+            writers: None,
+            view: None,
+            spare: watch::channel(Spared::default()).0,
+            wants: None,
+            generations: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn fail(&self, percent: u32, seed: u64) {
+        self.faults
+            .fail(percent, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        self.interfaces.fail(percent.into(), seed);
+    }
+
+    fn addressing() -> Addressing {
+        Addressing {
+            node_ipv4: Some("172.30.0.11".parse().unwrap()),
+            node_ipv6: None,
+            pods_ipv4: Some("10.9.1.0/24".parse().unwrap()),
+            pods_ipv6: None,
+        }
+    }
+
+    fn devices() -> Devices {
+        let link = |index: u32, name: &str| Link {
+            index,
+            name: name.to_owned(),
+            mtu: 1500,
+            ..Link::default()
+        };
+        Devices {
+            uplinks: vec![link(2, "eth0")],
+            host: link(3, "cilium_host"),
+            overlay: Some(link(4, "cilium_vxlan")),
+            device_mtu: 1500,
+            route_mtu: 1450,
+        }
+    }
+
+    /// Another agent takes over what is there; its inputs have not come. One that fails at start is started again.
+    pub(super) fn restart_without_inputs(&mut self) {
+        self.engine = None;
+        for _ in 0..10_000 {
+            let (writers, inputs) = tables();
+            let (view_writer, view) = crate::view::channel();
+            let (wanted, wants) = mpsc::unbounded_channel();
+            let parts = Parts {
+                config: Arc::clone(&self.config),
+                addressing: Self::addressing(),
+                devices: Self::devices(),
+                maps: self.maps.clone(),
+                interfaces: Box::new(self.interfaces.clone()),
+                inputs,
+                filter: LabelFilter::standard().unwrap(),
+                view: view_writer,
+                wanted,
+                spare: self.spare.subscribe(),
+            };
+            let restored = read_saved(self.state.path()).unwrap();
+            if let Ok(engine) = Engine::new(parts, restored) {
+                self.engine = Some(engine);
+                self.writers = Some(writers);
+                self.view = Some(view);
+                self.wants = Some(wants);
+                return;
+            }
+        }
+        panic!("the engine does not start");
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.restart_without_inputs();
+        self.deliver_all();
+    }
+
+    pub(super) fn start(&mut self) {
+        self.restart();
+        self.settle();
+    }
+
+    /// Tells the engine the objects of one kind.
+    pub(super) fn deliver(&mut self, kind: usize) {
+        let (store, writers) = (self.store.clone(), self.writers.as_mut().unwrap());
+        macro_rules! tell {
+            ($table:ident, $rows:expr) => {{
+                writers.$table.replace($rows);
+                writers.$table.mark_initialized(SOURCE);
+            }};
+        }
+        match kind {
+            0 => tell!(
+                pods,
+                store
+                    .pods
+                    .iter()
+                    .map(|(pod, app)| (name(pod), pod_row(app)))
+            ),
+            1 => tell!(namespaces, [(Arc::from("shop"), BTreeMap::new())]),
+            2 => tell!(nodes, [node("n1", 1), node("n2", 2)]),
+            3 => tell!(announced, [node("n1", 1), node("n2", 2)]),
+            4 => tell!(
+                identities,
+                store
+                    .apps
+                    .iter()
+                    .map(|(app, id)| (Identity(*id), labels(app)))
+            ),
+            5 => tell!(
+                endpoints,
+                store
+                    .remote
+                    .iter()
+                    .map(|(pod, of)| (name(pod), remote(&store, of)))
+            ),
+            6 => tell!(
+                services,
+                store
+                    .services
+                    .iter()
+                    .map(|(of, (ip, _))| (name(of), service(of, ip)))
+            ),
+            7 => tell!(
+                slices,
+                store
+                    .services
+                    .iter()
+                    .map(|(of, (_, ips))| (name(of), slice(of, ips)))
+            ),
+            8 => tell!(network, []),
+            9 => tell!(
+                cilium,
+                store.policies.iter().map(|(of, spec)| policy(of, spec))
+            ),
+            10 => tell!(clusterwide, []),
+            _ => tell!(groups, []),
+        }
+    }
+
+    pub(super) fn deliver_all(&mut self) {
+        (0..KINDS).for_each(|kind| self.deliver(kind));
+    }
+
+    pub(super) fn round(&mut self) {
+        self.engine.as_mut().unwrap().round();
+    }
+
+    /// Rounds until nothing is left to do.
+    pub(super) fn settle(&mut self) {
+        for _ in 0..50 {
+            self.round();
+            let engine = self.engine.as_ref().unwrap();
+            if engine.failures.is_empty()
+                && engine.unfinished.is_empty()
+                && !engine.forwarding.policies.has_retired()
+            {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(6));
+        }
+        panic!("not settled: {:?}", self.view().last_commit.failures);
+    }
+
+    /// The same while calls fail: a round that succeeds wholly is rare.
+    pub(super) fn settle_under_faults(&mut self) {
+        for _ in 0..5_000 {
+            self.round();
+            let engine = self.engine.as_ref().unwrap();
+            if engine.failures.is_empty() && engine.unfinished.is_empty() && !engine.inherited {
+                if !engine.forwarding.policies.has_retired() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(6));
+            }
+        }
+        panic!("not settled: {:?}", self.view().last_commit.failures);
+    }
+
+    /// Asks again, as a runtime does, until it works.
+    pub(super) fn repeat(&mut self, work: impl Fn(&mut Self) -> Result<(), Error>) {
+        for _ in 0..1_000 {
+            if work(self).is_ok() {
+                return;
+            }
+        }
+        panic!("it never works");
+    }
+
+    pub(super) fn create(
+        &mut self,
+        pod: &'static str,
+        app: &'static str,
+        index: u32,
+    ) -> Result<EndpointRow, Error> {
+        self.store.pods.insert(pod, app);
+        self.deliver(0);
+        self.interfaces
+            .shared
+            .lock()
+            .unwrap()
+            .names
+            .insert(index, format!("lxc{pod}"));
+        let address = format!("10.9.1.{index}").parse().unwrap();
+        let row = EndpointRow {
+            id: EndpointId(0),
+            pod: Some(name(pod)),
+            pod_uid: None,
+            container_id: pod.into(),
+            container_interface: "eth0".into(),
+            netns: "".into(),
+            netns_cookie: 0,
+            ips: IpPair {
+                v4: Some(address),
+                v6: None,
+            },
+            mac: Mac([2, 0, 0, 0, 0, index as u8]),
+            host_mac: Mac([2, 0, 0, 0, 1, index as u8]),
+            ifname: format!("lxc{pod}").into(),
+            ifindex: index,
+            labels: labels(app),
+            identity: self.store.apps.get(app).copied().map(Identity),
+            named_ports: Vec::new(),
+            service_account: None,
+            policy_revision: 0,
+            life: LifeCycle::created(),
+        };
+        let made = self.engine.as_mut().unwrap().create(row);
+        if made.is_err() {
+            // A runtime deletes what it could not add; then the plugin removes what it made.
+            let _ = self.delete(pod);
+            self.store.pods.insert(pod, app);
+        }
+        made
+    }
+
+    pub(super) fn delete(&mut self, pod: &str) -> Result<EndpointRow, Error> {
+        let engine = self.engine.as_mut().unwrap();
+        let row = engine
+            .endpoints
+            .values()
+            .find(|row| *row.container_id == *pod);
+        let Some(id) = row.map(|row| row.id) else {
+            return Err(Error::Unknown(EndpointId(0)));
+        };
+        let gone = engine.delete(id);
+        if gone.is_ok() {
+            self.store.pods.remove(pod);
+            self.deliver(0);
+        }
+        gone
+    }
+
+    pub(super) fn view(&self) -> Arc<View> {
+        self.view.as_ref().unwrap().get()
+    }
+
+    pub(super) fn plan_is_empty(&self) -> bool {
+        self.view()
+            .plan
+            .iter()
+            .all(|of| of.write == 0 && of.remove == 0)
+    }
+
+    /// Names of the endpoints that the view shows.
+    pub(super) fn ids(&self) -> Vec<String> {
+        let mut names: Vec<String> = self
+            .view()
+            .endpoints
+            .iter()
+            .map(|row| row.container_id.to_string())
+            .collect();
+        names.sort();
+        names
+    }
+
+    pub(super) fn saved_files(&self) -> usize {
+        read_saved(self.state.path()).unwrap().len()
+    }
+
+    pub(super) fn wanted(&mut self) -> Vec<String> {
+        let engine = self.engine.as_ref().unwrap();
+        let mut names = Vec::new();
+        while let Ok(wanted) = self.wants.as_mut().unwrap().try_recv() {
+            names.extend(
+                engine
+                    .endpoints
+                    .get(&wanted.endpoint)
+                    .map(|row| row.container_id.to_string()),
+            );
+        }
+        names
+    }
+
+    pub(super) fn spare(&self, nets: &[&str]) {
+        let nets: Vec<IpNet> = nets.iter().map(|net| net.parse().unwrap()).collect();
+        self.spare.send_replace(Spared {
+            nets: nets.into(),
+            problem: None,
+        });
+    }
+
+    pub(super) fn spares(&self, net: &str) -> bool {
+        self.maps
+            .masquerade_spare
+            .get(&prefix_key(&net.parse().unwrap()))
+            .unwrap()
+            .is_some()
+    }
+
+    fn endpoint(&self, pod: &str) -> Option<Endpoint> {
+        let rows = self.maps.endpoints.dump().unwrap();
+        let index = self.interfaces.shared.lock().unwrap();
+        let index = index
+            .names
+            .iter()
+            .find(|(_, name)| **name == format!("lxc{pod}"))
+            .map(|(index, _)| *index)?;
+        rows.into_iter()
+            .map(|(_, row)| row)
+            .find(|row| row.ifindex == index)
+    }
+
+    fn address(&self, pod: &str) -> IpAddr {
+        if let Some((_, ip)) = self.store.remote.get(pod) {
+            return ip.parse().unwrap();
+        }
+        let shared = self.interfaces.shared.lock().unwrap();
+        let index = shared
+            .names
+            .iter()
+            .find(|(_, name)| **name == format!("lxc{pod}"));
+        format!("10.9.1.{}", index.map_or(&0, |(index, _)| index))
+            .parse()
+            .unwrap()
+    }
+
+    /// What a pod's policy says of a TCP connection from another pod.
+    pub(super) fn ingress(&self, to: &str, from: &str, port: u16) -> Verdict {
+        self.judge(to, self.address(from), port)
+    }
+
+    pub(super) fn ingress_from(&self, to: &str, from: &str, port: u16) -> Verdict {
+        self.judge(to, from.parse().unwrap(), port)
+    }
+
+    /// Reads the tables as the programs do.
+    fn judge(&self, to: &str, from: IpAddr, port: u16) -> Verdict {
+        let Some(endpoint) = self
+            .endpoint(to)
+            .filter(|row| row.flags & endpoint_flags::NOT_READY == 0)
+        else {
+            return Verdict::Denied;
+        };
+        let policy = u32::from(endpoint.ingress_policy);
+        let head = self.maps.policies.get(&policy).unwrap().unwrap();
+        if head.flags() & flags::INSTALLED == 0 {
+            return Verdict::Denied;
+        }
+        if head.flags() & flags::ENFORCED == 0 {
+            return Verdict::Allowed;
+        }
+        let peer = self.peer(from);
+        if head.flags() & flags::LOCKDOWN != 0
+            || self.maps.known_identities.get(&peer).unwrap().is_none()
+        {
+            return Verdict::Denied;
+        }
+        let key = PeerKey {
+            policy,
+            version: head.peers_version(),
+            peer,
+        };
+        let class = self.maps.policy_peers.get(&key).unwrap();
+        let class = class.unwrap_or(u32::from(Scope::of(Peer(peer)).default_class().0));
+        let found = [6, 0]
+            .into_iter()
+            .flat_map(|protocol| (0..=16_u32).rev().map(move |bits| (protocol, bits)));
+        let row = found.map(|(protocol, bits)| {
+            let mask = u16::MAX.checked_shl(16 - bits).unwrap_or(0);
+            let key = PortKey {
+                prefix_len: PortKey::FIXED_BITS + bits,
+                version: head.ports_version(),
+                policy: endpoint.ingress_policy,
+                class: class as u16,
+                protocol,
+                pad: 0,
+                port: (port & mask).to_be(),
+            };
+            self.maps.policy_ports.get(&key).unwrap()
+        });
+        match row.flatten().next() {
+            Some(row) if row.verdict == verdict::ALLOW => Verdict::Allowed,
+            _ => Verdict::Denied,
+        }
+    }
+
+    fn peer(&self, address: IpAddr) -> u32 {
+        let key = AddressKey {
+            address: address.into(),
+            ..AddressKey::default()
+        };
+        if let Some(row) = self.maps.addresses.get(&key).unwrap() {
+            return row.peer;
+        }
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let nets = (0..=bits)
+            .rev()
+            .map(|bits| IpNet::new(address, bits).unwrap().trunc());
+        let row = nets
+            .filter_map(|net| self.maps.cidrs.get(&prefix_key(&net)).unwrap())
+            .next();
+        row.map_or(2, |row: AddressRow| row.peer)
+    }
+
+    /// Every question that a step of the story changes the answer of.
+    pub(super) fn verdicts(&self) -> BTreeMap<String, Verdict> {
+        let mut all = BTreeMap::new();
+        for to in ["web", "api", "db", "cart"] {
+            for from in [
+                "10.9.1.11",
+                "10.9.1.12",
+                "10.9.1.13",
+                "10.9.1.15",
+                "10.9.2.7",
+                "192.0.2.9",
+                "192.0.3.9",
+            ] {
+                for port in [80, 443] {
+                    let verdict = self.ingress_from(to, from, port);
+                    all.insert(format!("{from} to {to}:{port}"), verdict);
+                }
+            }
+        }
+        all
+    }
+
+    pub(super) fn picture(&self) -> Picture {
+        let addresses = self.maps.addresses.dump().unwrap().into_iter();
+        let cidrs = self.maps.cidrs.dump().unwrap().into_iter();
+        let shown = |address: Address, row: AddressRow| {
+            let local = if row.identity < 1 << 24 {
+                row.identity
+            } else {
+                1 << 24
+            };
+            format!("{:?} {local} {}", IpAddr::from(address), row.flags)
+        };
+        let addresses = addresses.map(|(key, row)| shown(key.address, row)).chain(
+            cidrs.map(|(key, row)| format!("{} /{}", shown(key.address, row), key.prefix_len)),
+        );
+        let endpoints = self.maps.endpoints.dump().unwrap().into_iter();
+        let endpoints = endpoints
+            .filter(|(_, row)| row.id != 0)
+            .map(|(index, row)| format!("{index} {} {}", row.identity, row.flags));
+        let backends: BTreeMap<u32, _> = self.maps.backends.dump().unwrap().into_iter().collect();
+        let slots = self.maps.service_slots.dump().unwrap().into_iter();
+        let slots = slots.map(|(_, id)| {
+            format!(
+                "slot {:?}",
+                backends.get(&id).map(|of| IpAddr::from(of.address))
+            )
+        });
+        let frontends = self.maps.frontends.dump().unwrap().into_iter();
+        let frontends = frontends.map(|(key, row)| {
+            format!("{:?}:{} {}", IpAddr::from(key.address), key.port, row.slots)
+        });
+        let heads = self.maps.policies.dump().unwrap();
+        let hops = self
+            .maps
+            .hops
+            .dump()
+            .unwrap()
+            .into_iter()
+            .filter(|(_, hop)| hop.kind != 0);
+        Picture {
+            verdicts: self.verdicts(),
+            addresses: addresses.collect(),
+            endpoints: endpoints.collect(),
+            services: frontends.chain(slots).collect(),
+            known: self
+                .maps
+                .known_identities
+                .dump()
+                .unwrap()
+                .into_iter()
+                .map(|(id, _)| id)
+                .collect(),
+            hops: hops.count(),
+            heads: heads.len(),
+            rows: (
+                self.maps.policy_peers.count().unwrap(),
+                self.maps.policy_ports.count().unwrap(),
+            ),
+        }
+    }
+
+    /// All of the tables, as text.
+    pub(super) fn dump(&self) -> String {
+        let mut text = String::new();
+        macro_rules! add {
+            ($($map:ident)+) => {
+                $(text += &format!("{:?}\n", self.maps.$map.dump().unwrap());)+
+            };
+        }
+        add!(addresses cidrs endpoints hops policies policy_peers policy_ports known_identities frontends backends generations);
+        text
+    }
+
+    pub(super) fn policy_indices(&self) -> BTreeSet<u16> {
+        let rows = self.maps.endpoints.dump().unwrap().into_iter();
+        rows.flat_map(|(_, row)| [row.egress_policy, row.ingress_policy])
+            .filter(|index| *index != 0)
+            .collect()
+    }
+
+    pub(super) fn prefix_identity(&self, net: &str) -> u32 {
+        let row = self
+            .maps
+            .cidrs
+            .get(&prefix_key(&net.parse().unwrap()))
+            .unwrap();
+        row.expect("the prefix has a row").identity
+    }
+
+    pub(super) fn hop_of(&self, pod: &str) -> u32 {
+        let key = AddressKey {
+            address: self.address(pod).into(),
+            ..AddressKey::default()
+        };
+        self.maps
+            .addresses
+            .get(&key)
+            .unwrap()
+            .expect("the pod has a row")
+            .hop
+    }
+
+    pub(super) fn generation_slot(&self, pod: &str) -> u32 {
+        generation::slot_of(&self.address(pod).into())
+    }
+
+    pub(super) fn generation_slot_of(&self, address: &str) -> u32 {
+        generation::slot_of(&address.parse::<IpAddr>().unwrap().into())
+    }
+
+    /// Slots whose generation is another than at the last call.
+    pub(super) fn raised(&mut self) -> BTreeSet<u32> {
+        let now: BTreeMap<u32, u32> = self.maps.generations.dump().unwrap().into_iter().collect();
+        let before = std::mem::replace(&mut self.generations, now);
+        let now = self.generations.iter();
+        now.filter(|(slot, value)| before.get(slot) != Some(value))
+            .map(|(slot, _)| *slot)
+            .collect()
+    }
+}
+
+fn pod_row(app: &str) -> PodRow {
+    PodRow {
+        labels: BTreeMap::from([("app".into(), app.into())]),
+        ..PodRow::default()
+    }
+}
+
+fn node(name: &str, number: u8) -> (Arc<str>, NodeObject) {
+    let object = NodeObject {
+        addresses: vec![(
+            AddressKind::InternalIp,
+            IpAddr::from([172, 30, 0, 10 + number]),
+        )],
+        pod_cidrs: vec![format!("10.9.{number}.0/24").parse().unwrap()],
+        ..NodeObject::default()
+    };
+    (name.into(), object)
+}
+
+fn remote(store: &Store, (app, address): &(&str, &str)) -> RemoteEndpoint {
+    RemoteEndpoint {
+        identity: Identity(store.apps.get(app).copied().unwrap_or_default()),
+        node: Some("172.30.0.12".parse().unwrap()),
+        addresses: vec![address.parse().unwrap()],
+        named_ports: Vec::new(),
+    }
+}
+
+fn service(name: &str, address: &str) -> Service {
+    let object = json!({
+        "metadata": { "namespace": "shop", "name": name },
+        "spec": { "clusterIP": address, "clusterIPs": [address], "ports": [{ "port": 80, "protocol": "TCP", "name": "http" }] },
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+fn slice(service: &str, addresses: &[&str]) -> EndpointSlice {
+    let endpoints: Vec<Value> = addresses
+        .iter()
+        .map(|ip| json!({ "addresses": [ip], "conditions": { "ready": true } }))
+        .collect();
+    let object = json!({
+        "metadata": { "namespace": "shop", "name": service, "labels": { "kubernetes.io/service-name": service } },
+        "addressType": "IPv4", "endpoints": endpoints,
+        "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+fn policy(name: &str, spec: &Value) -> (ObjectKey, PolicyRow) {
+    let object = json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": { "namespace": "shop", "name": name }, "spec": spec,
+    });
+    let key = ObjectKey {
+        kind: Kind::CiliumNetworkPolicy,
+        namespace: "shop".into(),
+        name: name.into(),
+    };
+    let result = parse_policy(&object, &ParseOptions::default()).map(Arc::new);
+    (
+        key,
+        PolicyRow {
+            result,
+            stated: None,
+        },
+    )
+}
+
+/// Pods `api` may be reached by pods `web` at one port.
+pub(super) fn api_from_web(port: u16) -> Value {
+    api_ports([port])
+}
+
+/// The same with many ports.
+pub(super) fn api_ports(ports: impl IntoIterator<Item = u16>) -> Value {
+    let ports: Vec<Value> = ports
+        .into_iter()
+        .map(|port| json!({ "port": port.to_string(), "protocol": "TCP" }))
+        .collect();
+    let lists: Vec<Value> = ports
+        .chunks(40)
+        .map(|ports| json!({ "ports": ports }))
+        .collect();
+    json!({
+        "endpointSelector": { "matchLabels": { "app": "api" } },
+        "ingress": [{ "fromEndpoints": [{ "matchLabels": { "app": "web" } }], "toPorts": lists }],
+    })
+}
+
+/// Pods `app` may be reached from a prefix only.
+pub(super) fn from_prefix(app: &str, net: &str) -> Value {
+    json!({ "endpointSelector": { "matchLabels": { "app": app } }, "ingress": [{ "fromCIDR": [net] }] })
+}
+
+/// Pods `app` may be reached by nobody.
+pub(super) fn deny_all(app: &str) -> Value {
+    json!({ "endpointSelector": { "matchLabels": { "app": app } }, "ingress": [{ "fromEndpoints": [] }] })
+}

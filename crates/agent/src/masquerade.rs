@@ -1,0 +1,181 @@
+//! Destinations that are not masqueraded, from a file in the format of the ip-masq-agent, read again and again.
+//!
+//! The file may come, change and go while the agent runs. One that cannot be read or understood leaves the last list in
+//! force, and the status names the field.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use reconcile::TaskGroup;
+use serde_yaml_ng::Value;
+use tokio::sync::watch;
+
+/// What the ip-masq-agent spares when its file names no prefixes: private and reserved ranges.
+const DEFAULT: [&str; 11] = [
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "240.0.0.0/4",
+];
+const LINK_LOCAL: &str = "169.254.0.0/16";
+const LINK_LOCAL_IPV6: &str = "fe80::/10";
+const RESYNC: Duration = Duration::from_secs(60);
+
+/// The list in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spared {
+    /// Prefixes, sorted.
+    pub nets: Arc<[IpNet]>,
+    /// What is wrong with the file as it is now.
+    pub problem: Option<String>,
+}
+
+/// What a file says.
+#[derive(Debug, PartialEq, Eq)]
+struct List {
+    nets: Vec<IpNet>,
+    resync: Duration,
+}
+
+/// Follows a file, which is read once before this returns; without one nothing is spared.
+pub fn follow(path: Option<PathBuf>, tasks: &TaskGroup) -> watch::Receiver<Spared> {
+    let (sender, receiver) = watch::channel(Spared::default());
+    let Some(path) = path else {
+        return receiver;
+    };
+    let mut resync = take_in(&path, &sender, RESYNC);
+    tasks.spawn("masquerade list", move |stop| async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(resync) => {}
+            }
+            resync = take_in(&path, &sender, resync);
+        }
+    });
+    receiver
+}
+
+/// Reads the file; says when to read it again.
+fn take_in(path: &Path, sender: &watch::Sender<Spared>, resync: Duration) -> Duration {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        // No file is a file that says nothing.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return complain(path, sender, &error.to_string(), resync),
+    };
+    let list = match parse(&text) {
+        Ok(list) => list,
+        Err(problem) => return complain(path, sender, &problem, resync),
+    };
+    let spared = Spared {
+        nets: list.nets.into(),
+        problem: None,
+    };
+    sender.send_if_modified(|now| {
+        let differs = *now != spared;
+        if differs {
+            tracing::info!(path = %path.display(), prefixes = spared.nets.len(), "destinations are not masqueraded");
+            *now = spared;
+        }
+        differs
+    });
+    list.resync
+}
+
+fn complain(
+    path: &Path,
+    sender: &watch::Sender<Spared>,
+    problem: &str,
+    resync: Duration,
+) -> Duration {
+    let problem = format!("ip-masq-agent-config-path {}: {problem}", path.display());
+    sender.send_if_modified(|now| {
+        if now.problem.as_ref() == Some(&problem) {
+            return false;
+        }
+        tracing::error!(problem, "the last list of destinations stays in force");
+        // A file that was never good says nothing.
+        if now.problem.is_none() && now.nets.is_empty() {
+            now.nets = parse("").map(|list| list.nets).unwrap_or_default().into();
+        }
+        now.problem = Some(problem);
+        true
+    });
+    resync
+}
+
+/// JSON or YAML; the error names the field.
+fn parse(text: &str) -> Result<List, String> {
+    let value: Value = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
+    if !value.is_mapping() && !value.is_null() {
+        return Err("the file is not a mapping of fields".to_owned());
+    }
+    let mut nets = prefixes(value.get("nonMasqueradeCIDRs"))?;
+    if nets.is_empty() {
+        nets.extend(DEFAULT.iter().filter_map(|net| net.parse::<IpNet>().ok()));
+    }
+    for (field, net) in [
+        ("masqLinkLocal", LINK_LOCAL),
+        ("masqLinkLocalIPv6", LINK_LOCAL_IPV6),
+    ] {
+        if !flag(value.get(field), field)? {
+            nets.extend(net.parse::<IpNet>());
+        }
+    }
+    nets.sort_unstable();
+    nets.dedup();
+    Ok(List {
+        nets,
+        resync: interval(value.get("resyncInterval"))?,
+    })
+}
+
+fn prefixes(of: Option<&Value>) -> Result<Vec<IpNet>, String> {
+    let entries = match of {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Sequence(entries)) => entries,
+        Some(_) => return Err("nonMasqueradeCIDRs: not a list".to_owned()),
+    };
+    let entries = entries.iter().enumerate();
+    entries
+        .map(|(at, entry)| {
+            let net = entry.as_str().and_then(|text| text.parse::<IpNet>().ok());
+            net.filter(|net| net.trunc() == *net).ok_or_else(|| {
+                let shown = serde_yaml_ng::to_string(entry).unwrap_or_default();
+                format!("nonMasqueradeCIDRs[{at}]: {} is not a prefix", shown.trim())
+            })
+        })
+        .collect()
+}
+
+fn flag(of: Option<&Value>, field: &str) -> Result<bool, String> {
+    match of {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(set)) => Ok(*set),
+        Some(_) => Err(format!("{field}: neither true nor false")),
+    }
+}
+
+fn interval(of: Option<&Value>) -> Result<Duration, String> {
+    let bad = || "resyncInterval: not a duration like 60s".to_owned();
+    let span = match of {
+        None | Some(Value::Null) => return Ok(RESYNC),
+        Some(value) => value.as_str().ok_or_else(bad)?,
+    };
+    let span: jiff::SignedDuration = span.parse().map_err(|_| bad())?;
+    let span = Duration::try_from(span).map_err(|_| bad())?;
+    if span.is_zero() { Err(bad()) } else { Ok(span) }
+}
+
+#[cfg(test)]
+mod tests;
