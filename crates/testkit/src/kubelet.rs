@@ -43,7 +43,8 @@ impl Pod {
         self
     }
 
-    fn object(&self, node: &str) -> Value {
+    /// The object that a scheduler has bound to `node`.
+    pub fn object(&self, node: &str) -> Value {
         let labels: serde_json::Map<String, Value> = self
             .labels
             .iter()

@@ -5,6 +5,8 @@
 mod cases;
 #[path = "nodes/churn.rs"]
 mod churn;
+#[path = "nodes/hundred.rs"]
+mod hundred;
 #[path = "nodes/restart.rs"]
 mod restart;
 #[path = "nodes/sockets.rs"]
@@ -91,4 +93,15 @@ fn adding_and_deleting_pods_with_kills_leaks_nothing() {
     });
     churn::timing(&cluster, 30);
     churn::leaks(&mut cluster, number("AXONEME_CHURN", 50));
+}
+
+#[test]
+fn a_full_node_notices_no_restart_of_its_agent() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('h', |options| options);
+    // Four in the gate, which has twenty kills besides.
+    let number = number("AXONEME_KILLS", 20) / 5;
+    hundred::restarts(&mut cluster, 100, number);
 }

@@ -115,6 +115,11 @@ fn settled(node: &mut Node) -> BTreeSet<String> {
             found.insert(format!("{path} {}", shown(entry)));
         }
     }
+    let health: Value = client.get("/v1/healthz").expect("health");
+    let addresses = health.pointer("/ipam/allocations");
+    for (address, owner) in addresses.and_then(Value::as_object).into_iter().flatten() {
+        found.insert(format!("address {address} of {owner}"));
+    }
     let pins = kernel::PinDirectory::new(&node.machine.directory().join("bpf"));
     let maps = kernel::Maps::open_any_capacity(&pins).expect("pinned maps");
     let endpoints = maps.endpoints.dump().expect("endpoints");

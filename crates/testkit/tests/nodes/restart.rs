@@ -7,22 +7,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use netlink::Namespace;
+use netlink::{NamedNamespace, Namespace};
 use testkit::cluster::Cluster;
-use testkit::kubelet::RunningPod;
+use testkit::kubelet::{Pod, RunningPod};
 
 use crate::cases::{eventually, only_from, run};
 use crate::sockets;
 
 /// Numbered datagrams, 1,000 a second, until told to stop.
-struct Prober {
+pub(crate) struct Prober {
     stop: Arc<AtomicBool>,
     sender: JoinHandle<u64>,
     receiver: JoinHandle<Vec<u64>>,
 }
 
 impl Prober {
-    fn start(from: &Namespace, server: &RunningPod) -> Self {
+    pub(crate) fn start(from: &Namespace, server: &RunningPod) -> Self {
         let address = server.ipv4().expect("address");
         let socket = server
             .sandbox
@@ -46,7 +46,7 @@ impl Prober {
     }
 
     /// How many were sent, and which arrived, sorted.
-    fn finish(self) -> (u64, Vec<u64>) {
+    pub(crate) fn finish(self) -> (u64, Vec<u64>) {
         self.stop.store(true, Ordering::Relaxed);
         let sent = self.sender.join().expect("sender");
         let mut arrived = self.receiver.join().expect("receiver");
@@ -82,7 +82,7 @@ fn receive(socket: &UdpSocket, stop: &AtomicBool) -> Vec<u64> {
     }
 }
 
-fn gaps(sent: u64, arrived: &[u64]) -> Vec<u64> {
+pub(crate) fn gaps(sent: u64, arrived: &[u64]) -> Vec<u64> {
     let mut missing: Vec<u64> = (0..sent)
         .filter(|number| arrived.binary_search(number).is_err())
         .collect();
@@ -161,15 +161,53 @@ pub(crate) fn kills(cluster: &mut Cluster, number: usize) {
     );
 }
 
-/// The API server goes away for some seconds: traffic goes on, policy holds, and when it is back changes arrive.
+/// A pod whose object is in the store and whose sandbox is there, not yet added.
+struct Bound {
+    pod: Pod,
+    sandbox: NamedNamespace,
+}
+
+impl Bound {
+    fn new(cluster: &Cluster, name: &str, app: &str) -> Self {
+        let pod = Pod::new("default", name, app);
+        cluster.create(&pod.object("n1")).expect("pod");
+        let sandbox = NamedNamespace::create(&format!("{}-n1-{name}", cluster.topology.name()));
+        let sandbox = sandbox.expect("sandbox");
+        Self { pod, sandbox }
+    }
+
+    fn plugin(&self, cluster: &Cluster, verb: &str) -> anyhow::Result<serde_json::Value> {
+        let node = &cluster.nodes[0];
+        let (name, sandbox) = (&self.pod.name, Some(&self.sandbox));
+        node.kubelet
+            .plugin(&node.machine, verb, name, sandbox, &self.pod)
+    }
+}
+
+/// The API server goes away for some seconds: traffic goes on, policy holds, a pod whose labels are known is added, one that
+/// needs a new identity is to be tried again, and when the server is back changes arrive.
 pub(crate) fn store_away(cluster: &mut Cluster) {
     let (client, server) = (run(cluster, 0, "client"), run(cluster, 1, "shop"));
     let address = server.ipv4().expect("address");
     eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("before");
     let before = pinned(cluster);
+    let known = Bound::new(cluster, "known", "client");
+    let fresh = Bound::new(cluster, "fresh", "never-seen");
     let prober = Prober::start(&client.sandbox, &server);
+    std::thread::sleep(Duration::from_millis(500));
     cluster.kill_apiserver().expect("kill");
     std::thread::sleep(Duration::from_secs(3));
+    known
+        .plugin(cluster, "ADD")
+        .expect("a pod with labels that are known");
+    sockets::tcp(&known.sandbox, &server.sandbox, address).expect("from the new pod");
+    let refused = fresh
+        .plugin(cluster, "ADD")
+        .expect_err("a new identity needs the store");
+    assert!(
+        format!("{refused:#}").contains("\"code\":11"),
+        "{refused:#}"
+    );
     sockets::tcp(&client.sandbox, &server.sandbox, address)
         .expect("a new connection while the store is away");
     cluster.start_apiserver().expect("start");
@@ -187,6 +225,12 @@ pub(crate) fn store_away(cluster: &mut Cluster) {
         .delete(&only_from("shop", "nobody"))
         .expect("delete");
     eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("after");
+    fresh.plugin(cluster, "ADD").expect("the store is back");
+    for bound in [&known, &fresh] {
+        eventually(|| sockets::tcp(&bound.sandbox, &server.sandbox, address)).expect("after");
+        bound.plugin(cluster, "DEL").expect("delete");
+        bound.plugin(cluster, "DEL").expect("delete again");
+    }
     let (_, arrived) = prober.finish();
     assert!(
         arrived.len() > 2500,
