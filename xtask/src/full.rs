@@ -1,16 +1,16 @@
-//! `./x full`: the suites that take too long for the gate. Prints a table, and writes it to docs/full.md with the commit it ran on.
+//! `./x full`: the suites that take too long for the gate. Prints a table, and writes its rows to docs/full.md with the commit they ran on.
 
-use std::fmt::Write;
-use std::fs;
 use std::process::Command;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use anyhow::{Context, Result, bail};
 
-use crate::gate::{Count, counted};
+use crate::gate::{Found, counted};
 use crate::place::Place;
 use crate::process::answer;
-use crate::{Verb, cargo, ebpf, machine, setup};
+use crate::{Verb, cargo, ebpf, fuzz, machine, setup};
 
 pub(crate) const VERB: Verb = Verb {
     name: "full",
@@ -18,43 +18,101 @@ pub(crate) const VERB: Verb = Verb {
     run,
 };
 
-/// One long suite: a program that prints test results as cargo does.
+/// One long suite: a program that prints test results as cargo does, and lines `figure: …` for the table.
 struct Suite {
     name: &'static str,
     /// What it shows, for the table.
     shows: &'static str,
-    command: fn(&Place) -> Command,
+    command: fn(&Place) -> Result<Command>,
 }
 
 const SUITES: &[Suite] = &[
     Suite {
-        name: "tests",
-        shows: "every test of the workspace, as in the gate",
+        name: "fuzz",
+        shows: "every fuzz target for 10 minutes",
         command: |place| {
-            let mut command = cargo::cargo(place);
-            command.args(["test", "--workspace", "--no-fail-fast"]);
-            command.args(["--", "--quiet", "--show-output"]);
-            command
+            let mut command = fuzz::program(place)?;
+            command.env("AXONEME_FUZZ_SECONDS", "600");
+            Ok(command)
+        },
+    },
+    Suite {
+        name: "oracle",
+        shows: "1,000,000 policy cases, engine against oracle",
+        command: |place| {
+            let words = ["--package", "testkit", "--test", "policy_oracle"];
+            Ok(tests(place, &words, "", ("AXONEME_CASES", "1000000")))
+        },
+    },
+    Suite {
+        name: "packets",
+        shows: "1,000,000 random packets, loaded object against `World`",
+        command: |place| {
+            let words = ["--package", "kernel", "--test", "loaded"];
+            Ok(tests(
+                place,
+                &words,
+                "",
+                ("AXONEME_RANDOM_PACKETS", "1000000"),
+            ))
+        },
+    },
+    Suite {
+        name: "kills",
+        shows: "agents killed 100 times under probers of 1 kHz",
+        command: |place| {
+            let words = ["--package", "testkit", "--test", "nodes"];
+            Ok(tests(
+                place,
+                &words,
+                "a_killed_agent",
+                ("AXONEME_KILLS", "100"),
+            ))
+        },
+    },
+    Suite {
+        name: "churn",
+        shows: "500 pods made and deleted, the agent killed at every fifth",
+        command: |place| {
+            let words = ["--package", "testkit", "--test", "nodes"];
+            Ok(tests(
+                place,
+                &words,
+                "adding_and_deleting",
+                ("AXONEME_CHURN", "500"),
+            ))
         },
     },
     Suite {
         name: "properties",
-        shows: "every property with 20,000 cases",
+        shows: "every property with 20,000 cases, and every other test",
         command: |place| {
-            let mut command = cargo::cargo(place);
-            command.args(["test", "--workspace", "--no-fail-fast"]);
-            command.args(["--", "--quiet", "--show-output"]);
-            command.env("PROPTEST_CASES", "20000");
-            command
+            Ok(tests(
+                place,
+                &["--workspace"],
+                "",
+                ("PROPTEST_CASES", "20000"),
+            ))
         },
     },
 ];
+
+/// Tests of the workspace, with one variable that makes them long.
+fn tests(place: &Place, which: &[&str], filter: &str, variable: (&str, &str)) -> Command {
+    let mut command = cargo::cargo(place);
+    command
+        .args(["test", "--no-fail-fast"])
+        .args(which)
+        .args(["--", "--quiet", "--show-output", filter])
+        .env(variable.0, variable.1);
+    command
+}
 
 /// A row of the table.
 struct Row {
     suite: &'static Suite,
     time: Duration,
-    count: Count,
+    found: Found,
     /// Why it failed, if it did.
     failure: Option<String>,
 }
@@ -66,13 +124,12 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
     }
     setup::ensure(place)?;
     ebpf::object(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
+    cargo::build_demo(place)?;
+    let commit = commit(place)?;
     let rows: Vec<Row> = chosen.iter().map(|suite| measure(place, suite)).collect();
-    let table = table(&rows);
-    println!("\n{table}");
-    // A part of the suites is no record of all of them.
-    if words.is_empty() {
-        record(place, &table)?;
-    }
+    let lines: Vec<String> = rows.iter().map(|row| line(row, &commit)).collect();
+    println!("\n{HEAD}{}", lines.concat());
+    record(place, &lines)?;
     if rows.iter().any(|row| row.failure.is_some()) {
         bail!("a suite failed");
     }
@@ -98,68 +155,123 @@ fn choose(words: &[String]) -> Result<Vec<&'static Suite>> {
 fn measure(place: &Place, suite: &'static Suite) -> Row {
     println!("== {}: {}", suite.name, suite.shows);
     let begun = Instant::now();
-    let result = counted(&mut (suite.command)(place));
-    let (count, failure) = match result {
-        Ok((count, skipped)) if skipped.is_empty() && count.failed == 0 => (count, None),
-        Ok((count, skipped)) if count.failed == 0 => {
-            (count, Some(format!("left out: {}", skipped.join(", "))))
+    let (ended, waits) = channel::<()>();
+    let result = thread::scope(|scope| {
+        // Tests say nothing until they end.
+        scope.spawn(move || {
+            while waits.recv_timeout(Duration::from_mins(1)) == Err(RecvTimeoutError::Timeout) {
+                println!("   {}: {} min", suite.name, begun.elapsed().as_secs() / 60);
+            }
+        });
+        let result = (suite.command)(place).and_then(|mut command| counted(&mut command));
+        drop(ended);
+        result
+    });
+    let (found, failure) = match result {
+        Ok(found) => {
+            let failure = failure(&found);
+            (found, failure)
         }
-        Ok((count, _)) => (count, Some(format!("{} failed", count.failed))),
-        Err(error) => (Count::default(), Some(format!("{error:#}"))),
+        Err(error) => (Found::default(), Some(format!("{error:#}"))),
     };
     Row {
         suite,
         time: begun.elapsed(),
-        count,
+        found,
         failure,
     }
 }
 
-fn table(rows: &[Row]) -> String {
-    let mut text =
-        "| suite | what it shows | result | tests | seconds |\n|---|---|---|---|---|\n".to_owned();
-    for row in rows {
-        let result = row
-            .failure
-            .as_deref()
-            .unwrap_or("ok")
-            .replace(['|', '\n'], " ");
-        let seconds = row.time.as_secs_f64();
-        let (name, shows, count) = (row.suite.name, row.suite.shows, row.count);
-        // Writing into a string cannot fail.
-        let _ = writeln!(
-            text,
-            "| {name} | {shows} | {result} | {count} | {seconds:.0} |"
-        );
+/// Why what was counted is no success: a filter that names no test any more must not look like one.
+fn failure(found: &Found) -> Option<String> {
+    match found.count {
+        count if count.failed > 0 => Some(format!("{} failed", count.failed)),
+        _ if !found.skipped.is_empty() => Some(format!("left out: {}", found.skipped.join(", "))),
+        count if count.skipped > 0 => Some(format!("{} left out", count.skipped)),
+        count if count.passed == 0 => Some("no test ran".into()),
+        _ => None,
     }
-    text
 }
 
-/// Writes the table with the commit and the machine it belongs to.
-fn record(place: &Place, table: &str) -> Result<()> {
+const HEAD: &str = "| suite | what it shows | result | tests | figures | seconds | commit, kernel, day |\n\
+    |---|---|---|---|---|---|---|\n";
+
+fn line(row: &Row, commit: &str) -> String {
+    let result = row.failure.as_deref().unwrap_or("ok");
+    let plain = |text: &str| text.replace(['|', '\n'], " ");
+    let (name, shows, count) = (row.suite.name, row.suite.shows, row.found.count);
+    let (result, figures) = (plain(result), plain(&row.found.figures.join("; ")));
+    let seconds = row.time.as_secs_f64();
+    format!("| {name} | {shows} | {result} | {count} | {figures} | {seconds:.0} | {commit} |\n")
+}
+
+/// What the rows of this run belong to: commit, kernel, day.
+fn commit(place: &Place) -> Result<String> {
     let repo = place.repo.to_string_lossy();
     let git = |words: &[&str]| answer("git", &[&["-C", &repo], words].concat());
-    let commit = git(&["rev-parse", "HEAD"]).context("no commit to name in docs/full.md")?;
+    let commit =
+        git(&["rev-parse", "--short=12", "HEAD"]).context("no commit to name in docs/full.md")?;
     let changed = git(&["status", "--porcelain"]).is_none_or(|text| !text.trim().is_empty());
-    let changed = if changed {
-        ", with changes that are not committed"
-    } else {
-        ""
-    };
+    let changed = if changed { " with changes" } else { "" };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let processors = std::thread::available_parallelism().map_or(0, usize::from);
-    let text = format!(
-        "# The long suites\n\nWritten by `./x full`.\n\nCommit {}{changed}; kernel {}; {processors} processors.\n\n{table}",
+    let day = answer("date", &["-u", "+%Y-%m-%d"]).unwrap_or_default();
+    Ok(format!(
+        "{}{changed}, {}, {}",
         commit.trim(),
         kernel.trim(),
-    );
+        day.trim()
+    ))
+}
+
+/// Writes the rows; those of suites that did not run now stay as they were, with the commit they ran on.
+fn record(place: &Place, lines: &[String]) -> Result<()> {
     let path = place.repo.join("docs/full.md");
+    let before = fs::read_to_string(&path).unwrap_or_default();
+    let processors = thread::available_parallelism().map_or(0, usize::from);
+    let text = format!(
+        "# The long suites\n\nWritten by `./x full`, which ran on {processors} processors; each row says what it ran on.\n\n{HEAD}{}",
+        merged(&before, lines),
+    );
     fs::write(&path, text).with_context(|| path.display().to_string())
+}
+
+/// One row for each suite that has one, in the order of the list; a new row takes the place of the old one.
+fn merged(before: &str, new: &[String]) -> String {
+    let old: Vec<String> = before.lines().map(|line| format!("{line}\n")).collect();
+    let row = |suite: &Suite| {
+        let begin = format!("| {} |", suite.name);
+        let mut rows = new.iter().chain(&old);
+        rows.find(|line| line.starts_with(&begin)).cloned()
+    };
+    SUITES.iter().filter_map(row).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::Count;
+
+    fn row(count: Count, figures: &[&str]) -> Row {
+        let found = Found {
+            count,
+            figures: figures.iter().map(|figure| (*figure).to_owned()).collect(),
+            ..Found::default()
+        };
+        let failure = failure(&found);
+        Row {
+            suite: &SUITES[0],
+            time: Duration::from_secs(3),
+            found,
+            failure,
+        }
+    }
+
+    fn passed(passed: u64) -> Count {
+        Count {
+            passed,
+            ..Count::default()
+        }
+    }
 
     #[test]
     fn an_unknown_suite_is_refused_and_the_known_ones_are_named() {
@@ -170,13 +282,33 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_why_its_suite_failed() {
-        let row = Row {
-            suite: &SUITES[0],
-            time: Duration::from_secs(3),
-            count: Count::default(),
-            failure: Some("2 failed".into()),
+    fn a_row_says_why_its_suite_failed_and_what_it_measured() {
+        let failed = Count {
+            failed: 2,
+            ..passed(1)
         };
-        assert!(table(&[row]).contains("| 2 failed | 0 passed, 0 failed, 0 skipped | 3 |"));
+        let text = line(
+            &row(failed, &["9 of 9 arrived", "0 denied"]),
+            "abc, 6.18, today",
+        );
+        let end = "| 2 failed | 1 passed, 2 failed, 0 skipped | 9 of 9 arrived; 0 denied | 3 | abc, 6.18, today |\n";
+        assert!(text.ends_with(end), "{text}");
+    }
+
+    #[test]
+    fn a_suite_in_which_no_test_ran_has_failed() {
+        assert_eq!(row(passed(0), &[]).failure.as_deref(), Some("no test ran"));
+        assert_eq!(row(passed(1), &[]).failure, None);
+    }
+
+    #[test]
+    fn rows_of_suites_that_did_not_run_keep_their_commit() {
+        let before =
+            "# x\n| oracle | a | ok | old |\n| fuzz | b | ok | old |\n| gone | c | ok | old |\n";
+        let after = merged(before, &["| fuzz | b | ok | new |\n".to_owned()]);
+        assert_eq!(
+            after,
+            "| fuzz | b | ok | new |\n| oracle | a | ok | old |\n"
+        );
     }
 }

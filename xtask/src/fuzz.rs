@@ -16,7 +16,7 @@ pub(crate) const VERB: Verb = Verb {
     run: |place, words| {
         setup::ensure(place)?;
         let mut command = program(place)?;
-        let (count, _) = counted(command.args(words))?;
+        let count = counted(command.args(words))?.count;
         if count.failed > 0 {
             bail!("{} targets failed", count.failed);
         }

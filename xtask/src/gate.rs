@@ -14,7 +14,7 @@ mod count;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use count::Count;
+pub(crate) use count::{Count, Found};
 use count::{Reader, Shown};
 
 pub(crate) const VERB: Verb = Verb {
@@ -22,9 +22,6 @@ pub(crate) const VERB: Verb = Verb {
     about: "the gate: format, lints, tidy, eBPF build, all tests",
     run: |place, _| run(place),
 };
-
-/// What a step counted, and the names of what it skipped.
-pub(crate) type Found = (Count, Vec<String>);
 
 /// What a step came to.
 struct Outcome {
@@ -167,7 +164,7 @@ impl Gate {
         let result = work();
         let time = begun.elapsed();
         let (count, failure) = match result {
-            Ok((count, skipped)) => {
+            Ok(Found { count, skipped, .. }) => {
                 self.left_out.extend(skipped);
                 let failure = (count.failed > 0).then(|| "tests failed".to_owned());
                 (count, failure)

@@ -72,6 +72,17 @@ impl fmt::Display for Count {
     }
 }
 
+/// What a program printed of its tests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// How many.
+    pub(crate) count: Count,
+    /// Names of what was skipped, with the reason.
+    pub(crate) skipped: Vec<String>,
+    /// What was measured.
+    pub(crate) figures: Vec<String>,
+}
+
 /// Reads the output of `cargo test -- --show-output` line by line.
 ///
 /// A test that finds out that it cannot run here prints `skipped, needs …` and returns; to cargo it has passed.
@@ -83,6 +94,8 @@ pub(crate) struct Reader {
     pub(crate) count: Count,
     /// Tests that said they were skipped, with the reason they gave.
     pub(crate) skipped: Vec<String>,
+    /// What tests and programs measured: the rest of lines `figure: …`.
+    pub(crate) figures: Vec<String>,
     /// The test whose output is being read.
     test: String,
     section: Section,
@@ -136,6 +149,11 @@ impl Reader {
     /// Takes the next line; says whether a person wants to see it.
     pub(crate) fn take(&mut self, line: &str) -> Shown {
         self.section = self.section.after(line);
+        if let Some(figure) = line.strip_prefix("figure: ")
+            && matches!(self.section, Section::Results | Section::SuccessOutputs)
+        {
+            self.figures.push(figure.to_owned());
+        }
         match self.section {
             Section::Results => self.count.add(&Count::read(line)),
             Section::SuccessOutputs => self.take_output(line),
@@ -168,11 +186,15 @@ impl Reader {
     }
 
     /// The count, with those that said they were skipped as such.
-    pub(crate) fn close(mut self) -> (Count, Vec<String>) {
+    pub(crate) fn close(mut self) -> Found {
         let skipped = self.skipped.len() as u64;
         self.count.passed = self.count.passed.saturating_sub(skipped);
         self.count.skipped += skipped;
-        (self.count, self.skipped)
+        Found {
+            count: self.count,
+            skipped: self.skipped,
+            figures: self.figures,
+        }
     }
 }
 

@@ -55,7 +55,9 @@ fn a_program_whose_tests_fail_is_counted_once() {
         "-c",
         "echo 'test result: FAILED. 1 passed; 2 failed; 0 ignored'; exit 101",
     ]);
-    let (count, _) = counted(&mut command).expect("the results were printed");
+    let count = counted(&mut command)
+        .expect("the results were printed")
+        .count;
     assert_eq!(
         count,
         Count {
@@ -101,7 +103,7 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         .filter(|line| reader.take(line) == Shown::Yes)
         .collect();
     assert_eq!(shown.len(), 1, "only the result line: {shown:?}");
-    let (count, skipped) = reader.close();
+    let Found { count, skipped, .. } = reader.close();
     let expected = Count {
         passed: 1,
         failed: 0,
@@ -111,6 +113,20 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     assert_eq!(
         skipped,
         ["netns::a_veth_is_made: skipped, needs root: EPERM"]
+    );
+}
+
+#[test]
+fn figures_of_tests_that_passed_are_collected() {
+    let mut reader = Reader::default();
+    let output = "successes:\n---- a stdout ----\nfigure: 9 of 9 arrived\nother\nsuccesses:\n    a\n\
+        test result: ok. 1 passed; 0 failed; 0 ignored\nfigure: packets: 3 inputs";
+    for line in output.lines() {
+        reader.take(line);
+    }
+    assert_eq!(
+        reader.close().figures,
+        ["9 of 9 arrived", "packets: 3 inputs"]
     );
 }
 
@@ -176,7 +192,11 @@ fn leaving_a_test_out_closes_the_gate_only_when_nobody_watches() {
                 failed: 0,
                 skipped: 1,
             };
-            Ok((count, vec!["a: skipped, needs root".into()]))
+            Ok(Found {
+                count,
+                skipped: vec!["a: skipped, needs root".into()],
+                ..Found::default()
+            })
         });
         assert_eq!(gate.close(nobody_watches), verdict);
     }

@@ -85,6 +85,11 @@ pub(crate) fn leaks(cluster: &mut Cluster, number: usize) {
     loop {
         let after = settled(&mut cluster.nodes[0]);
         if after == before {
+            println!(
+                "figure: {number} pods, {} kills, {} things on the node before and after",
+                number / 5,
+                after.len()
+            );
             break;
         }
         if Instant::now() > end {

@@ -141,9 +141,11 @@ pub(crate) fn kills(cluster: &mut Cluster, number: usize) {
     }
     let [allowed, denied, near] = probers.map(Prober::finish);
     println!(
-        "{number} kills; allowed: {} sent, {} arrived; slowest start {slowest:?}",
+        "figure: {number} kills, {} of {} allowed arrived, {} of {} denied arrived, slowest start {slowest:.1?}",
+        allowed.1.len(),
         allowed.0,
-        allowed.1.len()
+        denied.1.len() + near.1.len(),
+        denied.0 + near.0,
     );
     assert!(
         denied.0 > 500 && near.0 > 500,
