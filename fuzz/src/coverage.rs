@@ -19,6 +19,9 @@ unsafe extern "C" fn __sanitizer_cov_8bit_counters_init(start: *mut u8, stop: *m
     LENGTH.store(stop.addr() - start.addr(), Ordering::Relaxed);
 }
 
+/// Counters that are looked at together: most of a program does not run for one input.
+const BLOCK: usize = 256;
+
 /// What has been seen of each edge so far.
 pub(crate) struct Coverage {
     /// For each counter the classes of counts that were seen, one bit each.
@@ -42,14 +45,14 @@ impl Coverage {
     pub(crate) fn take(&mut self) -> bool {
         let start = START.load(Ordering::Relaxed);
         let mut new = false;
-        for (word, classes) in self.seen.chunks_mut(8).enumerate() {
+        for (block, classes) in self.seen.chunks_mut(BLOCK).enumerate() {
             // SAFETY: the section is as long as `seen`, and this chunk lies within it; nobody else is running code whose
             // counts matter, and a lost count is no fault.
-            let counts = unsafe { take_word(start.add(word * 8), classes.len()) };
-            if counts == 0 {
+            let Some(counts) = (unsafe { take_block(start.add(block * BLOCK), classes.len()) })
+            else {
                 continue;
-            }
-            for (classes, count) in classes.iter_mut().zip(counts.to_le_bytes()) {
+            };
+            for (classes, count) in classes.iter_mut().zip(counts) {
                 let class = class_of(count);
                 new |= *classes & class != class;
                 *classes |= class;
@@ -59,20 +62,20 @@ impl Coverage {
     }
 }
 
-/// Up to eight counters, which are cleared.
+/// Up to a block of counters, which are cleared; nothing if none has counted.
 ///
 /// # Safety
 /// `length` bytes at `at` are counters.
-unsafe fn take_word(at: *mut u8, length: usize) -> u64 {
-    let mut counts = [0; 8];
-    // SAFETY: as the caller promises; `length` is at most 8.
-    unsafe {
-        ptr::copy_nonoverlapping(at, counts.as_mut_ptr(), length.min(8));
-        if counts != [0; 8] {
-            ptr::write_bytes(at, 0, length.min(8));
-        }
+unsafe fn take_block(at: *mut u8, length: usize) -> Option<[u8; BLOCK]> {
+    let mut counts = [0; BLOCK];
+    // SAFETY: as the caller promises; no more than a block is touched.
+    unsafe { ptr::copy_nonoverlapping(at, counts.as_mut_ptr(), length.min(BLOCK)) };
+    if counts == [0; BLOCK] {
+        return None;
     }
-    u64::from_le_bytes(counts)
+    // SAFETY: as above.
+    unsafe { ptr::write_bytes(at, 0, length.min(BLOCK)) };
+    Some(counts)
 }
 
 /// A bit for each order of magnitude: once, twice, three times, up to 7, 15, 31, 127, more.

@@ -147,7 +147,7 @@ impl Mutator {
                     members.insert(self.word(dice), member.unwrap_or_default());
                 }
             }
-            Value::Array(items) if dice.below(4) != 0 => {
+            Value::Array(items) if !items.is_empty() && dice.below(4) != 0 => {
                 if let Some(item) = dice.pick(items).cloned() {
                     items.insert(dice.below(items.len()), item);
                 }
@@ -208,5 +208,31 @@ fn part<'a>(value: &'a mut Value, at: &mut usize) -> Option<&'a mut Value> {
         Value::Array(items) => items.iter_mut().find_map(|item| part(item, at)),
         Value::Object(members) => members.values_mut().find_map(|member| part(member, at)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_input_of_any_shape_can_be_changed() {
+        let mut dice = Dice::new(1);
+        let seed = br#"{"a":[],"b":[1,{"c":"d"}],"e":{},"f":null}"#.to_vec();
+        for shape in [Shape::Bytes, Shape::Text, Shape::Json] {
+            let mutator = Mutator::new(shape, std::slice::from_ref(&seed));
+            let mut input = seed.clone();
+            let mut different = 0;
+            for _ in 0..20_000 {
+                let new = mutator.mutate(&input, &seed, &mut dice);
+                different += usize::from(new != input);
+                input = if new.is_empty() || new.len() > 2000 {
+                    seed.clone()
+                } else {
+                    new
+                };
+            }
+            assert!(different > 15_000, "{shape:?}: {different}");
+        }
     }
 }

@@ -55,7 +55,10 @@ fn supervise(target: Target, limit: Duration) -> anyhow::Result<bool> {
         .with_context(|| format!("run target {}", target.name))?;
     // One call, so that the lines of two targets do not mix.
     print!("{}", String::from_utf8_lossy(&output.stdout));
-    if let Some(how) = died(output.status) {
+    let told =
+        output.status.success() || String::from_utf8_lossy(&output.stdout).contains("FAIL  ");
+    if !told {
+        let how = died(output.status);
         let errors = String::from_utf8_lossy(&output.stderr);
         println!("FAIL  {}: {how}\n{}", target.name, errors.trim_end());
         report(target, &last_input(&current).unwrap_or_default())?;
@@ -64,14 +67,12 @@ fn supervise(target: Target, limit: Duration) -> anyhow::Result<bool> {
     Ok(output.status.success())
 }
 
-/// How it ended, if it could not say so itself.
-fn died(status: ExitStatus) -> Option<String> {
+/// How one ended that could not say so itself.
+fn died(status: ExitStatus) -> String {
     match status.code() {
-        Some(0 | 1) => None,
-        Some(crate::TOO_SLOW) => Some("an input takes more than 3 s of processor time".into()),
-        _ => Some(format!(
-            "the process died ({status}): out of memory, or out of stack"
-        )),
+        Some(crate::TOO_SLOW) => "an input takes more than 3 s of processor time".into(),
+        Some(_) => format!("the target could not run ({status})"),
+        None => format!("the process died ({status}): out of memory, or out of stack"),
     }
 }
 

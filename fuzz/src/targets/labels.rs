@@ -35,7 +35,10 @@ fn run(data: &[u8]) {
     let texts = set.to_texts();
     let again = LabelSet::parse(texts.iter().map(String::as_str));
     assert_eq!(again.as_ref(), Ok(&set), "a set reads as it was written");
-    if let Ok(filter) = LabelFilter::with_patterns(lines.iter().copied()) {
+    // Patterns are slow to compile, so only inputs that say so are read as such.
+    if let Some(("patterns", patterns)) = lines.split_first().map(|(first, rest)| (*first, rest))
+        && let Ok(filter) = LabelFilter::with_patterns(patterns.iter().copied())
+    {
         let kept = filter.apply(&set);
         assert_eq!(filter.apply(&kept), kept, "what is kept is kept again");
         assert!(kept.len() <= set.len());
@@ -50,7 +53,7 @@ fn run(data: &[u8]) {
 fn seeds() -> Vec<Vec<u8>> {
     [
         "k8s:app=web\nreserved:host\napp=web\ncidr:10.0.0.0/8\ncidrgroup:io.cilium.policy.cidrgroupname/g=\nany:x=y=z",
-        "!k8s:app\nk8s:io\\.kubernetes\n!io.kubernetes\nk8s:!x\n.*\n(a|b)+c{1,3}",
+        "patterns\n!k8s:app\nk8s:io\\.kubernetes\n!io.kubernetes\nk8s:!x\n.*\n(a|b)+c{1,3}",
         "k8s:app in (web, api)\nenv notin (a,b)\n!x\nk\nk8s:a=b,c!=d\nreserved:host\nx > 3\ny < 4",
         r#"{"version":1,"valid-prefixes":[{"source":"k8s","prefix":"io.kubernetes","invert":true},{"source":"","prefix":"a","invert":false}]}"#,
     ]
