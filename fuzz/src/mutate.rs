@@ -120,7 +120,7 @@ impl Mutator {
             let new = match dice.below(3) {
                 0 => serde_json::from_slice(other).ok().map(|mut other: Value| {
                     let mut at = dice.below(size(&other));
-                    part(&mut other, &mut at).map_or(Value::Null, |part| part.take())
+                    part(&mut other, &mut at).map_or(Value::Null, Value::take)
                 }),
                 _ => None,
             };

@@ -108,7 +108,9 @@ fn report(target: Target, input: &[u8]) -> anyhow::Result<()> {
     fs::write(&path, input).with_context(|| path.display().to_string())?;
     let shown = match std::str::from_utf8(input) {
         Ok(text) if target.shape != Shape::Bytes => text.to_owned(),
-        _ => input.iter().map(|octet| format!("{octet:02x}")).collect(),
+        _ => input
+            .iter()
+            .fold(String::new(), |text, octet| format!("{text}{octet:02x}")),
     };
     println!("      its input is in {}:\n      {shown}", path.display());
     Ok(())

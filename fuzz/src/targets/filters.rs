@@ -48,14 +48,13 @@ fn run(data: &[u8]) {
     }
 }
 
-fn seeds() -> Vec<Vec<u8>> {
-    let texts = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|text| (*text).to_owned())
-            .collect::<Vec<_>>()
-    };
-    let by_origin = FlowFilter {
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// Who talks.
+fn by_origin() -> FlowFilter {
+    FlowFilter {
         source_ip: texts(&["10.0.1.0/24", "fd00::1"]),
         source_pod: texts(&["shop/web", "shop/"]),
         source_label: texts(&["k8s:app in (web, api)", "!x"]),
@@ -68,8 +67,12 @@ fn seeds() -> Vec<Vec<u8>> {
         node_name: texts(&["default/n*", "n1"]),
         node_labels: texts(&["zone=a"]),
         ..FlowFilter::default()
-    };
-    let by_network = FlowFilter {
+    }
+}
+
+/// What is said, and how it ends.
+fn by_network() -> FlowFilter {
+    FlowFilter {
         destination_port: texts(&["80", "1-100"]),
         protocol: texts(&["tcp", "ICMPv4"]),
         verdict: vec![1, 2],
@@ -87,7 +90,11 @@ fn seeds() -> Vec<Vec<u8>> {
         http_status_code: texts(&["5+"]),
         http_path: texts(&["/a(b|c)*"]),
         ..FlowFilter::default()
-    };
+    }
+}
+
+fn seeds() -> Vec<Vec<u8>> {
+    let (by_origin, by_network) = (by_origin(), by_network());
     let request = |whitelist, blacklist, paths: &[&str]| {
         GetFlowsRequest {
             number: 20,
