@@ -15,7 +15,9 @@ use aya_ebpf::{
     },
 };
 use datapath::{
-    abi::{Mac, node::Features},
+    abi::{Mac, connection::Entry, node::Features},
+    apart::Apart,
+    context::State,
     environment::{Constant, Environment, Feature, Route, RouteQuery, SocketQuery},
 };
 
@@ -175,6 +177,11 @@ impl Environment for Kernel {
             bpf_sk_release(socket.cast());
         }
         true
+    }
+
+    #[inline(always)]
+    fn apart(&self, stage: Apart, state: &mut State, entry: Option<Entry<'_>>) -> Option<u32> {
+        Some(crate::apart::call(stage, self.0, state, entry))
     }
 
     #[inline(always)]

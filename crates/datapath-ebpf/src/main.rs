@@ -6,6 +6,7 @@
     reason = "the verifier wants flat programs, and the compiler cannot know that"
 )]
 
+mod apart;
 mod hooks;
 mod kernel;
 mod skb;

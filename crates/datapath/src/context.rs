@@ -10,7 +10,8 @@ use crate::{
         endpoint::Endpoint,
         node::Node,
     },
-    stages::nat::Ends,
+    apart::Apart,
+    stages::{identity::Trust, nat::Ends, parse::Payload},
 };
 
 /// The three seams of one program, so that stages have one parameter instead of three.
@@ -28,6 +29,11 @@ impl<P: Packet, M: Maps, E: Environment> Seams for (P, M, E) {
     type Maps = M;
     type Environment = E;
 }
+
+const NEXT: u32 = 0;
+const DONE: u32 = 1;
+/// What a function of its own gives back when the packet is to be dropped.
+pub const FAILED: u32 = 2;
 
 /// Whether the path is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,8 +189,9 @@ pub struct State {
     pub aliased: bool,
     /// Whether the tuple of a new connection is that of another one's replies, so that it needs another source port.
     pub lent: bool,
-    /// Way of the packet in its connection.
-    pub way: Way,
+    /// Way of the packet in its connection: 0 is [`Way::Forward`]. A plain number, because of an enum's the compiler knows the
+    /// range, and computes an address with it that the verifier cannot bound.
+    way: u8,
     /// Octets at the IP layer (the frame without its Ethernet header).
     pub length: u32,
     /// Offset of the transport header.
@@ -195,6 +202,14 @@ pub struct State {
     pub acknowledgement: u32,
     /// TCP: octets of payload. Until the transport header is read: length of the IP packet without padding.
     pub payload: u32,
+    /// Which path, see [`crate::abi::event::hook`].
+    pub hook: u8,
+    /// What the Ethernet header is followed by.
+    pub frame: Payload,
+    /// Which sources can be believed.
+    pub trust: Trust,
+    /// Largest IP packet of the way that the packet takes, octets; 0 for no limit.
+    pub mtu: u32,
     /// Sum of generations read before the tables that a decision rests on.
     pub generation: u32,
     /// TCP: window, host order, unscaled.
@@ -203,6 +218,8 @@ pub struct State {
     pub tuple: Tuple,
     /// Key of the connection's primary.
     pub key: ConnectionKey,
+    /// Whether the packet's source is the lower end of the key it was looked up by.
+    pub source_is_low: u8,
     /// The sender.
     pub source: Side,
     /// The receiver.
@@ -221,10 +238,33 @@ pub struct State {
     pub verdict: Verdict,
     /// What the tuple of a new connection still needs.
     pub wanted: Wanted,
+    /// What is being told, see [`crate::abi::event::kind`].
+    pub telling: u8,
     /// Whether this packet made its entry.
     pub made: bool,
     /// The answer to build then, where the verdict is one.
     pub pending: Pending,
+}
+
+impl State {
+    /// Way of the packet in its connection.
+    #[inline(always)]
+    pub fn way(&self) -> Way {
+        if self.way == 0 {
+            Way::Forward
+        } else {
+            Way::Reply
+        }
+    }
+
+    /// Notes the way of the packet.
+    #[inline(always)]
+    pub fn set_way(&mut self, way: Way) {
+        self.way = match way {
+            Way::Forward => 0,
+            Way::Reply => 1,
+        };
+    }
 }
 
 /// One packet on one path: [`State`], which it dereferences to, and everything that has a pointer.
@@ -271,6 +311,7 @@ impl<'a, S: Seams> Cx<'a, S> {
         state: &'a mut State,
     ) -> Self {
         *state = State::default();
+        state.hook = hook;
         state.length = packet.len().saturating_sub(crate::wire::eth::LENGTH);
         Self {
             packet,
@@ -280,6 +321,58 @@ impl<'a, S: Seams> Cx<'a, S> {
             hook,
             entry: None,
             state,
+        }
+    }
+
+    /// The same packet inside a stage that is a function of its own.
+    #[inline(always)]
+    pub fn resume(
+        packet: &'a mut S::Packet,
+        (maps, env): (&'a S::Maps, &'a S::Environment),
+        node: &'a Node,
+        state: &'a mut State,
+        entry: Option<Entry<'a>>,
+    ) -> Self {
+        Self {
+            packet,
+            maps,
+            env,
+            node,
+            hook: state.hook,
+            entry,
+            state,
+        }
+    }
+
+    /// Asks the environment to run a stage as a function of its own.
+    #[inline(always)]
+    pub(crate) fn leave(&mut self, stage: Apart) -> Option<u32> {
+        self.env.apart(stage, self.state, self.entry)
+    }
+
+    /// What a function of its own gives back, the only register that there is: the reason lies in the verdict.
+    #[inline(always)]
+    pub fn code(&mut self, result: Result<Step, Drop>) -> u32 {
+        match result {
+            Ok(Step::Next) => NEXT,
+            Ok(Step::Done) => DONE,
+            Err(reason) => {
+                self.verdict = Verdict::Drop(reason);
+                FAILED
+            }
+        }
+    }
+
+    /// The other way round.
+    #[inline(always)]
+    pub(crate) fn outcome(&self, code: u32) -> Result<Step, Drop> {
+        match code {
+            NEXT => Ok(Step::Next),
+            DONE => Ok(Step::Done),
+            _ => match self.verdict {
+                Verdict::Drop(reason) => Err(reason),
+                _ => Err(Drop::InvalidPacketDropped),
+            },
         }
     }
 
@@ -296,7 +389,7 @@ impl<'a, S: Seams> Cx<'a, S> {
         match self.entry {
             Some(entry) => {
                 let ends = Ends::of(&self.key, entry.flags());
-                match self.way {
+                match self.way() {
                     Way::Forward => ends.rewritten(entry).responder.0,
                     Way::Reply => ends.initiator.0,
                 }
@@ -328,34 +421,5 @@ impl<'a, S: Seams> Cx<'a, S> {
     #[inline(always)]
     pub fn is_v4(&self) -> bool {
         self.tuple.source.is_v4()
-    }
-}
-
-/// Runs a stage as a function of its own: its part of the stack is free again when it is done, and the verifier walks it
-/// apart. What it says comes back in one register, because the target's functions have no more for it.
-#[inline(always)]
-pub fn call<'a, S: Seams, F>(cx: &mut Cx<'a, S>, stage: F) -> Result<Step, Drop>
-where
-    F: FnOnce(&mut Cx<'a, S>) -> Result<Step, Drop>,
-{
-    match apart(cx, stage) {
-        NEXT => Ok(Step::Next),
-        DONE => Ok(Step::Done),
-        number => Err(Drop::from_number(number as u8).unwrap_or(Drop::InvalidPacketDropped)),
-    }
-}
-
-const NEXT: u32 = 0;
-const DONE: u32 = 1;
-
-#[inline(never)]
-fn apart<'a, S: Seams, F>(cx: &mut Cx<'a, S>, stage: F) -> u32
-where
-    F: FnOnce(&mut Cx<'a, S>) -> Result<Step, Drop>,
-{
-    match stage(cx) {
-        Ok(Step::Next) => NEXT,
-        Ok(Step::Done) => DONE,
-        Err(reason) => reason.number().into(),
     }
 }

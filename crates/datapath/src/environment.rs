@@ -1,6 +1,10 @@
 //! The seam towards everything else that decides: clock, chance, routes, sockets, and constants fixed at load time.
 
-use crate::abi::{Address, Mac};
+use crate::{
+    abi::{Address, Mac, connection::Entry},
+    apart::Apart,
+    context::State,
+};
 
 /// What the paths ask besides packet and tables. In a text case every answer is an input of the case.
 pub trait Environment {
@@ -32,6 +36,13 @@ pub trait Environment {
     #[inline(always)]
     fn opaque(&self, value: u32) -> u32 {
         value
+    }
+
+    /// Runs a stage as a function of its own and gives what [`crate::context::Cx::code`] made of its result; `None` where the caller
+    /// has to run it.
+    #[inline(always)]
+    fn apart(&self, _stage: Apart, _state: &mut State, _entry: Option<Entry<'_>>) -> Option<u32> {
+        None
     }
 
     /// A stage begins. Nothing in the kernel; tests collect the list.

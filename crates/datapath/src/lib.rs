@@ -27,6 +27,7 @@
 )]
 
 pub mod abi;
+pub mod apart;
 pub mod context;
 pub mod environment;
 pub mod family;

@@ -25,7 +25,7 @@ use crate::{
 /// Ends the path if a stage says so.
 macro_rules! step {
     ($module:ident :: $stage:ident ($cx:ident)) => {
-        if $crate::context::call($cx, $module::$stage)? == $crate::context::Step::Done {
+        if $module::$stage($cx)? == $crate::context::Step::Done {
             return Ok($crate::context::Step::Done);
         }
     };

@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step, call},
+    context::{Cx, Seams, State, Step},
     stages::{
         answer, connection, fragment, icmp, identity, nat,
         parse::{self, Payload},
@@ -28,20 +28,20 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     source::sender(cx)?;
     match parse::parse(cx)? {
         Payload::Ip => {}
-        Payload::Arp => return call(cx, answer::arp),
+        Payload::Arp => return answer::arp(cx),
         Payload::Other => return Err(Drop::UnsupportedL2Protocol),
     }
     source::verify(cx)?;
     step!(answer::neighbour(cx));
-    fragment::fragment(cx);
+    fragment::fragment(cx)?;
     step!(icmp::related(cx));
     step!(connection::established(cx));
     source::unicast(cx)?;
     step!(service::translate(cx));
-    identity::local_source(cx);
-    identity::destination(cx);
+    identity::local_source(cx)?;
+    identity::destination(cx)?;
     source::no_overlay(cx)?;
     connection::admit(cx)?;
     nat::masquerade(cx)?;
-    call(cx, connection::open)
+    connection::open(cx)
 }

@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step, call},
+    context::{Cx, Seams, State, Step},
     stages::{
         connection, fragment, icmp, identity, nat,
         parse::{self, Payload},
@@ -27,16 +27,16 @@ pub fn from_host<P: Packet, M: Maps, E: Environment>(
 fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     match parse::parse(cx)? {
         Payload::Ip => {}
-        Payload::Arp | Payload::Other => return call(cx, source::node_speaks),
+        Payload::Arp | Payload::Other => return source::node_speaks(cx),
     }
     step!(source::node_multicasts(cx));
-    fragment::fragment(cx);
+    fragment::fragment(cx)?;
     step!(icmp::related(cx));
     step!(connection::established(cx));
     let trust = source::behind_the_stack(cx);
-    identity::remote_source(cx, trust);
-    identity::destination(cx);
+    identity::remote_source(cx, trust)?;
+    identity::destination(cx)?;
     connection::admit(cx)?;
     nat::keep(cx)?;
-    call(cx, connection::open)
+    connection::open(cx)
 }

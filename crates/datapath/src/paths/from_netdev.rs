@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step, call},
+    context::{Cx, Seams, State, Step},
     stages::{connection, fragment, icmp, identity, service, uplink},
 };
 
@@ -24,15 +24,15 @@ pub fn from_netdev<P: Packet, M: Maps, E: Environment>(
 fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     step!(uplink::parse(cx));
     step!(uplink::untracked(cx));
-    fragment::fragment(cx);
+    fragment::fragment(cx)?;
     step!(icmp::related(cx));
     step!(connection::established(cx));
     step!(service::translate_outside(cx));
     let trust = uplink::trust(cx);
-    identity::remote_source(cx, trust);
-    identity::destination(cx);
+    identity::remote_source(cx, trust)?;
+    identity::destination(cx)?;
     step!(uplink::not_ours(cx));
     connection::admit(cx)?;
     service::keep_the_way_back(cx)?;
-    call(cx, connection::open)
+    connection::open(cx)
 }

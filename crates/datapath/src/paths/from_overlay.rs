@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step, call},
+    context::{Cx, Seams, State, Step},
     stages::{
         connection, fragment, icmp, identity, nat, overlay,
         parse::{self, Payload},
@@ -29,12 +29,12 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         Payload::Arp | Payload::Other => return Err(Drop::UnsupportedL2Protocol),
     }
     overlay::sender(cx)?;
-    fragment::fragment(cx);
+    fragment::fragment(cx)?;
     step!(icmp::related(cx));
     step!(connection::established(cx));
-    identity::destination(cx);
+    identity::destination(cx)?;
     overlay::is_here(cx)?;
     connection::admit(cx)?;
     nat::keep(cx)?;
-    call(cx, connection::open)
+    connection::open(cx)
 }

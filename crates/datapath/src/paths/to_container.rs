@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step, call},
+    context::{Cx, Seams, State, Step},
     stages::{
         connection, fragment, icmp, identity,
         parse::{self, Payload},
@@ -29,17 +29,17 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     step!(source::judged_before(cx));
     match parse::parse(cx)? {
         Payload::Ip => {}
-        Payload::Arp => return call(cx, source::node_speaks),
+        Payload::Arp => return source::node_speaks(cx),
         Payload::Other => return Err(Drop::UnsupportedL2Protocol),
     }
     step!(source::node_discovers(cx));
-    fragment::fragment(cx);
+    fragment::fragment(cx)?;
     step!(icmp::related(cx));
     step!(connection::established(cx));
     let trust = source::behind_the_stack(cx);
-    identity::remote_source(cx, trust);
-    identity::destination(cx);
+    identity::remote_source(cx, trust)?;
+    identity::destination(cx)?;
     source::is_for_receiver(cx)?;
     connection::admit(cx)?;
-    call(cx, connection::open)
+    connection::open(cx)
 }

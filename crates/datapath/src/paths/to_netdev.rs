@@ -4,7 +4,7 @@ use super::{run, step};
 use crate::{
     Environment, Maps, Packet, Verdict,
     abi::{Drop, event::hook},
-    context::{Cx, Seams, State, Step, call},
+    context::{Cx, Seams, State, Step},
     stages::{connection, fragment, icmp, identity, nat, uplink},
 };
 
@@ -24,12 +24,12 @@ fn stages<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     step!(uplink::done_before(cx));
     step!(uplink::parse(cx));
     step!(uplink::untracked(cx));
-    fragment::fragment(cx);
+    fragment::fragment(cx)?;
     step!(icmp::related(cx));
     step!(connection::established(cx));
     step!(uplink::own(cx));
-    identity::destination(cx);
+    identity::destination(cx)?;
     connection::admit(cx)?;
     nat::keep(cx)?;
-    call(cx, uplink::record)
+    uplink::record(cx)
 }

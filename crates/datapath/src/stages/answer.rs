@@ -3,6 +3,7 @@
 use crate::{
     Environment, Packet, Verdict,
     abi::{Address, Drop, Mac, ipcache::identity, node::mark},
+    apart::{Apart, call},
     context::{Cx, Seams, Step},
     family::Icmp,
     stages::{parse, source},
@@ -20,6 +21,11 @@ use crate::{
 /// replies pass to the node.
 #[inline(always)]
 pub fn arp<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    call(cx, Apart::Arp)
+}
+
+#[inline(always)]
+pub(crate) fn answer_arp<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("arp");
     source::hardware_address(cx)?;
     let mut message: ArpPacket = cx
@@ -57,13 +63,12 @@ pub fn neighbour<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if parse::icmp_kind(cx) != Some(Icmp::Discovery) {
         return Ok(Step::Next);
     }
-    cx.env.stage("neighbour");
-    discovery(cx)?;
-    Ok(Step::Done)
+    call(cx, Apart::Neighbour)
 }
 
 #[inline(always)]
-fn discovery<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+pub(crate) fn discovery<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    cx.env.stage("neighbour");
     let Some(endpoint) = cx.sender() else {
         return Err(Drop::UnknownSender);
     };
@@ -87,8 +92,7 @@ fn discovery<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         if target != endpoint.ipv6 && !is_link_local(&target) {
             return Err(Drop::InvalidSourceIp);
         }
-        cx.verdict = Verdict::Pass;
-        return Ok(());
+        return cx.done(Verdict::Pass);
     }
     if from.is_none() || target == endpoint.ipv6 {
         return Err(Drop::MulticastHandled);
@@ -103,9 +107,20 @@ fn advertise<S: Seams>(
     target: Address,
     pod: Mac,
     gateway: Mac,
-) -> Result<(), Drop> {
+) -> Result<Step, Drop> {
     let length = size_of::<NeighbourMessage>() as u16;
     let to = cx.tuple.source;
+    let header = V6Header {
+        version_class_flow: [0x60, 0, 0, 0],
+        payload_length: length.to_be(),
+        next: ip::ICMPV6,
+        hop_limit: nd::HOP_LIMIT,
+        source: target.0,
+        destination: to.0,
+    };
+    let l4 = eth::LENGTH + ip::V6_LENGTH;
+    cx.packet.resize(l4 + u32::from(length))?;
+    cx.packet.store(eth::LENGTH, &header)?;
     let mut message = NeighbourMessage {
         kind: v6::NEIGHBOUR_ADVERTISEMENT,
         flags: nd::ROUTER_SOLICITED_OVERRIDE.to_be(),
@@ -119,19 +134,8 @@ fn advertise<S: Seams>(
         .pseudo(&target, &to, length, ip::ICMPV6)
         .with(&message)
         .fold();
-    let header = V6Header {
-        version_class_flow: [0x60, 0, 0, 0],
-        payload_length: length.to_be(),
-        next: ip::ICMPV6,
-        hop_limit: nd::HOP_LIMIT,
-        source: target.0,
-        destination: to.0,
-    };
-    let l4 = eth::LENGTH + ip::V6_LENGTH;
-    cx.packet.resize(l4 + u32::from(length))?;
-    cx.packet.store(eth::LENGTH, &header)?;
     cx.packet.store(l4, &message)?;
-    back(cx, pod, gateway).map(|_| ())
+    back(cx, pod, gateway)
 }
 
 /// Sends the frame, which is an answer now, back to the pod; the mark tells its own hook that this is our word.

@@ -7,7 +7,8 @@ use crate::{
         connection::{Connection, ConnectionKey, Decision, Entry, Way, action, flags, kind},
         event,
     },
-    context::{Cx, Fragment, Seams, Side, Step},
+    apart::{Apart, call},
+    context::{Cx, Fragment, Seams, Side, State, Step, Tuple},
     environment::Constant,
     maps::{Insertion, Table},
     packet::Packet,
@@ -27,35 +28,81 @@ pub fn established<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if cx.fragment == Fragment::Orphan {
         return Ok(Step::Next);
     }
-    find(cx);
-    let Some(entry) = cx.entry else {
-        return Ok(Step::Next);
-    };
-    if tcp::begins_anew(cx, entry) {
-        forget(cx, entry);
+    find(cx)?;
+    if cx.entry.is_none() {
         return Ok(Step::Next);
     }
-    follow(cx, entry)
+    let step = call(cx, Apart::Follow);
+    // Where the path goes on, the packet begins another connection.
+    cx.entry = None;
+    step
 }
 
-/// Looks the packet's tuple up, as a primary, then as an alias.
+/// Looks [`Cx::key`] up, as a primary, then as an alias.
 #[inline(always)]
-pub fn find<S: Seams>(cx: &mut Cx<'_, S>) {
-    let kind = if cx.is_v4() { 0 } else { kind::V6 };
+pub fn find<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+    cx.entry = entry(cx);
+    if cx.entry.is_none() && call(cx, Apart::FindAlias)? == Step::Done {
+        cx.entry = entry(cx);
+        if cx.entry.is_none() {
+            call(cx, Apart::DropAlias)?;
+        }
+    }
+    Ok(())
+}
+
+/// What connections are found by: the packet itself, or what it quotes.
+#[inline(always)]
+fn subject(state: &State) -> &Tuple {
+    if state.quoted_l4 == 0 {
+        &state.tuple
+    } else {
+        &state.quoted
+    }
+}
+
+/// Makes the key of the packet, or of what it quotes.
+#[inline(always)]
+pub fn set_key<S: Seams>(cx: &mut Cx<'_, S>) {
+    let tuple = subject(cx);
+    let kind = if tuple.source.is_v4() { 0 } else { kind::V6 };
     let (key, source_is_low) = ConnectionKey::of(
-        (&cx.tuple.source, cx.tuple.source_port),
-        (&cx.tuple.destination, cx.tuple.destination_port),
-        cx.tuple.protocol,
+        (&tuple.source, tuple.source_port),
+        (&tuple.destination, tuple.destination_port),
+        tuple.protocol,
         kind,
     );
     cx.key = key;
+    cx.source_is_low = u8::from(source_is_low);
     cx.aliased = false;
-    cx.entry = entry(cx, &key);
-    if let Some(entry) = cx.entry {
-        cx.way = way(source_is_low, entry.flags());
-    } else {
-        find_alias(cx);
+}
+
+/// Finds which way the packet, or what it quotes, goes in its connection.
+#[inline(always)]
+pub fn orient<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
+    if cx.aliased {
+        return call(cx, Apart::Orient).map(|_| ());
     }
+    let way = way(cx.source_is_low != 0, entry.flags());
+    cx.set_way(way);
+    Ok(())
+}
+
+/// The same by an alias: who answers is whom the initiator's packets are rewritten to.
+#[inline(always)]
+pub(crate) fn orient_by_alias<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
+    let Some(entry) = cx.entry else {
+        return Step::Next;
+    };
+    let responder = Ends::of(&cx.key, entry.flags()).rewritten(entry).responder;
+    let tuple = subject(cx);
+    let way = if responder == (tuple.source, tuple.source_port) {
+        Way::Reply
+    } else {
+        Way::Forward
+    };
+    cx.set_way(way);
+    Step::Next
 }
 
 #[inline(always)]
@@ -68,91 +115,92 @@ fn way(source_is_low: bool, flags: u16) -> Way {
 }
 
 #[inline(always)]
-fn entry<'a, S: Seams>(cx: &Cx<'a, S>, key: &ConnectionKey) -> Option<Entry<'a>> {
-    match cx.maps.connection(Table::Answered, key) {
+fn entry<'a, S: Seams>(cx: &Cx<'a, S>) -> Option<Entry<'a>> {
+    match cx.maps.connection(Table::Answered, &cx.key) {
         Some(entry) => Some(entry),
-        None => cx.maps.connection(Table::Unanswered, key),
+        None => cx.maps.connection(Table::Unanswered, &cx.key),
     }
 }
 
-/// Looks the tuple up among aliases; an alias whose primary is gone counts for nothing.
-#[inline(never)]
-fn find_alias<S: Seams>(cx: &mut Cx<'_, S>) {
+/// Looks the key up among aliases; then the key is that of the primary.
+#[inline(always)]
+pub(crate) fn find_alias<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
     let mut alias = cx.key;
     alias.kind |= kind::ALIAS;
     let Some(primary) = cx.maps.alias(&alias) else {
-        return;
+        return Step::Next;
     };
-    let Some(entry) = entry(cx, &primary) else {
-        cx.maps.remove_alias(&alias);
-        return;
-    };
-    let responder = Ends::of(&primary, entry.flags()).rewritten(entry).responder;
-    cx.way = if responder == (cx.tuple.source, cx.tuple.source_port) {
-        Way::Reply
-    } else {
-        Way::Forward
-    };
-    let is_quoted = cx.quoted_l4 != 0;
-    if cx.way == Way::Forward && cx.hook != event::hook::TO_CONTAINER && !is_quoted {
-        // What we translated is not looked up again on its way: this is somebody else with the tuple of a translated one.
-        cx.lent = true;
-        return;
-    }
     cx.key = primary;
-    cx.entry = Some(entry);
     cx.aliased = true;
+    Step::Done
+}
+
+/// An alias whose primary is gone counts for nothing.
+#[inline(always)]
+pub(crate) fn drop_alias<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
+    set_key(cx);
+    let mut alias = cx.key;
+    alias.kind |= kind::ALIAS;
+    cx.maps.remove_alias(&alias);
+    Step::Next
 }
 
 /// Removes an entry and its alias, so that the packet makes a new one in which every field is its own.
-#[inline(never)]
-fn forget<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) {
+#[inline(always)]
+pub(crate) fn forget<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
+    let Some(entry) = cx.entry else {
+        return Step::Next;
+    };
     if entry.flags() & nat::ANY != 0 {
         cx.maps.remove_alias(&nat::alias_of_entry(&cx.key, entry));
     }
     cx.maps.remove_connection(Table::Answered, &cx.key);
     cx.maps.remove_connection(Table::Unanswered, &cx.key);
-    cx.entry = None;
     if cx.aliased {
         // The packet's own tuple is the key of what begins now.
-        let kind = cx.key.kind;
-        cx.key = ConnectionKey::of(
-            (&cx.tuple.source, cx.tuple.source_port),
-            (&cx.tuple.destination, cx.tuple.destination_port),
-            cx.tuple.protocol,
-            kind,
-        )
-        .0;
-        cx.aliased = false;
+        set_key(cx);
     }
-    cx.way = Way::Forward;
+    cx.set_way(Way::Forward);
+    Step::Next
 }
 
 /// Sends a packet where its entry says, judging anew where the decision is stale.
 #[inline(always)]
-fn follow<S: Seams>(cx: &mut Cx<'_, S>, found: Entry<'_>) -> Result<Step, Drop> {
-    let mut entry = found;
-    let mut decision = entry.decision(cx.way);
+pub(crate) fn follow<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    let Some(mut entry) = cx.entry else {
+        return Ok(Step::Next);
+    };
+    orient(cx, entry)?;
+    if cx.aliased && cx.way() == Way::Forward && cx.hook != event::hook::TO_CONTAINER {
+        // What we translated is not looked up again on its way: this is somebody else with the tuple of a translated one.
+        cx.lent = true;
+        set_key(cx);
+        return Ok(Step::Next);
+    }
+    if tcp::begins_anew(cx, entry) {
+        return call(cx, Apart::Forget);
+    }
+    let mut decision = entry.decision(cx.way());
     if !is_valid(cx, entry, decision) {
-        if cx.way == Way::Reply
+        if cx.way() == Way::Reply
             && decision.action() == action::NONE
             && is_valid(cx, entry, entry.decision(Way::Forward))
         {
             find_the_way_back(cx, entry);
         } else {
-            judge_again(cx, entry)?;
+            call(cx, Apart::JudgeAgain)?;
         }
-        if cx.way == Way::Reply
-            && let Some(moved) = answered(cx, entry)
-        {
-            entry = moved;
+        if cx.way() == Way::Reply && entry.first_ns(Way::Reply) == 0 {
+            call(cx, Apart::Answered)?;
+            entry = self::entry(cx).unwrap_or(entry);
+            cx.entry = Some(entry);
         }
-        decision = entry.decision(cx.way);
+        decision = entry.decision(cx.way());
     }
     let segments = u64::from(cx.packet.segments());
-    entry.count(cx.way, segments, u64::from(cx.length));
+    entry.count(cx.way(), segments, u64::from(cx.length));
     seen(cx, entry);
-    tcp::observe(cx, entry);
+    tcp::observe(cx)?;
     nat::translate(cx, entry)?;
     deliver::deliver(cx, decision.hop())
 }
@@ -183,14 +231,14 @@ fn covers<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
     let (own, id) = match cx.hook {
         event::hook::FROM_CONTAINER => (
             cx.source.id,
-            match cx.way {
+            match cx.way() {
                 Way::Forward => entry.source_endpoint(),
                 Way::Reply => entry.destination_endpoint(),
             },
         ),
         event::hook::TO_CONTAINER => (
             cx.destination.id,
-            match cx.way {
+            match cx.way() {
                 Way::Forward => entry.destination_endpoint(),
                 Way::Reply => entry.source_endpoint(),
             },
@@ -202,48 +250,52 @@ fn covers<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 
 /// Judges a known connection anew, from initiator to responder. Identities are those of its first packet, unless the
 /// tables now say otherwise.
-#[inline(never)]
-fn judge_again<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
+#[inline(always)]
+pub(crate) fn judge_again<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    let Some(entry) = cx.entry else {
+        return Ok(Step::Next);
+    };
     let ends = Ends::of(&cx.key, entry.flags());
+    let initiator = ends.initiator.0;
     let (to, port) = if entry.flags() & flags::DESTINATION_NAT == 0 {
         ends.responder
     } else {
         (entry.to(), entry.to_port())
     };
     let own = [&cx.source, &cx.destination].map(|side| (side.ifindex, side.id));
-    cx.generation = identity::generations(cx, &ends.initiator.0, &to);
-    let mut source = Side::default();
-    if identity::resolve(cx, &ends.initiator.0, &mut source) == Known::Default
+    cx.generation = identity::generations(cx, &initiator, &to);
+    let mut side = Side::default();
+    if identity::resolve(cx, &initiator, &mut side) == Known::Default
         || entry.flags() & flags::OVERLAY != 0
     {
-        source.identity = entry.source_identity();
-        source.peer = source.identity;
+        side.identity = entry.source_identity();
+        side.peer = side.identity;
     }
-    let mut destination = Side::default();
-    if identity::resolve(cx, &to, &mut destination) == Known::Default {
-        destination.identity = entry.destination_identity();
-        destination.peer = destination.identity;
+    cx.source = side;
+    side = Side::default();
+    if identity::resolve(cx, &to, &mut side) == Known::Default {
+        side.identity = entry.destination_identity();
+        side.peer = side.identity;
     }
-    (cx.source, cx.destination) = (source, destination);
+    cx.destination = side;
     let port = if is_icmp(cx) { request_type(cx) } else { port };
     policy::judge(cx, port)?;
-    let (source, destination) = (cx.source, cx.destination);
     entry.set_judgement(
-        (source.identity, destination.identity),
-        (source.rule, destination.rule),
+        (cx.source.identity, cx.destination.identity),
+        (cx.source.rule, cx.destination.rule),
     );
-    entry.set_endpoints(source.id, destination.id);
-    let forward = Decision::new(action::FORWARD, destination.hop, cx.generation);
-    let reverse = Decision::new(action::FORWARD, source.hop, cx.generation);
+    entry.set_endpoints(cx.source.id, cx.destination.id);
+    let forward = Decision::new(action::FORWARD, cx.destination.hop, cx.generation);
+    let reverse = Decision::new(action::FORWARD, cx.source.hop, cx.generation);
     entry.set_decision(Way::Forward, forward);
-    if cx.way == Way::Reply || entry.decision(Way::Reply).action() != action::NONE {
+    if cx.way() == Way::Reply || entry.decision(Way::Reply).action() != action::NONE {
         entry.set_decision(Way::Reply, reverse);
     }
     // The hook's own endpoint is the packet's sender or receiver, whichever way the connection goes.
     let [source, destination] = own;
     (cx.source.ifindex, cx.source.id) = source;
     (cx.destination.ifindex, cx.destination.id) = destination;
-    Ok(())
+    Ok(Step::Next)
 }
 
 /// Fills in where replies go. They carry no verdict of their own, and that of the initiator's packets holds.
@@ -258,24 +310,23 @@ fn find_the_way_back<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) {
 }
 
 /// Moves an entry that got its first answer to the table of answered ones.
-#[inline(never)]
-fn answered<'a, S: Seams>(cx: &mut Cx<'a, S>, entry: Entry<'_>) -> Option<Entry<'a>> {
-    if entry.first_ns(Way::Reply) != 0 {
-        return None;
+#[inline(always)]
+pub(crate) fn answered<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    if let Some(entry) = cx.entry {
+        entry.set_first_ns(Way::Reply, cx.env.now_ns());
+        cx.maps.promote(&cx.key);
+        record::tell(cx, event::kind::ANSWERED)?;
     }
-    entry.set_first_ns(Way::Reply, cx.env.now_ns());
-    let moved = cx.maps.promote(&cx.key);
-    record::answered(cx);
-    moved
+    Ok(Step::Next)
 }
 
 /// Stores that a direction was used, once a second.
 #[inline(always)]
 fn seen<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) {
     let now = cx.env.jiffies();
-    let last = entry.last_seen(cx.way);
+    let last = entry.last_seen(cx.way());
     if last == 0 || now.wrapping_sub(last) >= u64::from(cx.env.constant(Constant::Hz)) {
-        entry.set_last_seen(cx.way, now);
+        entry.set_last_seen(cx.way(), now);
     }
 }
 
@@ -313,8 +364,13 @@ pub fn is_translated<S: Seams>(cx: &Cx<'_, S>) -> bool {
 
 /// Stage: a new connection is judged at those of its ends that are endpoints of this node. Only an echo request begins one in ICMP; a fragment behind the
 /// first has no type to judge.
-#[inline(never)]
+#[inline(always)]
 pub fn admit<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+    call(cx, Apart::Admit).map(|_| ())
+}
+
+#[inline(always)]
+pub(crate) fn judge<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if is_icmp(cx) {
         if cx.fragment == Fragment::Later {
             return Err(Drop::FirstLogicalDatagramFragmentNotFound);
@@ -325,22 +381,28 @@ pub fn admit<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     }
     if cx.rewrite.flags & flags::HAIRPIN != 0 {
         // A pod may always speak to itself.
-        return Ok(());
+        return Ok(Step::Next);
     }
     let port = policy_port(cx);
-    policy::judge(cx, port)
+    policy::judge(cx, port)?;
+    Ok(Step::Next)
 }
 
 /// Stage: makes the entry, tells of it, and sends the first packet on.
 #[inline(always)]
 pub fn open<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    call(cx, Apart::Open)
+}
+
+#[inline(always)]
+pub(crate) fn make<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("open");
     if cx.fragment != Fragment::Orphan {
         insert(cx)?;
         if let Some(entry) = cx.entry {
             if cx.made {
-                record::opened(cx);
-                tcp::observe(cx, entry);
+                record::tell(cx, event::kind::OPENED)?;
+                tcp::observe(cx)?;
             }
             nat::translate(cx, entry)?;
         }
@@ -367,7 +429,7 @@ fn insert<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         // Another processor was quicker with the same packet's sibling: its entry holds for both.
         Insertion::Exists => {
             release(cx);
-            cx.entry = entry(cx, &key);
+            cx.entry = entry(cx);
             if let Some(entry) = cx.entry {
                 entry.count(
                     Way::Forward,

@@ -2,17 +2,27 @@
 
 use crate::{
     Environment, Maps,
-    abi::connection::{FragmentKey, FragmentPorts},
-    context::{Cx, Fragment, Seams},
+    abi::{
+        Drop,
+        connection::{FragmentKey, FragmentPorts},
+    },
+    apart::{Apart, call},
+    context::{Cx, Fragment, Seams, Step},
+    stages::connection,
 };
 
 /// Gives a later fragment the ports of its first, where that came by; without it, the packet stays
 /// [`Fragment::Orphan`] and later stages decide whether they can do without ports.
-#[inline(never)]
-pub fn fragment<S: Seams>(cx: &mut Cx<'_, S>) {
+#[inline(always)]
+pub fn fragment<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     if cx.fragment == Fragment::Whole {
-        return;
+        return Ok(());
     }
+    call(cx, Apart::Fragment).map(|_| ())
+}
+
+#[inline(always)]
+pub(crate) fn ports<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
     cx.env.stage("fragment");
     let key = FragmentKey {
         source: cx.tuple.source,
@@ -34,5 +44,7 @@ pub fn fragment<S: Seams>(cx: &mut Cx<'_, S>) {
         cx.tuple.source_port = ports.source;
         cx.tuple.destination_port = ports.destination;
         cx.fragment = Fragment::Later;
+        connection::set_key(cx);
     }
+    Step::Next
 }

@@ -2,11 +2,8 @@
 
 use crate::{
     Environment, Packet, Verdict,
-    abi::{
-        Address, Drop,
-        connection::{Entry, Way},
-        event::hook,
-    },
+    abi::{Address, Drop, connection::Way, event::hook},
+    apart::{Apart, call},
     context::{Cx, Fragment, Seams, Side, Step, Tuple},
     family::{End, Family, Icmp, V4, V6},
     packet::{Checksum, Zero},
@@ -29,32 +26,26 @@ pub fn related<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if parse::icmp_kind(cx) != Some(Icmp::Error) {
         return Ok(Step::Next);
     }
-    cx.env.stage("icmp");
-    error(cx)?;
-    Ok(Step::Done)
-}
-
-#[inline(always)]
-fn error<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
-    match find(cx) {
-        Ok(entry) => send(cx, entry),
-        // What the node itself hears or says about its own affairs, and about others' that it routes, is its stack's.
-        Err(_)
-            if matches!(
-                cx.hook,
-                hook::FROM_NETDEV | hook::TO_NETDEV | hook::FROM_HOST
-            ) =>
-        {
-            cx.verdict = Verdict::Pass;
-            Ok(())
+    let quoted = call(cx, Apart::Quote);
+    if quoted == Ok(Step::Done) {
+        connection::find(cx)?;
+        if cx.entry.is_some() {
+            let step = call(cx, Apart::Error);
+            cx.entry = None;
+            return step;
         }
-        Err(reason) => Err(reason),
+    }
+    match cx.hook {
+        // What the node itself hears or says about its own affairs, and about others' that it routes, is its stack's.
+        hook::FROM_NETDEV | hook::TO_NETDEV | hook::FROM_HOST => cx.done(Verdict::Pass),
+        _ => Err(quoted.err().unwrap_or(Drop::CtCannotCreateEntryFromPacket)),
     }
 }
 
-/// The connection that the error quotes.
+/// Reads what the error quotes; [`Step::Done`] when a connection can be looked up by it.
 #[inline(always)]
-fn find<'a, S: Seams>(cx: &mut Cx<'a, S>) -> Result<Entry<'a>, Drop> {
+pub(crate) fn quote<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    cx.env.stage("icmp");
     if cx.fragment != Fragment::Whole {
         return Err(Drop::IpFragmentationNotSupported);
     }
@@ -63,10 +54,11 @@ fn find<'a, S: Seams>(cx: &mut Cx<'a, S>) -> Result<Entry<'a>, Drop> {
     } else {
         quoted_v6(cx)?;
     }
-    if is_plausible(cx) {
-        look_up(cx);
+    if !is_plausible(cx) {
+        return Ok(Step::Next);
     }
-    cx.entry.ok_or(Drop::CtCannotCreateEntryFromPacket)
+    connection::set_key(cx);
+    Ok(Step::Done)
 }
 
 /// An error is for the sender of what it quotes. A pod is no router: what it quotes must have been for it, or anybody could
@@ -77,28 +69,23 @@ fn is_plausible<S: Seams>(cx: &Cx<'_, S>) -> bool {
         && (cx.hook != hook::FROM_CONTAINER || cx.tuple.source == cx.quoted.destination)
 }
 
-/// Finds the connection of the quoted packet.
-#[inline(never)]
-fn look_up<S: Seams>(cx: &mut Cx<'_, S>) {
-    let outer = cx.tuple;
-    cx.tuple = cx.quoted;
-    connection::find(cx);
-    cx.tuple = outer;
-}
-
 /// Rewrites the error as the packets of its connection are, and sends it to whoever sent the quoted packet.
 #[inline(always)]
-fn send<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
+pub(crate) fn send<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    let Some(entry) = cx.entry else {
+        return Ok(Step::Next);
+    };
+    connection::orient(cx, entry)?;
     let flags = entry.flags();
     let ends = Ends::of(&cx.key, flags);
-    let back = match cx.way {
+    let back = match cx.way() {
         Way::Forward => Way::Reply,
         Way::Reply => Way::Forward,
     };
     // The initiator knows the connection by its primary, the responder by the rewrite; the quoted packet is what the
     // other one knows just when it was found by the other key.
-    let differs = flags & nat::ANY != 0 && cx.aliased == (cx.way == Way::Forward);
-    cx.seen = match cx.way {
+    let differs = flags & nat::ANY != 0 && cx.aliased == (cx.way() == Way::Forward);
+    cx.seen = match cx.way() {
         Way::Forward => ends,
         Way::Reply => ends.rewritten(entry),
     };
@@ -111,13 +98,13 @@ fn send<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
         }
     }
     let hop = hand_over(cx);
-    deliver::deliver(cx, hop).map(|_| ())
+    deliver::deliver(cx, hop)
 }
 
 /// Finds the end that the error is for; gives the hop that leads there.
 #[inline(never)]
 fn hand_over<S: Seams>(cx: &mut Cx<'_, S>) -> u32 {
-    let to = match cx.way {
+    let to = match cx.way() {
         Way::Forward => cx.seen.initiator.0,
         Way::Reply => cx.seen.responder.0,
     };
@@ -135,7 +122,7 @@ fn hand_over<S: Seams>(cx: &mut Cx<'_, S>) -> u32 {
 /// Rewrites the quoted packet and the error's own addresses.
 #[inline(never)]
 fn rewrite<S: Seams, F: Family>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
-    let (source, destination) = match cx.way {
+    let (source, destination) = match cx.way() {
         Way::Forward => (cx.seen.initiator, cx.seen.responder),
         Way::Reply => (cx.seen.responder, cx.seen.initiator),
     };

@@ -3,12 +3,13 @@
 use crate::{
     Environment, Maps,
     abi::{
-        Address, PrefixKey,
+        Address, Drop, PrefixKey,
         endpoint::{self, Endpoint, HOP_ROUTE, HOP_STACK},
         generation,
         ipcache::{AddressKey, AddressRow, Scope, flags, identity, scope_of},
     },
-    context::{Cx, Seams, Side},
+    apart::{Apart, call},
+    context::{Cx, Seams, Side, Step},
     environment::Feature,
 };
 
@@ -107,19 +108,30 @@ pub fn generations<S: Seams>(cx: &Cx<'_, S>, one: &Address, other: &Address) -> 
 }
 
 /// Stage of a new connection: who it goes to, after the service was translated. Generations are read first.
-#[inline(never)]
-pub fn destination<S: Seams>(cx: &mut Cx<'_, S>) {
+#[inline(always)]
+pub fn destination<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+    call(cx, Apart::Destination).map(|_| ())
+}
+
+#[inline(always)]
+pub(crate) fn resolve_destination<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
     cx.env.stage("identity");
     let to = effective_destination(cx);
     cx.generation = generations(cx, &cx.tuple.source, &to);
     let mut side = Side::default();
     resolve(cx, &to, &mut side);
     cx.destination = side;
+    Step::Next
 }
 
 /// Stage of a new connection that a pod of this node begins: its own row is its endpoint.
-#[inline(never)]
-pub fn local_source<S: Seams>(cx: &mut Cx<'_, S>) {
+#[inline(always)]
+pub fn local_source<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+    call(cx, Apart::LocalSource).map(|_| ())
+}
+
+#[inline(always)]
+pub(crate) fn resolve_local_source<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
     if let Some(endpoint) = cx.sender() {
         cx.source.hop = endpoint.hop;
         cx.source.identity = endpoint.identity;
@@ -131,17 +143,24 @@ pub fn local_source<S: Seams>(cx: &mut Cx<'_, S>) {
         };
         cx.source.flags = flags::LOCAL_ENDPOINT;
     }
+    Step::Next
 }
 
 /// Stage of a new connection that comes from elsewhere: its source by its address. `trust` says which identities the
 /// way of the packet can vouch for.
-#[inline(never)]
-pub fn remote_source<S: Seams>(cx: &mut Cx<'_, S>, trust: Trust) {
+#[inline(always)]
+pub fn remote_source<S: Seams>(cx: &mut Cx<'_, S>, trust: Trust) -> Result<(), Drop> {
+    cx.trust = trust;
+    call(cx, Apart::RemoteSource).map(|_| ())
+}
+
+#[inline(always)]
+pub(crate) fn resolve_remote_source<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
     let mut side = Side::default();
     resolve(cx, &cx.tuple.source, &mut side);
     let ours = flags::LOCAL_ENDPOINT | flags::LOCAL_NODE;
     let local = side.flags & ours != 0 || side.identity == identity::HOST;
-    match trust {
+    match cx.trust {
         // The stack made it: it is the node, under whatever address.
         Trust::OwnStack => {
             if !side.is_local() {
@@ -157,10 +176,11 @@ pub fn remote_source<S: Seams>(cx: &mut Cx<'_, S>, trust: Trust) {
         Trust::Checked | Trust::Routed | Trust::Outside => {}
     }
     cx.source = side;
+    Step::Next
 }
 
 /// What the way of a packet says about its source address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
     /// The node's own stack made it.
     OwnStack,
@@ -169,6 +189,7 @@ pub enum Trust {
     /// It came over the underlay of a cluster that routes pod addresses natively.
     Routed,
     /// It came over an underlay where pods never speak without the overlay: a pod's address there is a lie.
+    #[default]
     Outside,
 }
 

@@ -7,7 +7,8 @@ use crate::{
         connection::{ConnectionKey, Entry, Way, flags, kind},
         ipcache::{self, Scope, scope_of},
     },
-    context::{Cx, Fragment, Seams, Wanted},
+    apart::{Apart, call},
+    context::{Cx, Fragment, Seams, Step, Wanted},
     environment::{Constant, Feature, SocketQuery},
     family::{End, Family, V4, V6},
     maps::{Insertion, Table},
@@ -66,17 +67,20 @@ pub const ANY: u16 = flags::DESTINATION_NAT | flags::SOURCE_NAT;
 /// by the primary before and by the alias after, replies the other way round.
 #[inline(always)]
 pub fn translate<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
-    if entry.flags() & ANY == 0 || cx.aliased == (cx.way == Way::Forward) {
+    if entry.flags() & ANY == 0 || cx.aliased == (cx.way() == Way::Forward) {
         return Ok(());
     }
-    cx.env.stage("nat");
-    rewrite(cx, entry)
+    call(cx, Apart::Rewrite).map(|_| ())
 }
 
-#[inline(never)]
-fn rewrite<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
+#[inline(always)]
+pub(crate) fn rewrite<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    cx.env.stage("nat");
+    let Some(entry) = cx.entry else {
+        return Ok(Step::Next);
+    };
     let ends = Ends::of(&cx.key, entry.flags());
-    let (source, destination) = match cx.way {
+    let (source, destination) = match cx.way() {
         Way::Forward => {
             let after = ends.rewritten(entry);
             (after.initiator, after.responder)
@@ -84,10 +88,11 @@ fn rewrite<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) -> Result<(), Drop> {
         Way::Reply => (ends.responder, ends.initiator),
     };
     if cx.is_v4() {
-        packet::<S, V4>(cx, &source, &destination)
+        packet::<S, V4>(cx, &source, &destination)?;
     } else {
-        packet::<S, V6>(cx, &source, &destination)
+        packet::<S, V6>(cx, &source, &destination)?;
     }
+    Ok(Step::Next)
 }
 
 #[inline(always)]
@@ -158,8 +163,7 @@ fn transport_checksum<S: Seams>(cx: &Cx<'_, S>) -> Result<Checksum, Drop> {
 /// Decides whether a new connection of a pod leaves the cluster under the node's address, and finds it a port.
 #[inline(always)]
 pub fn masquerade<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
-    cx.env.stage("masquerade");
-    decide(cx)?;
+    call(cx, Apart::Masquerade)?;
     settle(cx)
 }
 
@@ -167,16 +171,17 @@ pub fn masquerade<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
 #[inline(always)]
 pub fn settle<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     if cx.wanted == Wanted::Alias {
-        keep_alias(cx);
+        call(cx, Apart::Alias)?;
     }
     if cx.wanted == Wanted::Port {
-        return allocate(cx);
+        call(cx, Apart::Port)?;
     }
     Ok(())
 }
 
-#[inline(never)]
-fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+#[inline(always)]
+pub(crate) fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    cx.env.stage("masquerade");
     let (on, node) = if cx.is_v4() {
         (cx.env.on(Feature::MasqueradeIpv4), cx.node.ipv4)
     } else {
@@ -196,7 +201,7 @@ fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         })
     {
         cx.wanted = Wanted::Alias;
-        return Ok(());
+        return Ok(Step::Next);
     }
     if node.is_none() {
         return Err(Drop::NoMappingForNatMasquerade);
@@ -210,7 +215,7 @@ fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     cx.rewrite.flags |= flags::SOURCE_NAT;
     cx.rewrite.from = node;
     cx.wanted = Wanted::Port;
-    Ok(())
+    Ok(Step::Next)
 }
 
 /// Takes the alias of a connection whose destination alone is rewritten, if that. Where somebody has the tuple, the source gets another port. A hairpin
@@ -221,26 +226,27 @@ pub fn keep<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     settle(cx)
 }
 
-#[inline(never)]
-fn keep_alias<S: Seams>(cx: &mut Cx<'_, S>) {
+#[inline(always)]
+pub(crate) fn keep_alias<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
     cx.wanted = Wanted::Nothing;
     if cx.rewrite.flags & ANY == 0 && (!cx.lent || cx.fragment == Fragment::Orphan) {
-        return;
+        return Step::Next;
     }
     if cx.rewrite.flags & ANY != 0 && take(cx) {
-        return;
+        return Step::Next;
     }
     if cx.rewrite.flags & flags::SOURCE_NAT == 0 {
         cx.rewrite.flags |= flags::SOURCE_NAT;
         cx.rewrite.from = cx.tuple.source;
     }
     cx.wanted = Wanted::Port;
+    Step::Next
 }
 
 /// Finds a source port for [`crate::context::Rewrite::from`] that no connection of the same far end and no socket of the node uses, and takes it by
 /// inserting the alias. The port is kept where it lies in the range and is free.
-#[inline(never)]
-pub fn allocate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+#[inline(always)]
+pub(crate) fn allocate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     let (first, last) = (
         cx.env.constant(Constant::SnatMin),
         cx.env.constant(Constant::SnatMax),
@@ -254,12 +260,18 @@ pub fn allocate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     };
     for _ in 0..TRIES {
         cx.rewrite.from_port = (port as u16).to_be();
-        if take(cx) {
-            return Ok(());
+        if call(cx, Apart::Take)? == Step::Done {
+            return Ok(Step::Next);
         }
         port = cx.env.opaque(first + cx.env.random() % span);
     }
     Err(Drop::NoMappingForNatMasquerade)
+}
+
+/// [`take`], which says [`Step::Done`] when it has.
+#[inline(always)]
+pub(crate) fn take_port<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
+    if take(cx) { Step::Done } else { Step::Next }
 }
 
 /// Takes the alias of [`Cx::rewrite`], unless somebody else has that tuple.

@@ -6,13 +6,19 @@ use crate::{
         Drop,
         ipcache::{flags, identity as number},
     },
-    context::{Cx, Seams, Side},
+    apart::{Apart, call},
+    context::{Cx, Seams, Side, Step},
     stages::identity::{self, Known},
 };
 
 /// Who sent the inner packet: the identity in the VNI, if the outer one came from a node of the cluster.
-#[inline(never)]
+#[inline(always)]
 pub fn sender<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
+    call(cx, Apart::OverlaySender).map(|_| ())
+}
+
+#[inline(always)]
+pub(crate) fn identify<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("overlay");
     let tunnel = cx.packet.tunnel()?;
     let mut node = Side::default();
@@ -40,7 +46,7 @@ pub fn sender<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     }
     cx.source = side;
     cx.rewrite.flags |= crate::abi::connection::flags::OVERLAY;
-    Ok(())
+    Ok(Step::Next)
 }
 
 /// The overlay brings only what is for a pod of this node, or for the node itself.

@@ -3,9 +3,11 @@
 use crate::{
     Environment, Packet,
     abi::Drop,
-    context::{Cx, Fragment, Seams},
+    apart::{Apart, call},
+    context::{Cx, Fragment, Seams, Step},
     environment::Feature,
     family::{Family, Icmp, V4, V6},
+    stages::connection,
     wire::{
         eth::{self, EthHeader},
         icmp::IcmpHeader,
@@ -15,20 +17,28 @@ use crate::{
 };
 
 /// What follows the Ethernet header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Payload {
     /// IPv4 or IPv6; the tuple is filled in.
     Ip,
     /// ARP.
     Arp,
     /// Nothing that the data path knows.
+    #[default]
     Other,
 }
 
 /// Reads the frame up to its transport header.
-#[inline(never)]
+#[inline(always)]
 pub fn parse<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Payload, Drop> {
+    call(cx, Apart::Parse)?;
+    Ok(cx.frame)
+}
+
+#[inline(always)]
+pub(crate) fn read<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("parse");
+    cx.frame = Payload::Ip;
     let header: EthHeader = cx.packet.load(0).ok_or(Drop::UnsupportedL2Protocol)?;
     match u16::from_be(header.ethertype) {
         eth::IPV4 if cx.env.on(Feature::Ipv4) => {
@@ -40,10 +50,17 @@ pub fn parse<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Payload, Drop> {
             transport::<S, V6>(cx)
         }
         eth::IPV4 | eth::IPV6 => Err(Drop::UnsupportedL3Protocol),
-        eth::ARP => return Ok(Payload::Arp),
-        _ => return Ok(Payload::Other),
+        eth::ARP => {
+            cx.frame = Payload::Arp;
+            Ok(())
+        }
+        _ => {
+            cx.frame = Payload::Other;
+            Ok(())
+        }
     }?;
-    Ok(Payload::Ip)
+    connection::set_key(cx);
+    Ok(Step::Next)
 }
 
 #[inline(always)]

@@ -8,6 +8,7 @@ use crate::{
         endpoint::hop_kind,
         event::{DropKey, Event, kind, outcome},
     },
+    apart::{Apart, call},
     context::{Cx, Seams, Step},
     environment::Feature,
     wire::eth::{self, EthHeader},
@@ -17,8 +18,9 @@ use crate::{
 #[inline(always)]
 pub fn finish<S: Seams>(cx: &mut Cx<'_, S>, result: Result<Step, Drop>) -> Verdict {
     if let Err(reason) = result {
-        dropped(cx, reason);
         cx.verdict = Verdict::Drop(reason);
+        // Cannot fail: it has nothing to say.
+        let _ = call(cx, Apart::Dropped);
     }
     let index = u32::from(cx.hook) * 4;
     let outcome = match cx.verdict {
@@ -48,8 +50,11 @@ pub fn without_node<P: Packet, M: Maps>(hook: u8, packet: &P, maps: &M) -> Verdi
 }
 
 /// Books a drop at the endpoint judged; before any judgement, at the sender or receiver that the hook stands for.
-#[inline(never)]
-fn dropped<S: Seams>(cx: &mut Cx<'_, S>, reason: Drop) {
+#[inline(always)]
+pub(crate) fn dropped<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    let Verdict::Drop(reason) = cx.verdict else {
+        return Ok(Step::Next);
+    };
     if cx.judged.endpoint == 0 {
         cx.judged.endpoint = match cx.source.id {
             0 => cx.destination.id,
@@ -68,32 +73,27 @@ fn dropped<S: Seams>(cx: &mut Cx<'_, S>, reason: Drop) {
     };
     cx.maps.count_drop(&key, u64::from(cx.length));
     let kind = if denied { kind::DENIED } else { kind::DROPPED };
-    emit(cx, kind, reason.number());
+    tell(cx, kind)?;
+    Ok(Step::Next)
 }
 
-/// Tells of a new connection.
+/// Tells of a connection: `kind` is one of [`crate::abi::event::kind`].
 #[inline(always)]
-pub fn opened<S: Seams>(cx: &Cx<'_, S>) {
-    emit(cx, kind::OPENED, 0);
-}
-
-/// Tells of a connection's first answer.
-#[inline(always)]
-pub fn answered<S: Seams>(cx: &Cx<'_, S>) {
-    emit(cx, kind::ANSWERED, 0);
-}
-
-/// Hints that a connection can be collected.
-#[inline(always)]
-pub fn closing<S: Seams>(cx: &Cx<'_, S>) {
-    emit(cx, kind::CLOSING, 0);
-}
-
-#[inline(never)]
-fn emit<S: Seams>(cx: &Cx<'_, S>, kind: u8, reason: u8) {
+pub fn tell<S: Seams>(cx: &mut Cx<'_, S>, kind: u8) -> Result<(), Drop> {
     if !cx.env.on(Feature::Events) {
-        return;
+        return Ok(());
     }
+    cx.telling = kind;
+    call(cx, Apart::Emit).map(|_| ())
+}
+
+#[inline(always)]
+pub(crate) fn emit<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
+    let kind = cx.telling;
+    let reason = match (kind, cx.verdict) {
+        (kind::DENIED | kind::DROPPED, Verdict::Drop(reason)) => reason.number(),
+        _ => 0,
+    };
     let time_ns = cx.env.now_ns();
     let macs: EthHeader = cx.packet.load(0).unwrap_or_default();
     let hop_kind = cx
@@ -108,6 +108,7 @@ fn emit<S: Seams>(cx: &Cx<'_, S>, kind: u8, reason: u8) {
         event.macs = both(macs.destination, macs.source);
         fill(cx, event);
     });
+    Step::Next
 }
 
 #[inline(always)]
@@ -163,11 +164,11 @@ fn who<S: Seams>(cx: &Cx<'_, S>, event: &mut Event) {
     event.ingress_rule = entry.ingress_rule();
     let identities = (entry.source_identity(), entry.destination_identity());
     let endpoints = (entry.source_endpoint(), entry.destination_endpoint());
-    (event.source_identity, event.destination_identity) = match cx.way {
+    (event.source_identity, event.destination_identity) = match cx.way() {
         Way::Forward => identities,
         Way::Reply => (identities.1, identities.0),
     };
-    (event.source_endpoint, event.destination_endpoint) = match cx.way {
+    (event.source_endpoint, event.destination_endpoint) = match cx.way() {
         Way::Forward => endpoints,
         Way::Reply => (endpoints.1, endpoints.0),
     };

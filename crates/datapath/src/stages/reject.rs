@@ -3,8 +3,9 @@
 use crate::{
     Environment, Packet, Verdict,
     abi::{Address, Drop, event::hook},
-    context::{Cx, Fragment, Pending, Seams, Step, call},
-    stages::answer,
+    apart::{Apart, call},
+    context::{Cx, Fragment, Pending, Seams, Step},
+    stages::{answer, nat},
     wire::{
         csum::Sum,
         eth::{self, EthHeader},
@@ -46,6 +47,11 @@ pub fn too_big<S: Seams>(cx: &mut Cx<'_, S>, mtu: u32) -> Result<Step, Drop> {
     {
         return Err(Drop::CtMissingTcpAckFlag);
     }
+    // An echo that was translated is not quoted: its identifier is another by now.
+    let has_ports = matches!(cx.tuple.protocol, ip::TCP | ip::UDP);
+    if !has_ports && cx.entry.is_some_and(|entry| entry.flags() & nat::ANY != 0) {
+        return Err(Drop::CtMissingTcpAckFlag);
+    }
     later(cx, Pending::TooBig { mtu })
 }
 
@@ -60,31 +66,30 @@ fn later<S: Seams>(cx: &mut Cx<'_, S>, pending: Pending) -> Result<Step, Drop> {
 /// Builds the answer that the path ended with, if it did.
 #[inline(always)]
 pub fn answer_pending<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
-    match cx.pending {
-        Pending::None => Ok(Step::Done),
-        Pending::TooBig { .. } => call(cx, tell_too_big),
-        Pending::Refuse => call(cx, answer_refusal),
+    if cx.pending == Pending::None {
+        return Ok(Step::Done);
     }
+    call(cx, Apart::Answer)
 }
 
 #[inline(always)]
-fn tell_too_big<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
-    let Pending::TooBig { mtu } = cx.pending else {
-        return Ok(Step::Done);
+pub(crate) fn build<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    let (error, code, mtu) = match (cx.pending, cx.is_v4()) {
+        (Pending::None, _) => return Ok(Step::Done),
+        (Pending::Refuse, _) if cx.tuple.protocol == ip::TCP => {
+            reset(cx)?;
+            return Ok(Step::Done);
+        }
+        (Pending::TooBig { mtu }, true) => (v4::UNREACHABLE, v4::FRAGMENTATION_NEEDED, mtu),
+        (Pending::TooBig { mtu }, false) => (v6::PACKET_TOO_BIG, 0, mtu),
+        (Pending::Refuse, true) => (v4::UNREACHABLE, v4::PORT_UNREACHABLE, 0),
+        (Pending::Refuse, false) => (v6::UNREACHABLE, v6::PORT_UNREACHABLE, 0),
     };
-    let message = if cx.is_v4() {
-        IcmpHeader {
-            kind: v4::UNREACHABLE,
-            code: v4::FRAGMENTATION_NEEDED,
-            sequence: (mtu.min(0xffff) as u16).to_be(),
-            ..IcmpHeader::default()
-        }
-    } else {
-        IcmpHeader {
-            kind: v6::PACKET_TOO_BIG,
-            sequence: (mtu.min(0xffff) as u16).to_be(),
-            ..IcmpHeader::default()
-        }
+    let message = IcmpHeader {
+        kind: error,
+        code,
+        sequence: (mtu.min(0xffff) as u16).to_be(),
+        ..IcmpHeader::default()
     };
     quote(cx, message)?;
     Ok(Step::Done)
@@ -102,15 +107,11 @@ fn quote<S: Seams>(cx: &mut Cx<'_, S>, message: IcmpHeader) -> Result<(), Drop> 
     answer::back(cx, macs.source, macs.destination).map(|_| ())
 }
 
-/// The first eight octets behind the IP header, with the ports that the sender had; an extension header or an echo that
-/// was translated is not quoted.
+/// The first eight octets behind the IP header, with the ports that the sender had; an extension header is not quoted.
 #[inline(always)]
 fn quoted_payload<S: Seams>(cx: &Cx<'_, S>, l4: u32) -> Result<[u32; 2], Drop> {
     let has_ports = matches!(cx.tuple.protocol, ip::TCP | ip::UDP);
-    let translated = cx
-        .entry
-        .is_some_and(|entry| entry.flags() & crate::stages::nat::ANY != 0);
-    if cx.l4 != l4 || (translated && !has_ports) {
+    if cx.l4 != l4 {
         return Err(Drop::CtMissingTcpAckFlag);
     }
     let mut first: u32 = cx.packet.load(l4).ok_or(Drop::InvalidPacketDropped)?;
@@ -222,29 +223,6 @@ pub fn refuse<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         return Err(Drop::ServiceBackendNotFound);
     }
     later(cx, Pending::Refuse)
-}
-
-#[inline(always)]
-fn answer_refusal<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
-    if cx.tuple.protocol == ip::TCP {
-        reset(cx)?;
-    } else {
-        let message = IcmpHeader {
-            kind: if cx.is_v4() {
-                v4::UNREACHABLE
-            } else {
-                v6::UNREACHABLE
-            },
-            code: if cx.is_v4() {
-                v4::PORT_UNREACHABLE
-            } else {
-                v6::PORT_UNREACHABLE
-            },
-            ..IcmpHeader::default()
-        };
-        quote(cx, message)?;
-    }
-    Ok(Step::Done)
 }
 
 /// Answers a segment with a reset from the address that it was for (RFC 9293, 3.5.2).

@@ -3,6 +3,7 @@
 use crate::{
     Environment, Packet, Verdict,
     abi::{Drop, node::mark},
+    apart::{Apart, call},
     context::{Cx, Seams, Step},
     environment::{Route, RouteQuery},
     family::{Family, V4, V6},
@@ -12,15 +13,16 @@ use crate::{
 /// Asks the routing table for the packet as it came (before source translation) and sends it out.
 #[inline(always)]
 pub fn route<S: Seams>(cx: &mut Cx<'_, S>, mtu: u16) -> Result<Step, Drop> {
-    cx.env.stage("route");
-    look_up(cx, mtu)?;
-    Ok(Step::Done)
+    cx.mtu = mtu.into();
+    call(cx, Apart::Route)
 }
 
-#[inline(never)]
-fn look_up<S: Seams>(cx: &mut Cx<'_, S>, mtu: u16) -> Result<(), Drop> {
-    if reject::exceeds(cx, mtu.into()) {
-        return too_big(cx, mtu.into());
+#[inline(always)]
+pub(crate) fn look_up<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    cx.env.stage("route");
+    let mtu = cx.mtu;
+    if reject::exceeds(cx, mtu) {
+        return too_big(cx, mtu);
     }
     let answer = cx.env.route(&RouteQuery {
         source: cx.tuple.source,
@@ -51,18 +53,16 @@ fn look_up<S: Seams>(cx: &mut Cx<'_, S>, mtu: u16) -> Result<(), Drop> {
     // The uplink's own hook has nothing left to translate or to count. Not the mark of a judged packet: should the stack find
     // a pod here after all, that pod's hook judges.
     cx.packet.set_mark(mark::SNAT_DONE);
-    cx.verdict = verdict;
-    Ok(())
+    cx.done(verdict)
 }
 
 /// The stack may fragment what we may not.
 #[inline(always)]
-fn too_big<S: Seams>(cx: &mut Cx<'_, S>, mtu: u32) -> Result<(), Drop> {
+fn too_big<S: Seams>(cx: &mut Cx<'_, S>, mtu: u32) -> Result<Step, Drop> {
     if cx.fragmentable {
-        cx.verdict = Verdict::Pass;
-        return Ok(());
+        return cx.done(Verdict::Pass);
     }
-    reject::too_big(cx, mtu).map(|_| ())
+    reject::too_big(cx, mtu)
 }
 
 /// A router takes one off, and lets nothing pass at the end (RFC 1812, 5.3.1).

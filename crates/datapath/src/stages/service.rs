@@ -5,10 +5,12 @@ use crate::{
     abi::{
         Address, Drop,
         connection::flags as connection_flags,
+        event::hook,
         service::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, backend_state, flags,
         },
     },
+    apart::{Apart, call},
     context::{Cx, Fragment, Seams, Step, Wanted},
     environment::{Constant, Feature},
     stages::{nat, reject, uplink},
@@ -36,9 +38,7 @@ pub fn translate<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if !applies(cx) {
         return Ok(Step::Next);
     }
-    cx.env.stage("service");
-    select(cx, scope::INSIDE)?;
-    Ok(outcome(cx))
+    call(cx, Apart::Service)
 }
 
 /// Stage of a new connection from outside: NodePorts and addresses that lead here.
@@ -47,18 +47,7 @@ pub fn translate_outside<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     if !applies(cx) {
         return Ok(Step::Next);
     }
-    cx.env.stage("service");
-    select(cx, scope::ALL)?;
-    Ok(outcome(cx))
-}
-
-/// A refusal was written into the verdict; anything else goes on.
-#[inline(always)]
-fn outcome<S: Seams>(cx: &Cx<'_, S>) -> Step {
-    match cx.verdict {
-        crate::Verdict::Answer { .. } => Step::Done,
-        _ => Step::Next,
-    }
+    call(cx, Apart::Service)
 }
 
 #[inline(always)]
@@ -68,16 +57,23 @@ fn applies<S: Seams>(cx: &Cx<'_, S>) -> bool {
         && cx.fragment != Fragment::Orphan
 }
 
+/// The backend of a new connection; [`Step::Done`] when it is refused.
 #[inline(always)]
-fn select<S: Seams>(cx: &mut Cx<'_, S>, scope: u8) -> Result<(), Drop> {
+pub(crate) fn select<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    cx.env.stage("service");
+    let scope = if cx.hook == hook::FROM_NETDEV {
+        scope::ALL
+    } else {
+        scope::INSIDE
+    };
     let Some(frontend) = frontend(cx, scope) else {
-        return Ok(());
+        return Ok(Step::Next);
     };
     if frontend.slots == 0 {
         if !cx.env.on(Feature::RejectNoBackend) {
             return Err(Drop::ServiceBackendNotFound);
         }
-        return reject::refuse(cx).map(|_| ());
+        return reject::refuse(cx);
     }
     let id = choose(cx, frontend)?;
     let Some(backend) = cx.maps.backend(id) else {
@@ -89,7 +85,7 @@ fn select<S: Seams>(cx: &mut Cx<'_, S>, scope: u8) -> Result<(), Drop> {
     cx.rewrite.service = frontend.service;
     cx.rewrite.backend = id;
     hairpin(cx, backend);
-    Ok(())
+    Ok(Step::Next)
 }
 
 /// The frontend of the packet: that of its address, or that of every address of the node in the range of NodePorts.

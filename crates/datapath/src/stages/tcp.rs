@@ -3,10 +3,13 @@
 use crate::{
     Environment, Maps, Packet,
     abi::{
+        Drop,
         connection::{Entry, Way, flags as entry_flags},
+        event::kind,
         service::backend_state,
     },
-    context::{Cx, Fragment, Seams},
+    apart::{Apart, call},
+    context::{Cx, Fragment, Seams, Step},
     stages::record,
     wire::{
         ip,
@@ -45,7 +48,7 @@ pub fn begins_anew<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
     if (forward | reply) & CLOSING != 0 {
         return true;
     }
-    match cx.way {
+    match cx.way() {
         Way::Forward => backend_is_gone(cx, entry),
         Way::Reply => forward & u32::from(ACK) != 0,
     }
@@ -63,11 +66,24 @@ fn backend_is_gone<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 
 /// Writes what the segment tells into its entry.
 #[inline(always)]
-pub fn observe<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) {
+pub fn observe<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     if !is_segment(cx) {
-        return;
+        return Ok(());
     }
-    let way = cx.way;
+    if call(cx, Apart::Observe)? == Step::Done {
+        // A hint that it can be collected.
+        record::tell(cx, kind::CLOSING)?;
+    }
+    Ok(())
+}
+
+/// The writing; [`Step::Done`] when the connection closes with this segment.
+#[inline(always)]
+pub(crate) fn note<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
+    let Some(entry) = cx.entry else {
+        return Ok(Step::Next);
+    };
+    let way = cx.way();
     let old = entry.tcp_flags(way);
     let mut new = u32::from(cx.tcp_flags);
     if new & CLOSING != 0 && !in_window(cx, entry) {
@@ -76,16 +92,17 @@ pub fn observe<S: Seams>(cx: &mut Cx<'_, S>, entry: Entry<'_>) {
     }
     handshake(cx, entry, old);
     if cx.tcp_flags & SYN != 0 {
-        entry.set_window_scale(way, announced_scale(cx));
+        call(cx, Apart::WindowScale)?;
     }
     sequence(cx, entry, old);
     if old | new != old {
         let before = closed(entry);
         entry.set_tcp_flags(way, old | new);
         if !before && closed(entry) {
-            record::closing(cx);
+            return Ok(Step::Done);
         }
     }
+    Ok(Step::Next)
 }
 
 /// Whether both ends are done, or one has reset.
@@ -98,7 +115,7 @@ fn closed(entry: Entry<'_>) -> bool {
 /// Whether the segment begins inside what the other side said it takes.
 #[inline(always)]
 fn in_window<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
-    let other = other(cx.way);
+    let other = other(cx.way());
     if entry.tcp_flags(other) & u32::from(ACK) == 0 {
         // Nothing is known but a SYN: a reset that answers it must acknowledge it.
         return cx.tcp_flags & ACK == 0
@@ -113,7 +130,7 @@ fn in_window<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 /// Stamps of the handshake, and SYNs sent again.
 #[inline(always)]
 fn handshake<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
-    let way = cx.way;
+    let way = cx.way();
     let syn = cx.tcp_flags & SYN != 0;
     if syn && old & u32::from(SYN) != 0 {
         entry.set_syn_retransmits(way, entry.syn_retransmits(way).wrapping_add(1));
@@ -130,7 +147,7 @@ fn handshake<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
 /// Highest sequence, acknowledgement and window.
 #[inline(always)]
 fn sequence<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
-    let way = cx.way;
+    let way = cx.way();
     let marks = u32::from(cx.tcp_flags & SYN != 0) + u32::from(cx.tcp_flags & FIN != 0);
     let end = cx.sequence.wrapping_add(cx.payload).wrapping_add(marks);
     if old == 0 || (end.wrapping_sub(entry.seq_end(way)) as i32) > 0 {
@@ -161,8 +178,17 @@ fn sequence<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
 /// Most options looked at.
 const MAX_OPTIONS: u32 = 12;
 
+/// Notes the window scale of a SYN.
+#[inline(always)]
+pub(crate) fn window_scale<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
+    if let Some(entry) = cx.entry {
+        entry.set_window_scale(cx.way(), announced_scale(cx));
+    }
+    Step::Next
+}
+
 /// The window scale option of a SYN (RFC 7323, 2.2), plus one; 0 without one.
-#[inline(never)]
+#[inline(always)]
 fn announced_scale<S: Seams>(cx: &Cx<'_, S>) -> u8 {
     const END: u8 = 0;
     const NOTHING: u8 = 1;

@@ -8,6 +8,7 @@ use crate::{
         ipcache::{flags, identity as number},
         node::mark,
     },
+    apart::{Apart, call},
     context::{Cx, Fragment, Seams, Side, Step},
     environment::Feature,
     family::Icmp,
@@ -40,15 +41,24 @@ pub fn parse<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         Ok(Payload::Arp | Payload::Other) => cx.done(Verdict::Pass),
         Err(Drop::MappedAddress) => Err(Drop::MappedAddress),
         Err(reason) => {
-            let mut side = Side::default();
-            identity::resolve(cx, &cx.tuple.destination, &mut side);
-            if cx.hook == hook::FROM_NETDEV && side.is_local() {
-                cx.destination = side;
-                return Err(reason);
+            if call(cx, Apart::Unreadable)? == Step::Done {
+                return cx.done(Verdict::Pass);
             }
-            cx.done(Verdict::Pass)
+            Err(reason)
         }
     }
+}
+
+/// Whether what cannot be read is none of ours.
+#[inline(always)]
+pub(crate) fn unreadable<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
+    let mut side = Side::default();
+    identity::resolve(cx, &cx.tuple.destination, &mut side);
+    if cx.hook != hook::FROM_NETDEV || !side.is_local() {
+        return Step::Done;
+    }
+    cx.destination = side;
+    Step::Next
 }
 
 /// Lets pass what is not tracked: outer packets of the overlay, multicast, link-local, discovery.

@@ -75,6 +75,12 @@ impl<'a> Entry<'a> {
         })
     }
 
+    /// The pointer that [`Self::from_ptr`] takes back; null for `None`.
+    #[inline(always)]
+    pub fn into_ptr(entry: Option<Self>) -> *mut Connection {
+        entry.map_or(core::ptr::null_mut(), |entry| entry.value.as_ptr())
+    }
+
     #[inline(always)]
     fn side(self, way: Way) -> *mut Direction {
         let entry = self.value.as_ptr();
