@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Most source ports tried for one connection.
-pub const TRIES: u32 = 4;
+pub const TRIES: u32 = 32;
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
