@@ -8,6 +8,8 @@ pub mod load;
 pub mod machine;
 pub mod pair;
 pub mod plain;
+mod pods;
+mod prober;
 pub mod statistics;
 pub mod table;
 mod traffic;
@@ -51,6 +53,8 @@ pub struct Options {
 pub struct Group {
     /// What patterns may also match.
     name: &'static str,
+    /// Names of its rows, without numbers: a group is not started for nothing.
+    rows: &'static [&'static str],
     /// Measures and adds the rows.
     run: fn(&mut Bench) -> anyhow::Result<()>,
 }
@@ -60,6 +64,8 @@ const GROUPS: &[Group] = &[
     traffic::FLOWS,
     traffic::TWO_NATIVE,
     traffic::TWO_VXLAN,
+    pods::PODS,
+    pods::PLUGIN,
 ];
 
 /// A run and what it has found.
@@ -137,6 +143,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let mut failures = Vec::new();
     for group in GROUPS {
         bench.whole_group = bench.matches(group.name);
+        if !bench.whole_group && !group.rows.iter().any(|row| bench.matches(row)) {
+            continue;
+        }
         println!("== {} ({:.0} s)", group.name, begun.elapsed().as_secs_f64());
         // What one group cannot measure is no reason to know nothing of the others.
         if let Err(error) = (group.run)(&mut bench) {

@@ -195,6 +195,8 @@ impl Cluster {
             ("enable-ipv6", self.options.ipv6.to_string()),
             ("bpf-ct-global-tcp-max", "65536".to_owned()),
         ];
+        // What was asked for stands in place of ours: the agent takes a key once.
+        keys.retain(|(key, _)| self.options.agent.iter().all(|(asked, _)| asked != key));
         keys.extend(
             self.options
                 .agent

@@ -35,21 +35,37 @@ const VXLAN: [f64; 3] = [0.98, 1.15, 1.0];
 /// Pods of one node.
 pub(super) const ONE: Group = Group {
     name: "one node",
+    rows: &[
+        "one node, throughput per CPU-second",
+        "one node, request-response",
+        "one node, connect-request-close",
+    ],
     run: one_node,
 };
 /// The same while somebody follows the flows.
 pub(super) const FLOWS: Group = Group {
     name: "flow export",
+    rows: &["one node, flow export on, connect-request-close"],
     run: exported,
 };
 /// Two nodes, native routing.
 pub(super) const TWO_NATIVE: Group = Group {
     name: "two nodes native",
+    rows: &[
+        "two nodes native, throughput per CPU-second",
+        "two nodes native, request-response",
+        "two nodes native, connect-request-close",
+    ],
     run: native,
 };
 /// Two nodes, overlay.
 pub(super) const TWO_VXLAN: Group = Group {
     name: "two nodes VXLAN",
+    rows: &[
+        "two nodes VXLAN, throughput per CPU-second",
+        "two nodes VXLAN, request-response",
+        "two nodes VXLAN, connect-request-close",
+    ],
     run: vxlan,
 };
 
