@@ -217,10 +217,10 @@ impl Cluster {
     pub fn apply(&self, object: &Value) -> anyhow::Result<()> {
         let (collection, name) = place_of(object)?;
         let path = format!("{collection}/{name}");
-        let found = self.api.send(&Request::new(Method::Get, path.as_str()))?;
-        if found.status == 404 {
-            return self.create(object);
-        }
+        let found = match self.api.send(&Request::new(Method::Get, path.as_str())) {
+            Err(error) if error.is_not_found() => return self.create(object),
+            found => found?,
+        };
         let old: Value =
             serde_json::from_slice(&found.body).with_context(|| format!("read {path}"))?;
         let mut new = object.clone();
