@@ -2,6 +2,10 @@
 //!
 //! A group makes one topology and adds rows. Ratios come from [`pair::compare`]; figures without a baseline are percentiles.
 #![allow(clippy::print_stdout, reason = "the bench talks to a person")]
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "counts and octets here are far below 2^52"
+)]
 
 pub mod lane;
 pub mod load;

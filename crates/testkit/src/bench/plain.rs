@@ -23,7 +23,8 @@ const VNI: u32 = 51;
 pub struct Plain {
     /// The lane.
     pub lane: Lane,
-    _namespaces: Vec<NamedNamespace>,
+    _ends: [NamedNamespace; 2],
+    _middle: Option<NamedNamespace>,
     _machines: Vec<Machine>,
 }
 
@@ -82,9 +83,11 @@ pub fn bridge(cluster: &Cluster, mtu: u32) -> anyhow::Result<Plain> {
         ends.push(end);
     }
     let [client, server] = <[_; 2]>::try_from(ends).ok().context("two ends")?;
-    let mut plain = finish(topology, "bridge", [client, server], Vec::new(), to.into())?;
-    plain._namespaces.push(middle);
-    Ok(plain)
+    let plain = finish(topology, "bridge", [client, server], Vec::new(), to.into())?;
+    Ok(Plain {
+        _middle: Some(middle),
+        ..plain
+    })
 }
 
 /// A veth pair from `end`'s eth0 to `port` in `middle`.
@@ -211,7 +214,8 @@ fn finish(
     let lane = Lane::open(name, place(topology, client)?, place(topology, server)?, to)?;
     Ok(Plain {
         lane,
-        _namespaces: ends.into(),
+        _ends: ends,
+        _middle: None,
         _machines: machines,
     })
 }
