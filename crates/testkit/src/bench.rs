@@ -99,7 +99,7 @@ impl Bench {
     }
 
     /// A topology's name, of this process alone.
-    fn topology(&self, letter: char) -> String {
+    fn topology(letter: char) -> String {
         format!("axb{letter}{}", std::process::id() % 10_000)
     }
 

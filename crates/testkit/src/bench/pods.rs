@@ -51,7 +51,7 @@ fn at(name: String, times: &[Duration], percent: f64, target: f64) -> anyhow::Re
 
 fn pods(bench: &mut Bench) -> anyhow::Result<()> {
     let number = if bench.options.quick { 10 } else { 100 };
-    let mut cluster = Cluster::start(traffic::cluster(bench, 1))?;
+    let mut cluster = Cluster::start(traffic::cluster(1))?;
     let (client, server) = (
         traffic::pod(&cluster, 0, "a")?,
         traffic::pod(&cluster, 0, "b")?,

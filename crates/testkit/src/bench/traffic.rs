@@ -79,11 +79,11 @@ fn value(lane: &Lane, kind: Kind, window: Duration) -> anyhow::Result<f64> {
 }
 
 /// A cluster for traffic.
-pub(super) fn cluster(bench: &Bench, nodes: u8) -> Options {
+pub(super) fn cluster(nodes: u8) -> Options {
     Options {
         nodes,
         ipv6: false,
-        ..Options::named(&bench.topology('t'))
+        ..Options::named(&Bench::topology('t'))
     }
     .with("bpf-ct-global-tcp-max", CONNECTIONS)
 }
@@ -121,7 +121,7 @@ fn mtu_of(pod: &RunningPod) -> anyhow::Result<u32> {
 }
 
 fn one_node(bench: &mut Bench) -> anyhow::Result<()> {
-    let cluster = Cluster::start(cluster(bench, 1))?;
+    let cluster = Cluster::start(cluster(1))?;
     let (a, b) = (pod(&cluster, 0, "a")?, pod(&cluster, 0, "b")?);
     let ours = between(&cluster, (0, &a), (0, &b))?;
     let mtu = mtu_of(&a)?;
@@ -174,7 +174,7 @@ fn observer(cluster: &Cluster) -> anyhow::Result<Process> {
 fn exported(bench: &mut Bench) -> anyhow::Result<()> {
     let (kind, what, unit) = KINDS[2];
     let name = format!("one node, flow export on, {what}");
-    let cluster = Cluster::start(cluster(bench, 1))?;
+    let cluster = Cluster::start(cluster(1))?;
     let (a, b) = (pod(&cluster, 0, "a")?, pod(&cluster, 0, "b")?);
     let ours = between(&cluster, (0, &a), (0, &b))?;
     let veth = plain::veth(&cluster, mtu_of(&a)?)?;
@@ -211,7 +211,7 @@ fn exported(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 fn native(bench: &mut Bench) -> anyhow::Result<()> {
-    let options = cluster(bench, 2)
+    let options = cluster(2)
         .with("routing-mode", "native")
         .with("auto-direct-node-routes", "true")
         .with("ipv4-native-routing-cidr", "10.244.0.0/16");
@@ -219,7 +219,7 @@ fn native(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 fn vxlan(bench: &mut Bench) -> anyhow::Result<()> {
-    let options = cluster(bench, 2);
+    let options = cluster(2);
     two_nodes(bench, "VXLAN", options, Between::Vxlan, VXLAN)
 }
 
