@@ -28,7 +28,7 @@ const DEFAULT: [&str; 11] = [
 ];
 const LINK_LOCAL: &str = "169.254.0.0/16";
 const LINK_LOCAL_IPV6: &str = "fe80::/10";
-const RESYNC: Duration = Duration::from_secs(60);
+const RESYNC: Duration = Duration::from_mins(1);
 
 /// The list in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -158,7 +158,7 @@ impl Target for Conditions {
             self.inputs.cilium_policies.snapshot(),
             self.inputs.clusterwide_policies.snapshot(),
         ];
-        let rows = tables.iter().flat_map(|table| table.iter());
+        let rows = tables.iter().flat_map(reconcile::Snapshot::iter);
         let stated = rows.filter_map(|(key, row)| Some((key.clone(), row.stated.clone()?)));
         Ok(Fetched {
             entries: stated.collect(),
@@ -211,7 +211,7 @@ pub async fn follow(
     let mut changed = (cilium.subscribe(), clusterwide.subscribe());
     loop {
         let tables = [cilium.snapshot(), clusterwide.snapshot()];
-        let rows = tables.iter().flat_map(|table| table.iter());
+        let rows = tables.iter().flat_map(reconcile::Snapshot::iter);
         let desired: BTreeMap<ObjectKey, Stated> = rows
             .map(|(key, row)| (key.clone(), Stated::of(row)))
             .collect();

@@ -36,7 +36,7 @@ struct Proxy {
 
 impl Proxy {
     fn draw(&self) -> u64 {
-        let mut seed = self.seed.lock().unwrap();
+        let mut seed = self.seed.lock().expect("no holder panicked");
         *seed ^= *seed << 13;
         *seed ^= *seed >> 7;
         *seed ^= *seed << 17;
@@ -55,7 +55,9 @@ async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Respo
         }
     }
     let path = request.uri().path_and_query().map_or("/", |of| of.as_str());
-    *request.uri_mut() = format!("{}{path}", proxy.server).parse::<Uri>().unwrap();
+    *request.uri_mut() = format!("{}{path}", proxy.server)
+        .parse::<Uri>()
+        .expect("a URI");
     match proxy.client.request(request).await {
         Ok(_) if fails => refusal(),
         Ok(response) => response.map(Body::new),
@@ -77,14 +79,16 @@ async fn client(url: &str) -> Client {
     options.urls = vec![url.to_owned()];
     options.requests_per_second = 10_000.0;
     options.burst = 1_000.0;
-    Client::new(options).await.unwrap()
+    Client::new(options).await.expect("a client")
 }
 
 impl Store {
     async fn start(percent: u64, seed: u64) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let server = Server::start(Config::new(data.path())).await.unwrap();
-        let at = server.url().unwrap();
+        let data = tempfile::tempdir().expect("a folder");
+        let server = Server::start(Config::new(data.path()))
+            .await
+            .expect("the server starts");
+        let at = server.url().expect("it listens on TCP");
         let proxy = Arc::new(Proxy {
             server: at.clone(),
             client: Http::builder(TokioExecutor::new()).build_http(),
@@ -92,8 +96,10 @@ impl Store {
             seed: Mutex::new(seed),
             failed: AtomicU64::new(0),
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let url = format!("http://{}", listener.local_addr().expect("its address"));
         let app = axum::Router::new()
             .fallback(forward)
             .with_state(Arc::clone(&proxy));
@@ -109,7 +115,10 @@ impl Store {
     }
 
     async fn send(&self, method: Method, path: &str, object: Option<&Value>) -> Value {
-        self.direct.raw(method, path, object).await.unwrap()
+        self.direct
+            .raw(method, path, object)
+            .await
+            .expect("the store answers")
     }
 
     async fn get(&self, path: &str) -> Value {

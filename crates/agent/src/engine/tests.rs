@@ -133,7 +133,7 @@ fn only_decisions_that_may_have_changed_are_made_again() {
     );
     assert_eq!(world.ingress("api", "web", 80), Verdict::Denied);
     world.store.remote.remove("other");
-    let gone = world.generation_slot_of("10.9.2.8");
+    let gone = World::generation_slot_of("10.9.2.8");
     world.deliver_all();
     world.settle();
     assert_eq!(world.raised(), BTreeSet::from([gone]), "a pod that went");

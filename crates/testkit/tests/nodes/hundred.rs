@@ -77,7 +77,7 @@ fn restart(node: &mut Node, round: usize, pods: usize) -> Duration {
     }
     let begun = Instant::now();
     node.start_agent().expect("start");
-    node.wait_ready(Duration::from_secs(60)).expect("ready");
+    node.wait_ready(Duration::from_mins(1)).expect("ready");
     let took = begun.elapsed();
     eventually(|| settled(node)).expect("what was adopted is what is desired");
     let all: serde_json::Value = node.client().get("/v1/endpoint").expect("endpoints");

@@ -657,12 +657,10 @@ impl World {
             return row.peer;
         }
         let bits = if address.is_ipv4() { 32 } else { 128 };
-        let nets = (0..=bits)
+        let mut nets = (0..=bits)
             .rev()
             .map(|bits| IpNet::new(address, bits).unwrap().trunc());
-        let row = nets
-            .filter_map(|net| self.maps.cidrs.get(&prefix_key(&net)).unwrap())
-            .next();
+        let row = nets.find_map(|net| self.maps.cidrs.get(&prefix_key(&net)).unwrap());
         row.map_or(2, |row: AddressRow| row.peer)
     }
 
@@ -793,7 +791,7 @@ impl World {
         generation::slot_of(&self.address(pod).into())
     }
 
-    pub(super) fn generation_slot_of(&self, address: &str) -> u32 {
+    pub(super) fn generation_slot_of(address: &str) -> u32 {
         generation::slot_of(&address.parse::<IpAddr>().unwrap().into())
     }
 
