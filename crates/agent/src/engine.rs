@@ -130,6 +130,8 @@ pub struct Engine {
     nodes: BTreeMap<Arc<str>, model::node::NodeRow>,
     revision: u64,
     inherited: bool,
+    /// Inputs that had not come at the last activation. One that comes empty changes nothing else.
+    waiting_for: Vec<&'static str>,
     view: ViewWriter,
     wanted: mpsc::UnboundedSender<Wanted>,
     asked: BTreeMap<EndpointId, LabelSet>,
@@ -199,6 +201,7 @@ impl Engine {
             nodes: BTreeMap::new(),
             revision: 0,
             inherited: true,
+            waiting_for: vec!["everything"],
             view: parts.view,
             wanted: parts.wanted,
             asked: BTreeMap::new(),
@@ -243,6 +246,7 @@ impl Engine {
     /// the same.
     fn round(&mut self) {
         let mut changed = self.absorb();
+        changed |= self.inputs.waiting_for() != self.waiting_for;
         changed |= self.finish_endpoints();
         changed |= self.spare.has_changed().unwrap_or(false);
         if changed || !self.failures.is_empty() {
@@ -255,8 +259,8 @@ impl Engine {
     /// tried again by the next round.
     fn bring_about(&mut self) {
         let before = std::mem::take(&mut self.failures);
-        let waiting_for = self.inputs.waiting_for();
-        if !waiting_for.is_empty() {
+        self.waiting_for = self.inputs.waiting_for();
+        if !self.waiting_for.is_empty() {
             self.publish(None, Report::default());
             return;
         }
@@ -320,7 +324,7 @@ impl Engine {
             policy: self.policy.clone(),
             faults: self.seen.faults(),
             plan: desired.map_or_else(Vec::new, |desired| self.forwarding.plan(desired)),
-            waiting_for: self.inputs.waiting_for(),
+            waiting_for: self.waiting_for.clone(),
             error: report.failures.first().map(|first| {
                 let (count, entry) = (report.failures.len(), &first.key);
                 format!(

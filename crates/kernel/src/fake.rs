@@ -217,21 +217,29 @@ impl Memory {
         Ok(removed.map(drop))
     }
 
-    /// The key after `after`. Of an array only indices whose value is not zero are walked.
-    pub(crate) fn next_key(&self, after: Option<&[u8]>, next: &mut [u8]) -> io::Result<Option<()>> {
-        if self.faults.meets() != Fate::Succeeds {
+    /// The key after `after`, and its value. Of an array only indices whose value is not zero are walked. A walk is a few calls
+    /// for the kernel, however many entries there are; here it fails at its begin or not at all.
+    pub(crate) fn next_entry(
+        &self,
+        after: Option<&[u8]>,
+        key: &mut [u8],
+        value: &mut [u8],
+    ) -> io::Result<Option<()>> {
+        if after.is_none() && self.faults.meets() != Fate::Succeeds {
             return Err(injected());
         }
         let rows = self.rows();
         let found = match after {
-            None => rows.keys().next(),
+            None => rows.iter().next(),
             Some(after) => rows
                 .range::<[u8], _>((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))
-                .map(|(key, _)| key)
                 .next(),
         };
         debug_assert!(rows.values().all(|value| value.len() == self.value_size));
-        Ok(found.map(|key| next.copy_from_slice(key)))
+        Ok(found.map(|(found, row)| {
+            key.copy_from_slice(found);
+            value.copy_from_slice(row);
+        }))
     }
 }
 

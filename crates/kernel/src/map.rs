@@ -328,24 +328,49 @@ impl<K: Plain, V: Plain> Sweep<K, V> {
         while entries.len() < count as usize {
             let mut next = vec![0u8; size_of::<K>()];
             let after = (!self.cursor.is_empty()).then_some(self.cursor.as_slice());
-            let found = match &*self.map.backing {
-                Backing::Kernel(fd) => sys::next_key(fd.as_fd(), after, &mut next),
-                Backing::Memory(memory) => memory.next_key(after, &mut next),
+            let value = match self.next_entry(after, &mut next)? {
+                Entry::End => {
+                    self.state = SweepState::End;
+                    break;
+                }
+                Entry::Gone => None,
+                Entry::There(value) => Some(value),
             };
-            let found = found.map_err(|error| self.map.error("walk", error))?;
-            if found.is_none() {
-                self.state = SweepState::End;
-                break;
-            }
-            if let Some(key) = K::from_bytes(&next)
-                && let Some(value) = self.map.get(&key)?
-            {
-                entries.push((key, value));
-            }
+            entries.extend(K::from_bytes(&next).zip(value));
             self.cursor = next;
         }
         Ok((!entries.is_empty()).then_some(entries))
     }
+
+    fn next_entry(&self, after: Option<&[u8]>, key: &mut [u8]) -> Result<Entry<V>> {
+        let mut value = vec![0u8; size_of::<V>()];
+        let found = match &*self.map.backing {
+            Backing::Memory(memory) => memory.next_entry(after, key, &mut value),
+            Backing::Kernel(fd) => match sys::next_key(fd.as_fd(), after, key) {
+                Ok(Some(())) => match sys::lookup(fd.as_fd(), key, &mut value) {
+                    Ok(None) => return Ok(Entry::Gone),
+                    found => found,
+                },
+                end => end,
+            },
+        };
+        Ok(
+            match found.map_err(|error| self.map.error("walk", error))? {
+                None => Entry::End,
+                Some(()) => V::from_bytes(&value).map_or(Entry::Gone, Entry::There),
+            },
+        )
+    }
+}
+
+/// What comes next on a walk.
+enum Entry<V> {
+    /// Nothing.
+    End,
+    /// Something that was removed meanwhile.
+    Gone,
+    /// A value.
+    There(V),
 }
 
 /// A handle to a map with one value per key and CPU.

@@ -34,6 +34,9 @@ use crate::view::{View, ViewReader};
 /// Kinds of objects that an engine waits for.
 pub(super) const KINDS: usize = 12;
 
+/// The kind that is told anew with each pod.
+pub(super) const PODS: usize = 0;
+
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
@@ -343,7 +346,7 @@ impl World {
             }};
         }
         match kind {
-            0 => tell!(
+            PODS => tell!(
                 pods,
                 store
                     .pods
@@ -447,7 +450,7 @@ impl World {
         index: u32,
     ) -> Result<EndpointRow, Error> {
         self.store.pods.insert(pod, app);
-        self.deliver(0);
+        self.deliver(PODS);
         self.interfaces
             .shared
             .lock()
@@ -826,9 +829,14 @@ fn node(name: &str, number: u8) -> (Arc<str>, NodeObject) {
 }
 
 fn remote(store: &Store, (app, address): &(&str, &str)) -> RemoteEndpoint {
+    let node = if address.starts_with("10.9.3.") {
+        "172.30.0.13"
+    } else {
+        "172.30.0.12"
+    };
     RemoteEndpoint {
         identity: Identity(store.apps.get(app).copied().unwrap_or_default()),
-        node: Some("172.30.0.12".parse().unwrap()),
+        node: Some(node.parse().unwrap()),
         addresses: vec![address.parse().unwrap()],
         named_ports: Vec::new(),
     }
