@@ -214,7 +214,7 @@ async fn what_is_wrong_with_a_policy_is_in_its_status_with_the_fields_path() {
     assert_eq!(before.as_array().map(Vec::len), Some(15));
     assert!(
         store.proxy.failed.load(Ordering::Relaxed) > 5,
-        "hardly a request failed"
+        "no request failed"
     );
     tasks.shutdown(Duration::from_secs(2)).await;
 }
@@ -340,8 +340,8 @@ async fn endpoints_are_announced_as_they_come_and_go_and_those_of_other_nodes_st
         .await;
     }
     assert!(
-        store.proxy.failed.load(Ordering::Relaxed) > 3,
-        "hardly a request failed"
+        store.proxy.failed.load(Ordering::Relaxed) > 0,
+        "no request failed"
     );
     tasks.shutdown(Duration::from_secs(2)).await;
 }

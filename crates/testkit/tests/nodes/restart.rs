@@ -202,7 +202,9 @@ pub(crate) fn store_away(cluster: &mut Cluster) {
     known
         .plugin(cluster, "ADD")
         .expect("a pod with labels that are known");
-    sockets::tcp(&known.sandbox, &server.sandbox, address).expect("from the new pod");
+    // Other nodes hear of it when the store is back; those of its own node it reaches at once.
+    let near = client.ipv4().expect("address");
+    sockets::tcp(&known.sandbox, &client.sandbox, near).expect("from the new pod");
     let refused = fresh
         .plugin(cluster, "ADD")
         .expect_err("a new identity needs the store");
