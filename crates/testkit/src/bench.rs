@@ -7,6 +7,7 @@
     reason = "counts and octets here are far below 2^52"
 )]
 
+mod crowd;
 pub mod lane;
 pub mod load;
 pub mod machine;
@@ -14,6 +15,8 @@ pub mod pair;
 pub mod plain;
 mod pods;
 mod prober;
+mod scale;
+mod services;
 pub mod statistics;
 pub mod table;
 mod traffic;
@@ -48,7 +51,7 @@ pub struct Options {
     /// Commit of the sources
     #[arg(long, default_value = "unknown", hide = true)]
     pub commit: String,
-    /// Minutes after which pairs get no more than the fewest rounds
+    /// Minutes after which pairs get no more than the fewest rounds; after twice as many nothing new begins
     #[arg(long, default_value_t = 20)]
     pub minutes: u64,
 }
@@ -69,6 +72,8 @@ const GROUPS: &[Group] = &[
     traffic::TWO_NATIVE,
     traffic::TWO_VXLAN,
     pods::PODS,
+    services::SERVICES,
+    scale::SCALE,
     pods::PLUGIN,
 ];
 
@@ -80,6 +85,8 @@ pub struct Bench {
     whole_group: bool,
     window: Duration,
     deadline: Instant,
+    /// No group begins after this; each of its steps is bounded by itself.
+    end: Instant,
 }
 
 impl Bench {
@@ -88,13 +95,15 @@ impl Bench {
             options.rounds = options.rounds.min(statistics::FEWEST_ROUNDS);
         }
         let window = Duration::from_millis(if options.quick { 100 } else { 500 });
-        let deadline = Instant::now() + Duration::from_secs(options.minutes * 60);
+        let time = Duration::from_mins(options.minutes);
+        let deadline = Instant::now() + time;
         Self {
             options,
             rows: Vec::new(),
             whole_group: true,
             window,
             deadline,
+            end: deadline + time,
         }
     }
 
@@ -148,6 +157,11 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     for group in GROUPS {
         bench.whole_group = bench.matches(group.name);
         if !bench.whole_group && !group.rows.iter().any(|row| bench.matches(row)) {
+            continue;
+        }
+        if Instant::now() > bench.end {
+            println!("== {}: no time is left", group.name);
+            failures.push(group.name);
             continue;
         }
         println!("== {} ({:.0} s)", group.name, begun.elapsed().as_secs_f64());

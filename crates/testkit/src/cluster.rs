@@ -390,7 +390,9 @@ fn place_of(object: &Value) -> anyhow::Result<(String, String)> {
     };
     let lower = kind.to_ascii_lowercase();
     let plural = match lower.as_str() {
-        kind if kind.ends_with("policy") => format!("{}ies", kind.trim_end_matches('y')),
+        kind if kind.ends_with("policy") || kind.ends_with("identity") => {
+            format!("{}ies", kind.trim_end_matches('y'))
+        }
         kind => format!("{kind}s"),
     };
     let cluster_wide = lower.contains("clusterwide")

@@ -33,7 +33,8 @@ pub enum Kind {
     RequestResponse,
     /// A new connection for each request; the server closes first.
     ConnectRequestClose,
-    /// Only connect and close with a reset, so that neither side keeps a closed connection: the time to connect.
+    /// The same, but only the time of the connects counts, and it ends with a reset, so that neither side keeps a closed
+    /// connection. The exchange shows that the server has accepted: a full queue would cost a retransmission.
     Connect,
 }
 
@@ -84,7 +85,7 @@ pub enum Load {
 pub struct Done {
     /// Octets of a stream, else requests.
     pub units: u64,
-    /// Length of the window.
+    /// Length of the window; of [`Kind::Connect`] the time in connects.
     pub seconds: f64,
     /// Time that the machine's processors worked meanwhile, softirq included.
     pub cpu_seconds: f64,
@@ -198,11 +199,22 @@ pub(super) fn make(kind: Kind, to: SocketAddr, window: Duration) -> anyhow::Resu
             ensure!(stream.read(&mut [0])? == 0, "more than one answer");
             Ok(1)
         }),
-        Kind::Connect => measure(window, || {
-            let stream = TcpStream::connect(to).with_context(|| format!("connect to {to}"))?;
-            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
-            Ok(1)
-        }),
+        Kind::Connect => {
+            let mut times = Vec::new();
+            let done = measure(window, || {
+                let begun = Instant::now();
+                let mut stream =
+                    TcpStream::connect(to).with_context(|| format!("connect to {to}"))?;
+                times.push(begun.elapsed());
+                exchange(&mut stream)?;
+                rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+                Ok(1)
+            })?;
+            // Those of the warm time came first.
+            let counted = times.split_off(times.len() - done.units as usize);
+            let seconds = counted.iter().sum::<Duration>().as_secs_f64();
+            Ok(Done { seconds, ..done })
+        }
     }
 }
 

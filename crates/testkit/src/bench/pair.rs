@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::statistics::{FEWEST_ROUNDS, Interval, Target, Verdict};
 use super::table::Row;
 
-/// One measurement, a positive number where more is more.
+/// One measurement, a positive number.
 pub type Measure<'a> = Box<dyn FnMut() -> anyhow::Result<f64> + 'a>;
 
 /// What is compared with the baseline.

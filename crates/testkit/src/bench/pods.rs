@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use kernel::{Maps, PinDirectory};
 use serde_json::{Value, json};
 
 use super::prober::Prober;
@@ -44,7 +45,12 @@ fn millis(times: &[Duration]) -> Vec<f64> {
 }
 
 /// A percentile of times as a row.
-fn at(name: String, times: &[Duration], percent: f64, target: f64) -> anyhow::Result<Row> {
+pub(super) fn at(
+    name: String,
+    times: &[Duration],
+    percent: f64,
+    target: f64,
+) -> anyhow::Result<Row> {
     let value = percentile(&millis(times), percent).with_context(|| format!("{name}: no times"))?;
     Ok(Row::figure(name, value, "ms", times.len()).wanted(Target::AtMost(target)))
 }
@@ -56,7 +62,7 @@ fn pods(bench: &mut Bench) -> anyhow::Result<()> {
         traffic::pod(&cluster, 0, "a")?,
         traffic::pod(&cluster, 0, "b")?,
     );
-    memory(bench, node(&mut cluster)?, 2, 40.0)?;
+    memory(bench, &mut cluster, "2 pods", 40.0)?;
     let times = one_at_a_time(&cluster, number)?;
     bench.add([
         at(
@@ -75,37 +81,44 @@ fn pods(bench: &mut Bench) -> anyhow::Result<()> {
     let (others, all) = at_once(&cluster, number)?;
     let name = format!("CNI ADD to policy in force, {number} at once, all");
     bench.add([at(name, &[all], 100.0, 1500.0)?]);
-    memory(bench, node(&mut cluster)?, number, 80.0)?;
-    policies(bench, &cluster, [&client, &server], number)?;
+    let what = format!("{number} pods");
+    memory(bench, &mut cluster, &what, 80.0)?;
+    let prober = Prober::start(&client, &server)?;
+    policies(bench, &cluster, &prober, &what, 20.0)?;
+    drop(prober);
     restarts(bench, &mut cluster, [&client, &server], number)?;
     drop(others);
     Ok(())
 }
 
-fn node(cluster: &mut Cluster) -> anyhow::Result<&mut Node> {
+pub(super) fn node(cluster: &mut Cluster) -> anyhow::Result<&mut Node> {
     cluster.nodes.first_mut().context("a cluster without nodes")
 }
 
+/// The maps of the first node.
+pub(super) fn maps(cluster: &Cluster) -> anyhow::Result<Maps> {
+    let node = cluster.nodes.first().context("a cluster without nodes")?;
+    let pins = PinDirectory::new(&node.machine.directory().join("bpf"));
+    Ok(Maps::open_any_capacity(&pins)?)
+}
+
 /// The agent's memory and its maps', once it has nothing left to do.
-fn memory(bench: &mut Bench, node: &mut Node, pods: usize, target: f64) -> anyhow::Result<()> {
+pub(super) fn memory(
+    bench: &mut Bench,
+    cluster: &mut Cluster,
+    what: &str,
+    target: f64,
+) -> anyhow::Result<()> {
     machine::settle(Duration::from_secs(2))?;
-    let pid = node.agent()?.pid();
-    let rows = [
-        Row::figure(
-            format!("agent RSS, {pods} pods"),
-            machine::resident_mib(pid)?,
-            "MiB",
-            1,
-        )
-        .wanted(Target::AtMost(target)),
-        Row::figure(
-            format!("maps, {pods} pods"),
-            machine::maps_mib(pid)?,
-            "MiB",
-            1,
-        ),
-    ];
-    bench.add(rows);
+    let pid = node(cluster)?.agent()?.pid();
+    let resident = Row::figure(
+        format!("agent RSS, {what}"),
+        machine::resident_mib(pid)?,
+        "MiB",
+        1,
+    );
+    let maps = Row::figure(format!("maps, {what}"), machine::maps_mib(pid)?, "MiB", 1);
+    bench.add([resident.wanted(Target::AtMost(target)), maps]);
     Ok(())
 }
 
@@ -123,7 +136,10 @@ fn one_at_a_time(cluster: &Cluster, number: usize) -> anyhow::Result<Vec<Duratio
 }
 
 /// All sandboxes and objects by as many threads; from the first call of the plugin to the last answer.
-fn at_once(cluster: &Cluster, number: usize) -> anyhow::Result<(Vec<RunningPod>, Duration)> {
+pub(super) fn at_once(
+    cluster: &Cluster,
+    number: usize,
+) -> anyhow::Result<(Vec<RunningPod>, Duration)> {
     let begun = Instant::now();
     let pods: Vec<RunningPod> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..number)
@@ -154,16 +170,20 @@ fn policy(from: &str) -> Value {
 }
 
 /// From the store's acknowledgement to the first or last datagram between the pods.
-fn policies(
+pub(super) fn policies(
     bench: &mut Bench,
     cluster: &Cluster,
-    [client, server]: [&RunningPod; 2],
-    pods: usize,
+    prober: &Prober,
+    what: &str,
+    target: f64,
 ) -> anyhow::Result<()> {
     let rounds = if bench.options.quick { 5 } else { 50 };
-    let prober = Prober::start(client, server)?;
+    let begun = Instant::now();
     let (mut first, mut further) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
+    for round in 0..rounds {
+        if round >= 5 && begun.elapsed() > LIMIT {
+            break;
+        }
         cluster.apply(&policy("nobody"))?;
         first.push(prober.ends_after(Instant::now())?);
         cluster.apply(&policy("a"))?;
@@ -173,20 +193,13 @@ fn policies(
         cluster.delete(&policy("nobody"))?;
         prober.begins_after(Instant::now())?;
     }
-    bench.add([
-        at(
-            format!("first policy on a pod of {pods}, enforced, p99"),
-            &first,
-            99.0,
-            20.0,
-        )?,
-        at(
-            format!("further change, {pods} pods, enforced, p99"),
-            &further,
-            99.0,
-            20.0,
-        )?,
-    ]);
+    for (which, times) in [
+        ("first policy on a pod", &first),
+        ("further change", &further),
+    ] {
+        let name = format!("{which}, {what}, enforced, p99");
+        bench.add([at(name, times, 99.0, target)?]);
+    }
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 //! Numbered datagrams at a fixed rate between two pods: when they stop arriving, when they begin, which are missing.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +17,8 @@ use crate::kubelet::RunningPod;
 const EVERY: Duration = Duration::from_micros(500);
 /// So long nothing arrives when a policy denies; longer than a busy machine holds a thread up.
 const QUIET: Duration = Duration::from_millis(150);
-const LIMIT: Duration = Duration::from_secs(10);
+/// Nothing takes longer; a slow agent is to be a figure, a dead one is not.
+const LIMIT: Duration = Duration::from_mins(1);
 
 #[derive(Default)]
 struct Arrived {
@@ -37,10 +41,15 @@ impl Prober {
     /// Starts it, and waits for the first datagram to arrive.
     pub(super) fn start(from: &RunningPod, to: &RunningPod) -> anyhow::Result<Self> {
         let address = to.ipv4()?;
-        let socket = to.sandbox.run(|| UdpSocket::bind((address, 0)))??;
-        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
-        let target = socket.local_addr()?;
+        let there = to.sandbox.run(|| UdpSocket::bind((address, 0)))??;
+        let target = there.local_addr()?;
         let here = from.sandbox.run(|| UdpSocket::bind("0.0.0.0:0"))??;
+        Self::over(here, target, there)
+    }
+
+    /// The same over sockets: what `here` sends to `target` comes to `there`.
+    fn over(here: UdpSocket, target: SocketAddr, there: UdpSocket) -> anyhow::Result<Self> {
+        there.set_read_timeout(Some(Duration::from_millis(50)))?;
         let (stop, sent) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicU64::new(0)),
@@ -50,7 +59,7 @@ impl Prober {
         let (receiving, seen) = (Arc::clone(&stop), Arc::clone(&arrived));
         let threads = vec![
             std::thread::spawn(move || send(&here, target, &sending, &counted)),
-            std::thread::spawn(move || receive(&socket, &receiving, &seen)),
+            std::thread::spawn(move || receive(&there, &receiving, &seen)),
         ];
         let prober = Self {
             stop,

@@ -69,3 +69,28 @@ fn a_server_that_is_not_there_is_a_failure_that_names_it() {
     let error = make(Kind::RequestResponse, to, Duration::from_millis(1)).expect_err("refused");
     assert!(error.to_string().contains(&to.to_string()), "{error:#}");
 }
+
+#[test]
+fn of_a_connect_only_the_connect_counts() {
+    let listener = served();
+    let slow = Duration::from_millis(2);
+    let done = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let end = Instant::now() + Duration::from_millis(500);
+            listener.set_nonblocking(true).expect("set");
+            while Instant::now() < end {
+                if let Ok((stream, _)) = listener.accept() {
+                    stream.set_nonblocking(false).expect("set");
+                    std::thread::sleep(slow);
+                    let _ = answer(stream);
+                }
+            }
+        });
+        made(Kind::Connect, &listener)
+    });
+    assert!(done.units > 0, "{done:?}");
+    assert!(
+        done.seconds < done.units as f64 * slow.as_secs_f64() / 2.0,
+        "{done:?}: the answers counted too"
+    );
+}
