@@ -9,6 +9,7 @@ pub mod collector;
 pub mod config;
 pub mod events;
 pub mod fake;
+mod instruction;
 pub mod layout;
 pub mod map;
 pub mod maps;

@@ -1,5 +1,7 @@
 //! A program run without a device: a packet in, the verdict, the packet afterwards, and how long it took.
 
+pub mod sequence;
+
 use std::io;
 use std::os::fd::BorrowedFd;
 

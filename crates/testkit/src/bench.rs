@@ -11,6 +11,7 @@ mod crowd;
 pub mod lane;
 pub mod load;
 pub mod machine;
+mod packet;
 pub mod pair;
 pub mod plain;
 mod pods;
@@ -67,6 +68,7 @@ pub struct Group {
 }
 
 const GROUPS: &[Group] = &[
+    packet::PACKET,
     traffic::ONE,
     traffic::FLOWS,
     traffic::TWO_NATIVE,

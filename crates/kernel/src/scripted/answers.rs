@@ -1,7 +1,12 @@
 //! What stands in place of a helper: a function of a few instructions that reads the script's map instead of asking the kernel,
 //! and writes down what it was asked for.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
+
+use crate::instruction::{
+    DOUBLE, EXIT, HALF, LOOKUP, OCTET, WORD, add, call, copy, load, map, put, set, skip, skip_if,
+    skip_unless, store, value, word,
+};
 
 /// Offsets in the one value of the script's map. `now`, `jiffies`, the tunnel that came in and chance are read, the rest written.
 pub(super) mod at {
@@ -45,80 +50,12 @@ const TUPLE_V6: i32 = 36;
 const TCP: i32 = 6;
 const UDP: i32 = 17;
 
-/// Size of a load or store: the bits of the instruction's code.
-const WORD: u8 = 0x00;
-const HALF: u8 = 0x08;
-const OCTET: u8 = 0x10;
-const DOUBLE: u8 = 0x18;
-
-const fn word(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> u64 {
-    code as u64
-        | (to as u64) << 8
-        | (from as u64) << 12
-        | (offset as u16 as u64) << 16
-        | (immediate as u32 as u64) << 32
-}
-
-const fn load(size: u8, to: u8, from: u8, offset: usize) -> u64 {
-    word(0x61 | size, to, from, offset as i16, 0)
-}
-
-const fn store(size: u8, to: u8, offset: usize, from: u8) -> u64 {
-    word(0x63 | size, to, from, offset as i16, 0)
-}
-
-const fn put(size: u8, to: u8, offset: usize, value: i32) -> u64 {
-    word(0x62 | size, to, 0, offset as i16, value)
-}
-
-const fn set(to: u8, value: i32) -> u64 {
-    word(0xb7, to, 0, 0, value)
-}
-
-const fn copy(to: u8, from: u8) -> u64 {
-    word(0xbf, to, from, 0, 0)
-}
-
-const fn add(to: u8, value: i32) -> u64 {
-    word(0x07, to, 0, 0, value)
-}
-
-/// Jumps over `over` instructions if the register equals `value`.
-const fn skip_if(register: u8, value: i32, over: i16) -> u64 {
-    word(0x15, register, 0, over, value)
-}
-
-const fn skip_unless(register: u8, value: i32, over: i16) -> u64 {
-    word(0x55, register, 0, over, value)
-}
-
-const fn skip(over: i16) -> u64 {
-    word(0x05, 0, 0, over, 0)
-}
-
-const fn call(helper: i32) -> u64 {
-    word(0x85, 0, 0, 0, helper)
-}
-
-const EXIT: u64 = word(0x95, 0, 0, 0, 0);
-const LOOKUP: i32 = 1;
-
 /// The maps that answers read.
 #[derive(Clone, Copy)]
 pub(super) struct Maps<'a> {
     pub(super) script: BorrowedFd<'a>,
     pub(super) routes: BorrowedFd<'a>,
     pub(super) sockets: BorrowedFd<'a>,
-}
-
-/// `BPF_PSEUDO_MAP_FD` into a register.
-fn map(to: u8, map: BorrowedFd<'_>) -> [u64; 2] {
-    [word(0x18, to, 1, 0, map.as_raw_fd()), 0]
-}
-
-/// `BPF_PSEUDO_MAP_VALUE`: address of the only value.
-fn value(to: u8, map: BorrowedFd<'_>) -> [u64; 2] {
-    [word(0x18, to, 2, 0, map.as_raw_fd()), 0]
 }
 
 /// Copies words.
