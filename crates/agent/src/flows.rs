@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use datapath::abi::connection::{Connection, ConnectionKey, flags};
+use datapath::abi::connection::{Connection, ConnectionKey, Decision, flags};
+use datapath::abi::endpoint::{Hop, hop_kind};
 use hubble::intake::{Intake, LossSource};
 use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
-use hubble::records::decode::{Clock, decode};
-use hubble::records::{Party, Point, Record, Way, What};
+use hubble::records::decode::{Clock, decode, point};
+use hubble::records::{Party, Record, Way, What};
 use kernel::collector::{Acceptance, Collector, Ended};
 use kernel::events::Events;
+use kernel::map::Map;
 use model::endpoint::PodName;
 use model::policy::{Origin, RuleId};
 use tokio_util::sync::CancellationToken;
@@ -209,6 +211,7 @@ pub async fn follow_ring(mut events: Events, intake: Arc<Intake>, stop: Cancella
 /// Sweeps connections until `stop`; each that ends becomes a record before its entry goes.
 pub async fn collect(
     mut collector: Collector,
+    hops: Map<u32, Hop>,
     intake: Option<Arc<Intake>>,
     stop: CancellationToken,
 ) {
@@ -220,7 +223,11 @@ pub async fn collect(
             _ = tick.tick() => {}
         }
         let mut accept = |ended: &Ended| {
-            if let (Some(intake), Some(record)) = (&intake, closed(&ended.key, &ended.connection)) {
+            let Some(intake) = &intake else {
+                return Acceptance::Accepted;
+            };
+            let hop = kind_of_hop(&hops, ended.connection.forward);
+            if let Some(record) = closed(&ended.key, &ended.connection, hop) {
                 intake.record(record);
             }
             Acceptance::Accepted
@@ -238,8 +245,21 @@ pub async fn collect(
     }
 }
 
-/// The record of a connection that ended.
-fn closed(key: &ConnectionKey, connection: &Connection) -> Option<Record> {
+/// The kind of the hop that a decision leads to; none when the hop is another one by now.
+fn kind_of_hop(hops: &Map<u32, Hop>, decision: Decision) -> u8 {
+    let (index, incarnation) = (decision.hop() & 0xffff, decision.hop() >> 16);
+    match hops.get(&index) {
+        Ok(Some(hop)) if u32::from(hop.incarnation) == incarnation => hop.kind,
+        Ok(_) => hop_kind::NONE,
+        Err(error) => {
+            tracing::debug!(%error, "where a connection led to is not known");
+            hop_kind::NONE
+        }
+    }
+}
+
+/// The record of a connection that ended, whose packets were sent to a hop of this kind.
+fn closed(key: &ConnectionKey, connection: &Connection, hop_kind: u8) -> Option<Record> {
     let low = (IpAddr::from(key.low), u16::from_be(key.low_port));
     let high = (IpAddr::from(key.high), u16::from_be(key.high_port));
     let (from, to) = if connection.flags & flags::INITIATOR_LOW != 0 {
@@ -266,14 +286,15 @@ fn closed(key: &ConnectionKey, connection: &Connection) -> Option<Record> {
         .duration_since(std::time::UNIX_EPOCH)
         .ok()?
         .as_nanos();
+    let destination = party(
+        reached,
+        connection.destination_identity,
+        connection.destination_endpoint,
+    );
     Some(Record {
         time_ns: u64::try_from(time_ns).ok()?,
         source: party(from, connection.source_identity, connection.source_endpoint),
-        destination: party(
-            reached,
-            connection.destination_identity,
-            connection.destination_endpoint,
-        ),
+        destination,
         asked: translated.then(|| SocketAddr::new(to.0, to.1)),
         translated_source: None,
         protocol: connection.protocol,
@@ -282,11 +303,7 @@ fn closed(key: &ConnectionKey, connection: &Connection) -> Option<Record> {
         interface: connection.ifindex,
         macs: None,
         what: What::Closed {
-            point: if connection.destination_endpoint != 0 {
-                Point::ToEndpoint
-            } else {
-                Point::ToStack
-            },
+            point: point(hop_kind, connection.hook, &destination),
             // Told from the initiator to the responder, like its entry.
             way: Way::Forward,
         },
@@ -300,3 +317,6 @@ fn clock_now() -> Clock {
         monotonic.tv_sec.cast_unsigned() * 1_000_000_000 + monotonic.tv_nsec.cast_unsigned();
     Clock::new(nanoseconds, SystemTime::now())
 }
+
+#[cfg(test)]
+mod tests;

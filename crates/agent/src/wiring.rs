@@ -110,10 +110,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         move |stop| keep_routes(view, routing, addressing, devices, stop)
     });
     let intake = start_flows(&config, &inputs, &view, &maps, &tasks).await?;
+    let hops = maps.hops.clone();
     let collector = Collector::new(maps, clock, Lifetimes::default(), capacity);
     tasks.spawn("connections", {
         let intake = intake.clone();
-        move |stop| collect(collector, intake, stop)
+        move |stop| collect(collector, hops, intake, stop)
     });
     let api = Api {
         config: Arc::clone(&config),

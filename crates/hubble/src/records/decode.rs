@@ -41,9 +41,23 @@ impl Clock {
 /// The record of an event; `None` for events that tell nothing to readers of flows: a first answer, a kind of a newer
 /// data plane, and the hint that a connection is closing, whose one record is that of the collector.
 pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
+    let ports = has_ports(event.protocol);
+    let translated = !event.translated.is_none();
+    let asked = party(event.destination, event.destination_port, ports);
+    let (address, port) = if translated {
+        party(event.translated, event.translated_port, ports)
+    } else {
+        asked
+    };
+    let destination = Party {
+        address,
+        port,
+        identity: event.destination_identity,
+        endpoint: event.destination_endpoint,
+    };
     let what = match event.kind {
         kind::OPENED => What::New {
-            point: point(event),
+            point: point(event.hop_kind, event.hook, &destination),
             egress: judged_egress(event).then(|| judgement(event, event.egress_rule)),
             ingress: judged_ingress(event).then(|| judgement(event, event.ingress_rule)),
         },
@@ -65,14 +79,6 @@ pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
         },
         _ => return None,
     };
-    let ports = has_ports(event.protocol);
-    let translated = !event.translated.is_none();
-    let asked = party(event.destination, event.destination_port, ports);
-    let (destination, destination_port) = if translated {
-        party(event.translated, event.translated_port, ports)
-    } else {
-        asked
-    };
     let (source, source_port) = party(event.source, event.source_port, ports);
     Some(Record {
         time_ns: clock.wall_ns(event.time_ns),
@@ -82,12 +88,7 @@ pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
             identity: event.source_identity,
             endpoint: event.source_endpoint,
         },
-        destination: Party {
-            address: destination,
-            port: destination_port,
-            identity: event.destination_identity,
-            endpoint: event.destination_endpoint,
-        },
+        destination,
         asked: translated.then(|| SocketAddr::new(asked.0, asked.1)),
         translated_source: None,
         protocol: event.protocol,
@@ -146,15 +147,16 @@ fn side(event: &Event) -> Option<Side> {
     }
 }
 
-fn point(event: &Event) -> Point {
-    match event.hop_kind {
+/// Where packets to `destination` go: by the kind of their hop ([`hop_kind`]), and at which hook they were taken ([`hook`]).
+pub fn point(kind: u8, at: u8, destination: &Party) -> Point {
+    match kind {
         hop_kind::LOCAL => Point::ToEndpoint,
         hop_kind::TUNNEL => Point::ToOverlay,
         hop_kind::PROXY => Point::ToProxy,
-        hop_kind::STACK if event.destination_identity == HOST => Point::ToHost,
+        hop_kind::STACK if destination.identity == HOST => Point::ToHost,
         hop_kind::ROUTE => Point::ToNetwork,
-        _ if event.destination_endpoint != 0 => Point::ToEndpoint,
-        _ if event.hook == hook::TO_NETDEV => Point::ToNetwork,
+        _ if destination.endpoint != 0 => Point::ToEndpoint,
+        _ if at == hook::TO_NETDEV => Point::ToNetwork,
         _ => Point::ToStack,
     }
 }
