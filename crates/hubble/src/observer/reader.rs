@@ -173,36 +173,37 @@ impl Reader {
 
     /// The next step, without waiting.
     pub(super) async fn step(&mut self) -> Step {
-        let enough = self.span.number > 0
-            && self.span.end == End::Head
-            && self.delivered >= self.span.number;
-        if enough || self.next >= self.stop || self.shutdown.is_cancelled() {
-            return Step::End;
-        }
-        self.steps += 1;
-        if self.steps.is_multiple_of(YIELD_EVERY) {
-            tokio::task::yield_now().await;
-        }
-        match self.ring.read(self.next) {
-            Read::Entry(entry) => {
-                self.next += 1;
-                if self.span.ended(&entry) {
-                    self.stop = 0;
-                    return Step::End;
-                }
-                match self.span.since {
-                    Some(since) if entry.time() < since => Step::Idle,
-                    _ => Step::Entry(entry),
-                }
+        loop {
+            let enough = self.span.number > 0
+                && self.span.end == End::Head
+                && self.delivered >= self.span.number;
+            if enough || self.next >= self.stop || self.shutdown.is_cancelled() {
+                return Step::End;
             }
-            Read::Lost { next, .. } => {
-                // What was written after the call is not asked for, so it is not missed either.
-                let next = next.min(self.stop);
-                let count = next - self.next;
-                self.next = next;
-                Step::Lost(count)
+            self.steps += 1;
+            if self.steps.is_multiple_of(YIELD_EVERY) {
+                tokio::task::yield_now().await;
             }
-            Read::Head => Step::Idle,
+            match self.ring.read(self.next) {
+                Read::Entry(entry) => {
+                    self.next += 1;
+                    if self.span.ended(&entry) {
+                        self.stop = 0;
+                        return Step::End;
+                    }
+                    if self.span.since.is_none_or(|since| entry.time() >= since) {
+                        return Step::Entry(entry);
+                    }
+                }
+                Read::Lost { next, .. } => {
+                    // What was written after the call is not asked for, so it is not missed either.
+                    let next = next.min(self.stop);
+                    let count = next - self.next;
+                    self.next = next;
+                    return Step::Lost(count);
+                }
+                Read::Head => return Step::Idle,
+            }
         }
     }
 

@@ -165,6 +165,27 @@ async fn the_span_is_that_of_number_first_since_and_until() {
 }
 
 #[tokio::test]
+async fn an_entry_older_than_since_does_not_hold_up_the_end() {
+    let (intake, _, shutdown) = fixture(15);
+    for seconds in [5, 6, 2] {
+        push(&intake, seconds);
+    }
+    // The last one was written between the search for the start and the walk.
+    let span = Span::new(0, false, false, Some(at(4)), None).unwrap();
+    let mut reader = Reader::new(intake.ring().clone(), span, 0, shutdown);
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        steps.push(match reader.step().await {
+            reader::Step::Entry(entry) => entry.time().seconds.to_string(),
+            reader::Step::End => "end".to_owned(),
+            reader::Step::Idle => "idle".to_owned(),
+            reader::Step::Lost(count) => format!("{count} lost"),
+        });
+    }
+    assert_eq!(steps, ["5", "6", "end"]);
+}
+
+#[tokio::test]
 async fn following_goes_on_after_what_was_asked_for() {
     let (intake, observer, shutdown) = fixture(15);
     push(&intake, 1);
