@@ -205,8 +205,13 @@ impl Authority {
 
     /// Certificate and key.
     fn issue(&self, name: &str) -> (String, String) {
+        self.issue_with(name, |_| {})
+    }
+
+    fn issue_with(&self, name: &str, change: fn(&mut CertificateParams)) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        change(&mut params);
         (
             params.signed_by(&key, &self.0).unwrap().pem(),
             key.serialize_pem(),
@@ -283,6 +288,18 @@ async fn only_clients_with_a_certificate_of_the_right_authority_are_served() {
         .await
         .unwrap_err();
     ask(address, &other, Some(right.clone())).await.unwrap_err();
+    let over = secured.authority.issue_with("client", |params| {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    });
+    ask(address, &secured.authority, Some(over))
+        .await
+        .unwrap_err();
+    let early = secured.authority.issue_with("client", |params| {
+        params.not_before = rcgen::date_time_ymd(2990, 1, 1);
+    });
+    ask(address, &secured.authority, Some(early))
+        .await
+        .unwrap_err();
     // Those that were refused did no harm to the others.
     ask(address, &secured.authority, Some(right)).await.unwrap();
 }
