@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use datapath::abi::connection::{Connection, ConnectionKey, Decision, flags};
@@ -40,9 +40,12 @@ pub struct NamesNow {
 
 #[derive(Default)]
 struct Index {
-    of: usize,
+    /// Keeps the view's address from being given to another one, not the view.
+    of: Weak<View>,
     pods: HashMap<IpAddr, Arc<EndpointNames>>,
     services: HashMap<(IpAddr, u16), Arc<ServiceName>>,
+    /// By backend and protocol; nothing where several services share one.
+    behind: HashMap<(IpAddr, u16, u8), Option<Arc<ServiceName>>>,
 }
 
 impl NamesNow {
@@ -58,21 +61,20 @@ impl NamesNow {
 
     fn indexed<T>(&self, look: impl Fn(&Index) -> T) -> T {
         let view = self.view.get();
-        let of = Arc::as_ptr(&view) as usize;
         {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            if index.of == of {
+            if std::ptr::eq(index.of.as_ptr(), Arc::as_ptr(&view)) {
                 return look(&index);
             }
         }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        *index = self.build(&view, of);
+        *index = self.build(&view);
         look(&index)
     }
 
-    fn build(&self, view: &View, of: usize) -> Index {
+    fn build(&self, view: &Arc<View>) -> Index {
         let mut index = Index {
-            of,
+            of: Arc::downgrade(view),
             ..Index::default()
         };
         for (name, remote) in self.inputs.endpoints.snapshot().iter() {
@@ -103,6 +105,16 @@ impl NamesNow {
                     .iter()
                     .map(|f| ((f.address.address, f.address.port), Arc::clone(&name))),
             );
+            for backend in &row.backends {
+                let at = backend.address;
+                index
+                    .behind
+                    .entry((at.address, at.port, at.protocol.number()))
+                    .and_modify(|known| {
+                        known.take_if(|known| **known != *name);
+                    })
+                    .or_insert_with(|| Some(Arc::clone(&name)));
+            }
         }
         index
     }
@@ -140,6 +152,11 @@ impl Names for NamesNow {
 
     fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
         self.indexed(|index| index.services.get(&(address, port)).cloned())
+    }
+
+    fn service_behind(&self, address: IpAddr, port: u16, protocol: u8) -> Option<Arc<ServiceName>> {
+        self.indexed(|index| index.behind.get(&(address, port, protocol)).cloned())
+            .flatten()
     }
 
     fn fqdns(&self, _asker: u16, _address: IpAddr) -> Vec<Arc<str>> {

@@ -44,10 +44,6 @@ pub fn enrich(record: Record, names: &dyn Names) -> Enriched {
             .map(|j| names.rule(j.rule))
             .unwrap_or_default()
     };
-    let asked = record.asked.map_or(
-        (record.destination.address, record.destination.port),
-        |to| (to.ip(), to.port()),
-    );
     let fqdns = |asker: Party, of: Party| match asker.endpoint {
         0 => Vec::new(),
         id => names.fqdns(id, of.address),
@@ -56,7 +52,7 @@ pub fn enrich(record: Record, names: &dyn Names) -> Enriched {
         source: endpoint(&record.source, names),
         destination: endpoint(&record.destination, names),
         source_service: names.service(record.source.address, record.source.port),
-        destination_service: names.service(asked.0, asked.1),
+        destination_service: destination_service(&record, names),
         source_fqdns: fqdns(record.destination, record.source),
         destination_fqdns: fqdns(record.source, record.destination),
         egress_policies: policies(egress),
@@ -85,6 +81,21 @@ pub fn flows(enriched: Arc<Enriched>) -> impl Iterator<Item = Observed> {
         .into_iter()
         .flatten()
         .map(move |view| Observed::new(enriched.clone(), view))
+}
+
+/// The service that was asked for. What a local client connects to is translated at its socket already, so that its packets
+/// only show the backend.
+fn destination_service(record: &Record, names: &dyn Names) -> Option<Arc<ServiceName>> {
+    if let Some(asked) = record.asked {
+        return names.service(asked.ip(), asked.port());
+    }
+    let Party { address, port, .. } = record.destination;
+    names
+        .service(address, port)
+        .or_else(|| match record.source.endpoint {
+            0 => None,
+            _ => names.service_behind(address, port, record.protocol),
+        })
 }
 
 fn judgements(what: &What) -> (Option<Judgement>, Option<Judgement>) {

@@ -47,6 +47,8 @@ pub trait Names: Send + Sync {
     fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>>;
     /// The service that has this address and port as a frontend.
     fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>>;
+    /// The one service that leads to this address and port of an IP protocol; none where several do.
+    fn service_behind(&self, address: IpAddr, port: u16, protocol: u8) -> Option<Arc<ServiceName>>;
     /// DNS names by which the local endpoint `asker` knows `address`.
     fn fqdns(&self, asker: u16, address: IpAddr) -> Vec<Arc<str>>;
     /// The policies behind a rule id.
@@ -64,6 +66,9 @@ impl Names for NoNames {
         None
     }
     fn service(&self, _: IpAddr, _: u16) -> Option<Arc<ServiceName>> {
+        None
+    }
+    fn service_behind(&self, _: IpAddr, _: u16, _: u8) -> Option<Arc<ServiceName>> {
         None
     }
     fn fqdns(&self, _: u16, _: IpAddr) -> Vec<Arc<str>> {

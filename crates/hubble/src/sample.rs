@@ -17,6 +17,15 @@ pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
 /// Knows two pods, one service, one rule.
 pub(crate) struct Shop;
 
+impl Shop {
+    fn service() -> Arc<ServiceName> {
+        Arc::new(ServiceName {
+            name: "api".into(),
+            namespace: "shop".into(),
+        })
+    }
+}
+
 impl Names for Shop {
     fn endpoint(&self, address: IpAddr, _: u32) -> Option<Arc<EndpointNames>> {
         let pod = match address {
@@ -34,12 +43,11 @@ impl Names for Shop {
     }
 
     fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
-        (address == VIP && port == 80).then(|| {
-            Arc::new(ServiceName {
-                name: "api".into(),
-                namespace: "shop".into(),
-            })
-        })
+        (address == VIP && port == 80).then(Self::service)
+    }
+
+    fn service_behind(&self, address: IpAddr, port: u16, number: u8) -> Option<Arc<ServiceName>> {
+        (address == API && port == 8080 && number == protocol::TCP).then(Self::service)
     }
 
     fn fqdns(&self, asker: u16, address: IpAddr) -> Vec<Arc<str>> {

@@ -197,3 +197,24 @@ fn an_end_without_names_has_the_label_of_its_reserved_identity() {
     );
     assert_eq!(enriched.source, None);
 }
+
+#[test]
+fn a_call_that_was_translated_at_the_socket_has_the_service_of_its_backend() {
+    let service = |change: fn(&mut Record)| {
+        let mut record = Record {
+            asked: None,
+            ..opened()
+        };
+        change(&mut record);
+        let service = enrich(record, &Shop).destination_service;
+        service.map(|service| format!("{}/{}", service.namespace, service.name))
+    };
+    assert_eq!(service(|_| {}).as_deref(), Some("shop/api"));
+    assert_eq!(
+        service(|of| of.source.endpoint = 0),
+        None,
+        "no client of this node"
+    );
+    assert_eq!(service(|of| of.destination.port = 9090), None);
+    assert_eq!(service(|of| of.protocol = 17), None);
+}
