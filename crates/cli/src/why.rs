@@ -54,8 +54,9 @@ pub(crate) fn run(args: &WhyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome
     let client = crate::dbg::client(args.host.as_deref());
     let mut facts = Facts::read(&client)?;
     for text in [&args.from, &args.to] {
-        if let party::Typed::Name(name, _) = party::typed(text)?
-            && !facts.knows(&name)
+        if let party::Typed::Name(name, port) = party::typed(text)?
+            && facts.pod_addresses(&name).is_empty()
+            && party::service(&facts, &name, port, args.protocol).is_err()
             && apply::is_server_known(args.kubeconfig.as_deref())
         {
             let addresses = remote_pod(args.kubeconfig.as_deref(), &name)

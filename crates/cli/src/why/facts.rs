@@ -86,15 +86,6 @@ impl Facts {
             .map(|(name, _)| name.as_str())
     }
 
-    /// Whether a name (`namespace/name`) is that of a pod or service that this node knows.
-    pub(crate) fn knows(&self, name: &str) -> bool {
-        let is_service = |spec: &ServiceSpec| {
-            let flags = spec.flags.as_ref();
-            flags.is_some_and(|flags| format!("{}/{}", flags.namespace, flags.name) == name)
-        };
-        !self.pod_addresses(name).is_empty() || !self.frontends(is_service).is_empty()
-    }
-
     /// The endpoint of this node with an address.
     pub(crate) fn endpoint_of_address(&self, address: IpAddr) -> Option<&Endpoint> {
         self.endpoints

@@ -249,12 +249,15 @@ impl Question {
                 let found = facts.frontends(frontend).first().copied();
                 (port, found, vec![address])
             }
-            Typed::Name(name, port) => match facts.pod_addresses(&name) {
-                none if none.is_empty() => {
-                    (port, Some(service(facts, &name, port, protocol)?), none)
+            Typed::Name(name, port) => {
+                let pods = facts.pod_addresses(&name);
+                match service(facts, &name, port, protocol) {
+                    // A service and a pod may have one name: the port tells which is meant.
+                    Ok(spec) if port.is_some() || pods.is_empty() => (port, Some(spec), Vec::new()),
+                    Err(error) if pods.is_empty() => return Err(error),
+                    _ => (port, None, pods),
                 }
-                some => (port, None, some),
-            },
+            }
         };
         if let Some(spec) = spec {
             let frontend = spec
@@ -329,7 +332,7 @@ fn frontend_is(spec: &ServiceSpec, address: IpAddr, port: Option<u16>, protocol:
 }
 
 /// The frontend of a service by its name; with several ports one has to be named.
-fn service<'a>(
+pub(super) fn service<'a>(
     facts: &'a Facts,
     name: &str,
     port: Option<u16>,

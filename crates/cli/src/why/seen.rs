@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use api::hubble::flow::Flow;
+use api::hubble::flow::{EventTypeFilter, Flow};
+use jiff::tz::TimeZone;
 use kernel::{Maps, PinDirectory};
 use serde::Serialize;
 use serde_json::Value;
@@ -16,6 +17,8 @@ use crate::hubble::connect::ConnectArgs;
 
 /// Flows that are asked for of each server.
 const FLOWS: u64 = 5;
+/// Kinds of flows that are asked for, by the numbers of upstream: drops and traces. Verdicts would tell each of them twice.
+const EVENTS: [i32; 2] = [1, 4];
 /// Connections that are told.
 const CONNECTIONS: usize = 5;
 
@@ -148,7 +151,10 @@ fn sentence(entry: &Entry) -> String {
 
 fn asked(server: ConnectArgs, question: &Question) -> anyhow::Result<Vec<String>> {
     let to: Vec<String> = targets(question).iter().map(ToString::to_string).collect();
-    let request = flows::between(&[question.from.address.to_string()], &to, FLOWS);
+    let mut request = flows::between(&[question.from.address.to_string()], &to, FLOWS);
+    for filter in &mut request.whitelist {
+        filter.event_type = EVENTS.map(event_type).to_vec();
+    }
     let mut told = Vec::new();
     crate::program::block_on(flows::ask(server, request, |what| {
         if let Told::Flow(flow) = what {
@@ -157,6 +163,13 @@ fn asked(server: ConnectArgs, question: &Question) -> anyhow::Result<Vec<String>
         Ok(())
     }))?;
     Ok(told)
+}
+
+fn event_type(number: i32) -> EventTypeFilter {
+    EventTypeFilter {
+        r#type: number,
+        ..EventTypeFilter::default()
+    }
 }
 
 /// Time, verdict, direction and text of a flow, from its JSON form.
@@ -179,7 +192,7 @@ pub(super) fn line(flow: &Flow) -> String {
         format!("{} → {}", end("source"), end("destination"))
     });
     let parts = [
-        text("time"),
+        when(flow),
         text("verdict"),
         text("drop_reason_desc"),
         text("traffic_direction"),
@@ -191,6 +204,15 @@ pub(super) fn line(flow: &Flow) -> String {
         .filter(|part| !part.is_empty())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// To the second, with the zone's offset; nothing where there is no time.
+fn when(flow: &Flow) -> String {
+    flow.time
+        .and_then(|time| jiff::Timestamp::new(time.seconds, 0).ok())
+        .map(|time| time.to_zoned(TimeZone::system()))
+        .map(|time| time.strftime("%Y-%m-%d %H:%M:%S %:z").to_string())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

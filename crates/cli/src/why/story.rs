@@ -1,5 +1,6 @@
 //! The answer to `why`: found first, then told, for people or as JSON.
 
+mod change;
 mod text;
 
 use local_api::Client;

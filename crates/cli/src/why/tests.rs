@@ -98,11 +98,27 @@ fn a_service_is_found_by_name_or_address_and_leads_to_its_backends() {
 #[test]
 fn a_pod_of_another_node_is_known_by_the_address_that_the_api_server_told() {
     let mut facts = facts();
-    assert!(!facts.knows("shop/api") && facts.knows("shop/web") && facts.knows("front/web"));
     facts
         .remote_pods
         .insert("shop/api".to_owned(), vec!["10.0.1.2".parse().unwrap()]);
     let question = question(&facts, "shop/batch", "shop/api:8080").unwrap();
     assert_eq!(question.targets[0].0.name, "shop/api");
     assert_eq!(question.targets[0].0.address.to_string(), "10.0.1.2");
+}
+
+#[test]
+fn a_port_tells_whether_the_service_or_the_pod_of_one_name_is_meant() {
+    let mut facts = facts();
+    facts
+        .remote_pods
+        .insert("front/web".to_owned(), vec!["10.0.1.2".parse().unwrap()]);
+    let service = question(&facts, "shop/batch", "front/web:80").unwrap();
+    assert_eq!(service.service.unwrap().name, "front/web");
+    let pod = question(&facts, "shop/batch", "front/web:8080").unwrap();
+    assert!(pod.service.is_none());
+    let (to, port) = &pod.targets[0];
+    assert_eq!(
+        (to.address.to_string(), port.number),
+        ("10.0.1.2".to_owned(), 8080)
+    );
 }

@@ -190,11 +190,14 @@ impl Snapshot {
         };
         let considered = ranked.iter().filter_map(|rule| {
             let origin = self.rule_ids().get(rule.id)?.clone();
-            Some(Considered {
+            let standing = standing(rule);
+            // What is always so and does not concern this peer tells nobody anything.
+            let matters = rule.id >= RuleId::FIRST || standing != Standing::OtherPeer;
+            matters.then_some(Considered {
                 rule: rule.id,
                 origin,
                 action: rule.rank.3,
-                standing: standing(rule),
+                standing,
             })
         });
         let considered: Vec<Considered> = considered.collect();

@@ -67,4 +67,11 @@ fn a_flow_is_told_with_verdict_reason_and_ends() {
     flow.set_verdict(Verdict::Dropped);
     flow.set_drop_reason_desc(api::hubble::flow::DropReason::PolicyDenied);
     assert_eq!(line(&flow), "DROPPED POLICY_DENIED 10.0.0.9 → 10.0.1.2");
+    flow.time = Some(api::hubble::Timestamp::from_unix_nanos(
+        1_700_000_000_123_456_789,
+    ));
+    let told = line(&flow);
+    let (date, rest) = told.split_once(' ').unwrap();
+    assert!(date.starts_with("2023-11-1"), "{date}");
+    assert!(rest.contains(":20 ") && !rest.contains("123"), "{rest}");
 }

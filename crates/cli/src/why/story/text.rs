@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::change::{Change, short};
 use super::{Story, Way};
 use crate::output::Paint;
 use crate::why::party::{Party, Place};
@@ -26,6 +27,7 @@ impl Story {
             way.write(
                 out,
                 paint,
+                &self.from,
                 self.ways
                     .iter()
                     .take(number)
@@ -89,7 +91,13 @@ impl Story {
 }
 
 impl Way {
-    fn write(&self, out: &mut dyn Write, paint: Paint, told: bool) -> anyhow::Result<()> {
+    fn write(
+        &self,
+        out: &mut dyn Write,
+        paint: Paint,
+        from: &Party,
+        told: bool,
+    ) -> anyhow::Result<()> {
         writeln!(
             out,
             "{}  {} at port {}",
@@ -106,16 +114,21 @@ impl Way {
             writeln!(out, "{}  {verdict}, as above", paint.bold("Policy   "))?;
         } else {
             writeln!(out, "{}  {verdict}", paint.bold("Policy   "))?;
-            for (direction, reason) in [
-                ("leaving", &self.policy.egress),
-                ("arriving", &self.policy.ingress),
+            for (direction, reason, peer) in [
+                ("leaving", &self.policy.egress, &self.to),
+                ("arriving", &self.policy.ingress, from),
             ] {
+                let change = || Change {
+                    direction,
+                    peer: &peer.labels,
+                    port: &self.port,
+                };
                 match reason {
                     None => writeln!(
                         out,
                         "           {direction}: no policy applies to this side"
                     )?,
-                    Some(reason) => side(out, paint, direction, reason)?,
+                    Some(reason) => side(out, paint, reason, &change())?,
                 }
             }
         }
@@ -124,15 +137,26 @@ impl Way {
     }
 }
 
-fn side(out: &mut dyn Write, paint: Paint, direction: &str, reason: &Reason) -> anyhow::Result<()> {
+fn side(
+    out: &mut dyn Write,
+    paint: Paint,
+    reason: &Reason,
+    change: &Change<'_>,
+) -> anyhow::Result<()> {
     let allowed = reason.verdict == "allowed";
     let word = if allowed {
         paint.good("allowed")
     } else {
         paint.bad("denied")
     };
-    writeln!(out, "           {direction}: {word}: {}", reason.decided_by)?;
-    for rule in &reason.considered {
+    writeln!(
+        out,
+        "           {}: {word}: {}",
+        change.direction, reason.decided_by
+    )?;
+    // The one that decides is told already.
+    let others = reason.considered.iter();
+    for rule in others.filter(|rule| rule.rule != reason.decided_by) {
         let standing = match rule.standing.as_str() {
             "Decides" => "decides",
             "Outranked" => "matches, but another rule comes first",
@@ -147,7 +171,11 @@ fn side(out: &mut dyn Write, paint: Paint, direction: &str, reason: &Reason) -> 
         )?;
     }
     if !allowed {
-        writeln!(out, "             the smallest change: {}", reason.change)?;
+        let words = reason.change.replace(change.peer, &short(change.peer));
+        writeln!(out, "             the smallest change: {words}")?;
+        for line in change.fragment(reason).unwrap_or_default().lines() {
+            writeln!(out, "               {line}")?;
+        }
     }
     Ok(())
 }
@@ -165,7 +193,11 @@ fn person(of: &Party) -> String {
     } else {
         format!("{} ({address})", of.name)
     };
-    format!("{name}, {place}, identity {} [{}]", of.identity, of.labels)
+    format!(
+        "{name}, {place}, identity {} [{}]",
+        of.identity,
+        short(&of.labels)
+    )
 }
 
 fn half(
