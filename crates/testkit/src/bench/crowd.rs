@@ -13,8 +13,8 @@ pub(super) const SERVICE_PORT: u16 = 80;
 pub(super) const BACKEND_PORT: u16 = 7003;
 /// Writers at a time: what waits together shares one commit of the API server.
 const WRITERS: usize = 32;
-/// Identities below are reserved.
-const FIRST_IDENTITY: usize = 10_000;
+/// Above the numbers that agents give.
+const FIRST_IDENTITY: usize = 100_000;
 /// Pods of one absent node.
 const PODS_PER_NODE: usize = 100;
 /// Port of the first policy; the next ones follow.
