@@ -155,7 +155,7 @@ fn start(cluster: &mut Cluster, services: std::ops::Range<usize>) -> anyhow::Res
     Ok(begun.elapsed())
 }
 
-/// The many services come while no agent runs. What its start takes by itself, most of it in the kernel's verifier, is
+/// The many services come while no agent runs. What its start takes by itself, such as loading the programs, is
 /// measured with the few and taken off.
 fn full(bench: &mut Bench, cluster: &mut Cluster, few: usize, many: usize) -> anyhow::Result<()> {
     pods::node(cluster)?.kill_agent()?;
