@@ -126,8 +126,10 @@ pub struct SocketPeer {
     pub service: u32,
     /// Frontend port, network order.
     pub port: u16,
+    /// IP protocol number of the socket.
+    pub protocol: u8,
     /// Always zero.
-    pub pad: u16,
+    pub pad: u8,
 }
 
 plain!(

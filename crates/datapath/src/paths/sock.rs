@@ -79,6 +79,7 @@ pub fn translate(socket: &mut impl Socket, maps: &impl Maps) -> SocketVerdict {
         address,
         service: frontend.service,
         port,
+        protocol: socket.protocol(),
         pad: 0,
     };
     // Without the row the socket works; its program only sees the backend as its peer.

@@ -16,7 +16,7 @@ use crate::{
         deliver,
         identity::{self, Known},
         nat::{self, Ends},
-        policy, record, tcp,
+        policy, record, service, tcp,
     },
     wire::{icmp, ip},
 };
@@ -187,8 +187,8 @@ pub(crate) fn follow<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
             && is_valid(cx, entry, entry.decision(Way::Forward))
         {
             find_the_way_back(cx, entry);
-        } else {
-            call(cx, Apart::JudgeAgain)?;
+        } else if call(cx, Apart::JudgeAgain)? == Step::Done {
+            return call(cx, Apart::Forget);
         }
         if cx.way() == Way::Reply && entry.first_ns(Way::Reply) == 0 {
             call(cx, Apart::Answered)?;
@@ -249,12 +249,15 @@ fn covers<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 }
 
 /// Judges a known connection anew, from initiator to responder. Identities are those of its first packet, unless the
-/// tables now say otherwise.
+/// tables now say otherwise. Done if there is nothing to judge, because it lost its backend.
 #[inline(always)]
 pub(crate) fn judge_again<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     let Some(entry) = cx.entry else {
         return Ok(Step::Next);
     };
+    if service::lost_backend(cx, entry) {
+        return Ok(Step::Done);
+    }
     let ends = Ends::of(&cx.key, entry.flags());
     let initiator = ends.initiator.0;
     let (to, port) = if entry.flags() & flags::DESTINATION_NAT == 0 {

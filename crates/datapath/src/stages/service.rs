@@ -4,7 +4,7 @@ use crate::{
     Environment, Maps,
     abi::{
         Address, Drop,
-        connection::flags as connection_flags,
+        connection::{Entry, Way, flags as connection_flags},
         event::hook,
         service::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, backend_state, flags,
@@ -168,6 +168,25 @@ fn takes_new<S: Seams>(cx: &Cx<'_, S>, id: u32) -> bool {
     cx.maps
         .backend(id)
         .is_some_and(|backend| backend.state == backend_state::ACTIVE)
+}
+
+/// The state of the backend that a translated connection has; `None` if it is none of the service's any more.
+#[inline(always)]
+pub fn state_of_backend<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> Option<u8> {
+    cx.maps
+        .backend(entry.backend())
+        .filter(|backend| backend.address == entry.to() && backend.port == entry.to_port())
+        .map(|backend| backend.state)
+}
+
+/// Whether a datagram needs another backend than its connection has: nothing else would tell its sender. Asked where the decision is
+/// stale, because the removal of a backend makes it so.
+#[inline(always)]
+pub fn lost_backend<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
+    cx.tuple.protocol == ip::UDP
+        && cx.way() == Way::Forward
+        && entry.flags() & connection_flags::DESTINATION_NAT != 0
+        && state_of_backend(cx, entry).is_none()
 }
 
 #[inline(always)]

@@ -1,7 +1,7 @@
 //! What TCP segments say about their connection: handshake, closing, reset; nothing is dropped for it.
 
 use crate::{
-    Environment, Maps, Packet,
+    Environment, Packet,
     abi::{
         Drop,
         connection::{Entry, Way, flags as entry_flags},
@@ -10,7 +10,7 @@ use crate::{
     },
     apart::{Apart, call},
     context::{Cx, Fragment, Seams, Step},
-    stages::record,
+    stages::{record, service},
     wire::{
         ip,
         tcp::{
@@ -57,11 +57,7 @@ pub fn begins_anew<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 #[inline(always)]
 fn backend_is_gone<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
     entry.flags() & entry_flags::DESTINATION_NAT != 0
-        && cx.maps.backend(entry.backend()).is_none_or(|backend| {
-            backend.state == backend_state::TERMINATING
-                || backend.address != entry.to()
-                || backend.port != entry.to_port()
-        })
+        && service::state_of_backend(cx, entry) != Some(backend_state::ACTIVE)
 }
 
 /// Writes what the segment tells into its entry.
