@@ -16,6 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datapath::abi::Address;
 use futures::stream::{FuturesUnordered, StreamExt};
 use ipnet::IpNet;
 use kernel::Maps;
@@ -30,7 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Enforcement};
-use crate::forwarding::{Desired, Failure, Forwarding, Report};
+use crate::forwarding::{Desired, Failure, Forwarding, Gone, Report};
 use crate::inputs::Inputs;
 use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
@@ -134,6 +135,7 @@ pub struct Engine {
     waiting_for: Vec<&'static str>,
     view: ViewWriter,
     wanted: mpsc::UnboundedSender<Wanted>,
+    gone: mpsc::UnboundedSender<Vec<Address>>,
     asked: BTreeMap<EndpointId, LabelSet>,
     /// Prefixes that policies name now.
     claimed: BTreeSet<IpNet>,
@@ -167,6 +169,8 @@ pub struct Parts {
     pub wanted: mpsc::UnboundedSender<Wanted>,
     /// Destinations that are not masqueraded, from a file.
     pub spare: watch::Receiver<Spared>,
+    /// Where it is said that backends went, or addresses.
+    pub gone: mpsc::UnboundedSender<Vec<Address>>,
 }
 
 impl Engine {
@@ -204,6 +208,7 @@ impl Engine {
             waiting_for: vec!["everything"],
             view: parts.view,
             wanted: parts.wanted,
+            gone: parts.gone,
             asked: BTreeMap::new(),
             claimed: BTreeSet::new(),
             spare: parts.spare,
@@ -268,6 +273,7 @@ impl Engine {
         let mut failures = self.write_policies(now);
         let desired = self.compose();
         let mut report = self.forwarding.commit(&desired, now);
+        self.tell_gone();
         failures.append(&mut report.failures);
         if failures.is_empty() {
             self.forget_unused(&desired, now, &mut failures);
@@ -282,6 +288,15 @@ impl Engine {
         self.failures.clone_from(&failures);
         report.failures = failures;
         self.publish(Some(&desired), report);
+    }
+
+    /// Sockets may be connected to what went.
+    fn tell_gone(&mut self) {
+        let gone = self.forwarding.take_gone();
+        if gone != Gone::default() {
+            // Nobody listens while the agent stops.
+            let _ = self.gone.send(gone.addresses);
+        }
     }
 
     /// Gives numbers back that nothing in the kernel names any more.
@@ -305,6 +320,8 @@ impl Engine {
             for number in self.prefixes.unused() {
                 self.prefixes.forget(number);
             }
+            // A former run may have been killed before it closed the sockets of what it removed.
+            let _ = self.gone.send(Vec::new());
         }
         let hops: BTreeSet<u32> = desired.hops.keys().copied().collect();
         self.forwarding.forget_hops(&hops);

@@ -82,6 +82,17 @@ pub struct Forwarding {
     written_node: Option<Node>,
     /// Slots whose generation has to be raised; survives a commit that fails half-way.
     to_raise: BTreeSet<u32>,
+    /// What went since somebody asked.
+    gone: Gone,
+}
+
+/// What sockets may still be connected to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Backends whose row was removed.
+    pub backends: usize,
+    /// Addresses of pods and nodes whose row was removed.
+    pub addresses: Vec<Address>,
 }
 
 impl Forwarding {
@@ -109,6 +120,7 @@ impl Forwarding {
             written_node: None,
             // The last run may have ended between a table and its generations.
             to_raise: BTreeSet::from([generation::NODE_SLOT]),
+            gone: Gone::default(),
         })
     }
 
@@ -120,6 +132,11 @@ impl Forwarding {
     /// Raises the generation of an address at the next commit: decisions about it are judged again.
     pub fn raise(&mut self, address: &Address) {
         self.to_raise.insert(generation::slot_of(address));
+    }
+
+    /// What the commits since the last call removed, or tried to.
+    pub fn take_gone(&mut self) -> Gone {
+        std::mem::take(&mut self.gone)
     }
 
     /// Writes one endpoint at once, ahead of the next commit: the row of a new pod, which nothing may pass yet.
@@ -241,15 +258,22 @@ impl Forwarding {
         }
     }
 
-    /// Notes the addresses whose row will go.
+    /// Notes the addresses and backends whose row will go. Connections that were translated to a backend look at their decision
+    /// again: without a backend they choose another.
     fn note_gone(&mut self, desired: &Desired) {
-        let gone = self
-            .addresses
-            .rows()
-            .keys()
-            .filter(|key| !desired.addresses.contains_key(key));
-        self.to_raise
-            .extend(gone.map(|key| generation::slot_of(&key.address)));
+        let rows = self.addresses.rows().keys();
+        let addresses = rows
+            .filter(|key| !desired.addresses.contains_key(key))
+            .map(|key| key.address);
+        self.gone.addresses.extend(addresses);
+        let rows = self.backends.rows().iter();
+        let backends: Vec<Address> = rows
+            .filter(|(id, _)| !desired.backends.contains_key(id))
+            .map(|(_, backend)| backend.address)
+            .collect();
+        self.gone.backends += backends.len();
+        let stale = self.gone.addresses.iter().chain(&backends);
+        self.to_raise.extend(stale.map(generation::slot_of));
         let mut prefixes = self.cidrs.rows().keys();
         if prefixes.any(|key| !desired.cidrs.contains_key(key)) {
             self.to_raise.insert(generation::NODE_SLOT);

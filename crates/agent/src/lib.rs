@@ -14,5 +14,6 @@ pub mod masquerade;
 pub mod node;
 pub mod policy_status;
 pub mod queue;
+pub mod sockets;
 pub mod view;
 pub mod wiring;

@@ -28,6 +28,7 @@ use crate::identity::Identities;
 use crate::inputs::Inputs;
 use crate::local_api::{self, Api};
 use crate::node::{Addressing, prepare};
+use crate::sockets::Closer;
 use crate::view::{self, ViewReader};
 use crate::{announce, masquerade, policy_status, queue};
 use flows::start_flows;
@@ -72,6 +73,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (wanted, wanting) = mpsc::unbounded_channel();
     let (commands, orders) = mpsc::channel(64);
     let spare = masquerade::follow(config.datapath.masquerade_list.clone(), &tasks);
+    let (gone, going) = mpsc::unbounded_channel();
     let parts = Parts {
         config: Arc::clone(&config),
         addressing: addressing.clone(),
@@ -83,6 +85,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         view: view_writer,
         wanted,
         spare: spare.clone(),
+        gone,
     };
     let engine = Engine::new(parts, restored).context("take over what the kernel holds")?;
     phases.done("the endpoints of before are taken over");
@@ -108,6 +111,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
             config.datapath.routing,
         );
         move |stop| keep_routes(view, routing, addressing, devices, stop)
+    });
+    tasks.spawn("sockets of removed backends", {
+        let closer = Closer::new(maps.clone(), view.clone());
+        move |stop| closer.run(going, stop)
     });
     let intake = start_flows(&config, &inputs, &view, &maps, &tasks).await?;
     let hops = maps.hops.clone();

@@ -1,4 +1,4 @@
-//! The TCP and UDP sockets of a namespace: list them, and abort those connected to an address that is gone.
+//! The TCP and UDP sockets of a namespace: list them, and abort those whose peer is gone.
 
 use std::net::SocketAddr;
 
@@ -77,6 +77,12 @@ impl InetSocket {
         })
     }
 
+    /// The socket's cookie, as `bpf_get_socket_cookie` returns it.
+    pub fn cookie(&self) -> u64 {
+        let half = |start| u64::from(wire::u32_at(&self.id, start).unwrap_or_default());
+        half(40) | half(44) << 32
+    }
+
     /// The peer with an IPv4-mapped address written as IPv4.
     pub fn canonical_remote(&self) -> SocketAddr {
         SocketAddr::new(self.remote.ip().to_canonical(), self.remote.port())
@@ -150,21 +156,21 @@ impl Diag {
         }
     }
 
-    /// Aborts all sockets connected to `remote` (IPv6 sockets with the mapped address too); how many there were.
+    /// Aborts all sockets of a protocol, of both families, that `condemned` picks; how many there were.
     /// Sockets that closed meanwhile do not count.
-    pub fn destroy_connected_to(&self, remote: SocketAddr, protocol: Protocol) -> Result<usize> {
-        let families: &[Family] = if remote.is_ipv4() {
-            &[Family::V4, Family::V6]
-        } else {
-            &[Family::V6]
-        };
+    pub fn destroy_all(
+        &self,
+        protocol: Protocol,
+        condemned: impl Fn(&InetSocket) -> bool,
+    ) -> Result<usize> {
         let mut destroyed = 0;
-        for &family in families {
-            for socket in self.sockets(family, protocol)? {
-                if socket.canonical_remote() != remote {
-                    continue;
-                }
-                match self.destroy(&socket) {
+        for family in [Family::V4, Family::V6] {
+            for socket in self
+                .sockets(family, protocol)?
+                .iter()
+                .filter(|s| condemned(s))
+            {
+                match self.destroy(socket) {
                     Ok(()) => destroyed += 1,
                     Err(error) if error.is_not_found() => (),
                     Err(error) => return Err(error),

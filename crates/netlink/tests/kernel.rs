@@ -551,12 +551,12 @@ fn sockets_to_a_gone_backend_are_aborted_and_no_others() {
         "{listed:?}"
     );
     assert_eq!(
-        diag.destroy_connected_to(backend, Protocol::Tcp)
+        diag.destroy_all(Protocol::Tcp, |s| s.canonical_remote() == backend)
             .expect("destroy"),
         2
     );
     assert_eq!(
-        diag.destroy_connected_to(udp_target, Protocol::Udp)
+        diag.destroy_all(Protocol::Udp, |s| s.canonical_remote() == udp_target)
             .expect("destroy"),
         1
     );
@@ -577,7 +577,7 @@ fn sockets_to_a_gone_backend_are_aborted_and_no_others() {
     assert_eq!(after(&kept), None);
     let nobody: SocketAddr = "127.0.0.1:9".parse().expect("address");
     assert_eq!(
-        diag.destroy_connected_to(nobody, Protocol::Tcp)
+        diag.destroy_all(Protocol::Tcp, |s| s.canonical_remote() == nobody)
             .expect("nobody"),
         0
     );

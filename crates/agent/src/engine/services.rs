@@ -29,7 +29,8 @@ pub struct Services {
     snapshot: Snapshot,
     rows: BTreeMap<RowKey, Row>,
     ids: ServiceIds,
-    backends: Numbers<BackendAddress>,
+    /// One for each service that a backend is of: a client's last backend counts while it is of that service.
+    backends: Numbers<(u32, BackendAddress)>,
     /// Which service each slice is of.
     slices: BTreeMap<PodName, ServiceName>,
     seen: (u64, u64),
@@ -45,12 +46,7 @@ impl Services {
                 .iter()
                 .filter_map(|(key, value)| Some((frontend_address(key)?, value.service))),
         );
-        let mut backends = Numbers::new(1..=u32::MAX - 1);
-        let held = maps.backends.dump()?;
-        backends.restore(
-            held.iter()
-                .filter_map(|(id, backend)| Some((*id, backend_address(backend)?))),
-        );
+        let backends = recover_backends(maps)?;
         Ok(Self {
             enabled: config.services.enabled,
             maglev: config.services.maglev,
@@ -114,28 +110,35 @@ impl Services {
     }
 
     fn refresh(&mut self, key: &RowKey) {
-        let new = self.snapshot.row(key);
-        let used = |row: Option<&Row>| -> Vec<BackendAddress> {
-            row.map(|row| row.backends.iter().map(|b| b.address).collect())
-                .unwrap_or_default()
+        let (new, old) = (self.snapshot.row(key), self.rows.remove(key));
+        let before = self.ids.get(key);
+        if let Some(row) = &new
+            && self.ids.assign(key, row).is_none()
+        {
+            tracing::error!(service = %key.service, "a service has no number and is left out");
+        }
+        let numbered = |service: Option<u32>, row: Option<&Row>| -> Vec<(u32, BackendAddress)> {
+            let backends = row.map_or(&[][..], |row| &row.backends);
+            service
+                .into_iter()
+                .flat_map(|service| backends.iter().map(move |b| (service, b.address)))
+                .collect()
         };
-        for address in used(new.as_ref()) {
-            if let Err(error) = self.backends.acquire(&address) {
+        for backend in numbered(self.ids.get(key), new.as_ref()) {
+            if let Err(error) = self.backends.acquire(&backend) {
                 tracing::error!(service = %key.service, %error, "a backend has no number and is left out");
             }
         }
-        for address in used(self.rows.get(key)) {
-            if self.backends.release(&address) == model::numbers::Release::Unused
-                && let Some(id) = self.backends.get(&address)
+        for backend in numbered(before, old.as_ref()) {
+            if self.backends.release(&backend) == model::numbers::Release::Unused
+                && let Some(id) = self.backends.get(&backend)
             {
                 self.backends.forget(id);
             }
         }
         if let Some(row) = new {
-            self.ids.assign(key, &row);
             self.rows.insert(key.clone(), row);
         } else {
-            self.rows.remove(key);
             self.ids.release(key);
         }
     }
@@ -164,20 +167,20 @@ impl Services {
                 continue;
             };
             let usable = row.usable();
-            for (slot, backend) in usable.iter().enumerate() {
-                let Some(id) = self.backends.get(&backend.address) else {
+            let mut slots = 0;
+            // The usable ones are the first. The others have a row and no slot: they keep what they have.
+            for (at, backend) in row.backends.iter().enumerate() {
+                let Some(id) = self.backends.get(&(service, backend.address)) else {
                     continue;
                 };
-                desired.slots.insert(
-                    SlotKey {
-                        service,
-                        slot: slot as u32,
-                    },
-                    id,
-                );
                 desired
                     .backends
                     .insert(id, backend_row(&backend.address, backend.state));
+                if at < usable.len() {
+                    let slot = slots;
+                    desired.slots.insert(SlotKey { service, slot }, id);
+                    slots += 1;
+                }
             }
             for frontend in &row.frontends {
                 // The first row that claims a frontend has it.
@@ -207,7 +210,7 @@ impl Services {
                 }
                 let value = abi::Frontend {
                     service,
-                    slots: usable.len() as u32,
+                    slots,
                     affinity_seconds: row.affinity_seconds.unwrap_or_default(),
                     flags: bits,
                     pad: 0,
@@ -258,6 +261,26 @@ impl Services {
             ..Service::default()
         })
     }
+}
+
+/// The numbers that the kernel holds, by the slots that name them. A client's last backend that has no slot is forgotten, because
+/// its number may be given to another.
+fn recover_backends(maps: &Maps) -> Result<Numbers<(u32, BackendAddress)>, MapError> {
+    let mut numbers = Numbers::new(1..=u32::MAX - 1);
+    let held: BTreeMap<u32, abi::Backend> = maps.backends.dump()?.into_iter().collect();
+    let slots = maps.service_slots.dump()?;
+    numbers.restore(slots.iter().filter_map(|(key, id)| {
+        let address = backend_address(held.get(id)?)?;
+        Some((*id, (key.service, address)))
+    }));
+    let last = maps.affinity.dump()?;
+    let stale: Vec<_> = last
+        .iter()
+        .filter(|(_, last)| numbers.key(last.backend).is_none())
+        .map(|(key, _)| *key)
+        .collect();
+    maps.affinity.remove_all(&stale)?;
+    Ok(numbers)
 }
 
 fn affinity(from: &api::kubernetes::Service) -> Option<u32> {

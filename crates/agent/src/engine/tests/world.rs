@@ -312,6 +312,7 @@ impl World {
                 filter: LabelFilter::standard().unwrap(),
                 view: view_writer,
                 wanted,
+                gone: mpsc::unbounded_channel().0,
                 spare: self.spare.subscribe(),
             };
             let restored = read_saved(self.state.path()).unwrap();
