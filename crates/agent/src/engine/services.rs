@@ -421,3 +421,6 @@ fn backend_address(backend: &abi::Backend) -> Option<BackendAddress> {
         protocol: Protocol::from_number(backend.protocol)?,
     })
 }
+
+#[cfg(test)]
+mod tests;
