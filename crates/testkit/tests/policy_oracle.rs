@@ -1,4 +1,5 @@
-//! The policy engine against the oracle: compiled rows, looked up as the data plane does, on random cases.
+//! The policy engine against the oracle: compiled rows, looked up as the data plane does, on random cases; and what is explained
+//! against what is compiled.
 //!
 //! `AXONEME_CASES` sets how many questions are asked (100,000 without it). Every seed is one world and ten questions;
 //! a mismatch prints the seed and the smallest objects that still show it.
@@ -14,9 +15,9 @@ use model::labels::{Label, LabelFilter, LabelSet, PodLabels, Source, pod_labels}
 use model::policy::cidr::{Cover, Owner, Reach};
 use model::policy::{
     Action, AllowLocalhost, Change, Class, ClusterDefault, DefaultDeny, Direction, Enforcement,
-    Enforcing, Fit, NamedPorts, Origin, ParseOptions, Peer, PeerFacts, PeerTerm, Peers, PolicyKey,
-    PolicyObject, PolicyRows, PortTerm, PortVerdict, Ports, Protocol, Rule, RuleId, Settings,
-    Snapshot, SubjectFacts, SubjectId, Verdict, parse_cidr_group, parse_policy,
+    Enforcing, Fit, Governed, NamedPorts, Origin, ParseOptions, Peer, PeerFacts, PeerTerm, Peers,
+    PolicyKey, PolicyObject, PolicyRows, PortTerm, PortVerdict, Ports, Protocol, Rule, RuleId,
+    Settings, Snapshot, SubjectFacts, SubjectId, Verdict, parse_cidr_group, parse_policy,
 };
 use serde_json::Value;
 use testkit::oracle::{
@@ -386,7 +387,45 @@ impl<'a> Engine<'a> {
         {
             return Err("the two ways to look up differ".to_owned());
         }
+        if self.sabotage == Sabotage::Nothing {
+            let explained = self.explained(peer, question, direction, port);
+            if explained != Some(found.verdict) {
+                return Err(format!("explained as {explained:?}, compiled as {found:?}"));
+            }
+        }
         Ok((rows.enforcing, found))
+    }
+
+    /// The verdict that the explanation of the question gives.
+    fn explained(
+        &self,
+        peer: Peer,
+        question: &Question,
+        direction: Direction,
+        port: u16,
+    ) -> Option<Verdict> {
+        let (_, facts) = self.snapshot.peers().find(|(known, _)| *known == peer)?;
+        let other = model::policy::Party {
+            name: "other".into(),
+            facts: facts.clone(),
+            governed: Governed::No,
+        };
+        let subject = model::policy::Party {
+            name: "subject".into(),
+            facts: PeerFacts {
+                labels: self.labels(&question.subject),
+                named_ports: self.named_ports(&question.subject),
+                ..PeerFacts::default()
+            },
+            governed: Governed::Yes,
+        };
+        let (from, to) = match direction {
+            Direction::Ingress => (&other, &subject),
+            Direction::Egress => (&subject, &other),
+        };
+        let protocol = numbered(question.protocol);
+        let explanation = self.snapshot.explain(from, to, protocol, port);
+        Some(explanation.verdict())
     }
 }
 
