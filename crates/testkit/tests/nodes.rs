@@ -9,6 +9,8 @@ mod churn;
 mod hundred;
 #[path = "nodes/restart.rs"]
 mod restart;
+#[path = "nodes/services.rs"]
+mod services;
 #[path = "nodes/sockets.rs"]
 mod sockets;
 
@@ -104,4 +106,20 @@ fn a_full_node_notices_no_restart_of_its_agent() {
     // Four in the gate, which has twenty kills besides.
     let number = number("AXONEME_KILLS", 20) / 5;
     hundred::restarts(&mut cluster, 100, number);
+}
+
+/// What a process of the next test does, in a node's cgroup.
+#[test]
+fn a_client_of_services() {
+    services::clients::work();
+}
+
+#[test]
+fn services_are_reached_from_everywhere_and_sockets_survive_their_backends() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('s', |options| options);
+    services::matrix(&cluster);
+    services::backends_go(&cluster);
 }
