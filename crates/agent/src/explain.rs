@@ -38,9 +38,9 @@ pub fn explain(
 }
 
 fn party(view: &View, number: u32) -> Result<Party, String> {
-    let known = view.policy.peers().find(|(peer, _)| peer.0 == number);
+    let known = view.policy.peer(Peer(number));
     let facts: PeerFacts = known
-        .map(|(_, facts)| facts.clone())
+        .cloned()
         .ok_or_else(|| format!("identity {number} is not known here"))?;
     let pod = Scope::of(Peer(number)) == Scope::Cluster;
     let name = facts.labels.to_texts().join(",");

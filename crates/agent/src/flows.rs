@@ -15,7 +15,7 @@ use kernel::collector::{Acceptance, Collector, Ended};
 use kernel::events::Events;
 use kernel::map::Map;
 use model::endpoint::PodName;
-use model::policy::{Origin, RuleId};
+use model::policy::{Origin, Peer, RuleId};
 use tokio_util::sync::CancellationToken;
 
 use crate::inputs::Inputs;
@@ -130,8 +130,8 @@ impl NamesNow {
     }
 
     fn labels(view: &View, identity: u32) -> Vec<String> {
-        let peer = view.policy.peers().find(|(peer, _)| peer.0 == identity);
-        peer.map(|(_, facts)| facts.labels.to_texts())
+        let peer = view.policy.peer(Peer(identity));
+        peer.map(|facts| facts.labels.to_texts())
             .unwrap_or_default()
     }
 }

@@ -124,7 +124,8 @@ impl Closer {
             .map(|(_, backend)| (backend.address, backend.port, backend.protocol))
             .collect();
         let rows = self.maps.socket_peers.dump()?;
-        self.forget_dead(rows.iter().map(|(key, _)| key.address).collect())?;
+        let used = rows.iter().map(|(key, _)| key.address).collect();
+        self.forget_dead(&used)?;
         let (mut condemned, mut keys) = (Condemned::new(), Vec::new());
         for (key, peer) in rows {
             let protocol = match i32::from(peer.protocol) {
@@ -146,7 +147,7 @@ impl Closer {
     }
 
     /// Forgets addresses that are somebody's again, and those that no socket was sent to.
-    fn forget_dead(&mut self, used: HashSet<Address>) -> Result<(), MapError> {
+    fn forget_dead(&mut self, used: &HashSet<Address>) -> Result<(), MapError> {
         for address in std::mem::take(&mut self.dead) {
             let key = AddressKey {
                 address,

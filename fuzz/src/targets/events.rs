@@ -76,6 +76,10 @@ impl Names for Everybody {
         })
     }
 
+    fn service_behind(&self, address: IpAddr, port: u16, _: u8) -> Option<Arc<ServiceName>> {
+        self.service(address, port)
+    }
+
     fn fqdns(&self, _: u16, _: IpAddr) -> Vec<Arc<str>> {
         vec!["api.shop.svc".into()]
     }

@@ -424,11 +424,7 @@ impl Engine {
     }
 
     fn facts_of_part(&self, part: &ipcache::PartKey) -> Option<PeerFacts> {
-        let whole = self
-            .policy
-            .peers()
-            .find(|(peer, _)| peer.0 == part.identity.0)
-            .map(|(_, facts)| facts.clone())?;
+        let whole = self.policy.peer(Peer(part.identity.0))?.clone();
         Some(PeerFacts {
             cover: part.cover.clone(),
             ..whole

@@ -64,7 +64,7 @@ pub(super) async fn node_ids() -> Json<Vec<Value>> {
 }
 
 fn identity_of(view: &View, id: Identity) -> Option<rest::Identity> {
-    let (_, facts) = view.policy.peers().find(|(peer, _)| peer.0 == id.0)?;
+    let facts = view.policy.peer(Peer(id.0))?;
     Some(rest::Identity {
         id: id.0.into(),
         labels: facts.labels.to_texts(),

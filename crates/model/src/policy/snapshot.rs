@@ -321,6 +321,11 @@ impl Snapshot {
         &self.parts.cidrs
     }
 
+    /// What is known of a peer.
+    pub fn peer(&self, peer: Peer) -> Option<&PeerFacts> {
+        self.peers.get(&peer).map(|active| &*active.facts)
+    }
+
     /// The peers known to all policies.
     pub fn peers(&self) -> impl Iterator<Item = (Peer, &PeerFacts)> {
         self.peers

@@ -22,7 +22,7 @@ use servers::{PORT, Server};
 const FRONT: u16 = 80;
 
 /// Creates a service of the pods `app` for TCP and UDP, and says what the API server made of it.
-fn service(cluster: &Cluster, name: &str, app: &str, spec: Value) -> Value {
+fn service(cluster: &Cluster, name: &str, app: &str, spec: &Value) -> Value {
     let mut object = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": { "namespace": "default", "name": name },
@@ -181,6 +181,70 @@ impl Place<'_> {
     }
 }
 
+/// One service of each kind, as the API server made it.
+struct Services {
+    all: Value,
+    local: Value,
+    none: Value,
+}
+
+/// What is asked, and what is to come of it.
+#[derive(Default)]
+struct Asked {
+    /// By clients of the first node.
+    inside: Vec<(&'static str, Probe, Outcome)>,
+    /// From outside the cluster.
+    outside: Vec<(&'static str, Probe, Outcome)>,
+}
+
+fn ask(kind: Kind, of: &Services, asked: &mut Asked) {
+    let by_port = |host: u8, service: &Value| {
+        let port = node_port(service, kind);
+        [IpAddr::V4(underlay_v4(host)), underlay_v6(host).into()]
+            .map(|ip| Probe::new(kind, ip, port))
+    };
+    for ip in cluster_ips(&of.all) {
+        asked.inside.push((
+            "ClusterIP",
+            Probe::new(kind, ip, FRONT),
+            Outcome::Backend(1),
+        ));
+    }
+    for ip in cluster_ips(&of.none) {
+        asked.inside.push((
+            "ClusterIP without backends",
+            Probe::new(kind, ip, FRONT),
+            Outcome::Refused,
+        ));
+    }
+    for host in [11, 12] {
+        asked
+            .outside
+            .extend(by_port(host, &of.all).map(|probe| ("NodePort", probe, Outcome::Backend(1))));
+        asked.outside.extend(
+            by_port(host, &of.none)
+                .map(|probe| ("NodePort without backends", probe, Outcome::Refused)),
+        );
+    }
+    asked.outside.extend(
+        by_port(12, &of.local)
+            .map(|probe| ("NodePort, Local, its node", probe, Outcome::Backend(2))),
+    );
+    let other = by_port(11, &of.local);
+    asked.outside.extend(
+        other
+            .clone()
+            .map(|probe| ("NodePort, Local, another node", probe, Outcome::Refused)),
+    );
+    // Clients inside are not bound to the node they ask, where that is their own.
+    asked
+        .inside
+        .extend(other.map(|probe| ("NodePort, Local, own node", probe, Outcome::Backend(2))));
+    asked.inside.extend(
+        by_port(11, &of.all).map(|probe| ("NodePort, own node", probe, Outcome::Backend(1))),
+    );
+}
+
 /// Every kind of service from every place, both families, TCP and UDP.
 pub(crate) fn matrix(cluster: &Cluster) {
     let pods = [
@@ -193,63 +257,22 @@ pub(crate) fn matrix(cluster: &Cluster) {
         .zip(1..)
         .map(|(pod, id)| Server::start(pod, id))
         .collect();
-    let all = service(cluster, "one", "one", json!({ "type": "NodePort" }));
+    let all = service(cluster, "one", "one", &json!({ "type": "NodePort" }));
     let local = service(
         cluster,
         "two",
         "two",
-        json!({ "type": "NodePort", "externalTrafficPolicy": "Local" }),
+        &json!({ "type": "NodePort", "externalTrafficPolicy": "Local" }),
     );
-    let none = service(cluster, "none", "nobody", json!({ "type": "NodePort" }));
-    service(cluster, "headless", "one", json!({ "clusterIP": "None" }));
+    let none = service(cluster, "none", "nobody", &json!({ "type": "NodePort" }));
+    service(cluster, "headless", "one", &json!({ "clusterIP": "None" }));
+    let of = Services { all, local, none };
     let mut failures = Vec::new();
-    let mut targets = Vec::new();
-    let mut outside = Vec::new();
+    let mut asked = Asked::default();
     for kind in [Kind::Tcp, Kind::Udp] {
-        let by_port = |host: u8, service: &Value| {
-            let port = node_port(service, kind);
-            [IpAddr::V4(underlay_v4(host)), underlay_v6(host).into()]
-                .map(|ip| Probe::new(kind, ip, port))
-        };
-        for ip in cluster_ips(&all) {
-            targets.push((
-                "ClusterIP",
-                Probe::new(kind, ip, FRONT),
-                Outcome::Backend(1),
-            ));
-        }
-        for ip in cluster_ips(&none) {
-            targets.push((
-                "ClusterIP without backends",
-                Probe::new(kind, ip, FRONT),
-                Outcome::Refused,
-            ));
-        }
-        for host in [11, 12] {
-            outside
-                .extend(by_port(host, &all).map(|probe| ("NodePort", probe, Outcome::Backend(1))));
-            outside.extend(
-                by_port(host, &none)
-                    .map(|probe| ("NodePort without backends", probe, Outcome::Refused)),
-            );
-        }
-        outside.extend(
-            by_port(12, &local)
-                .map(|probe| ("NodePort, Local, its node", probe, Outcome::Backend(2))),
-        );
-        let other = by_port(11, &local);
-        outside.extend(
-            other
-                .clone()
-                .map(|probe| ("NodePort, Local, another node", probe, Outcome::Refused)),
-        );
-        // Clients inside are not bound to the node they ask, where that is their own.
-        targets
-            .extend(other.map(|probe| ("NodePort, Local, own node", probe, Outcome::Backend(2))));
-        targets.extend(
-            by_port(11, &all).map(|probe| ("NodePort, own node", probe, Outcome::Backend(1))),
-        );
+        ask(kind, &of, &mut asked);
     }
+    let (targets, outside) = (asked.inside, asked.outside);
     for place in [
         Place::Pod(0, &pods[2]),
         Place::Node(0),
@@ -283,7 +306,7 @@ pub(crate) fn backends_go(cluster: &Cluster) {
         .zip(1..)
         .map(|(pod, id)| Server::start(pod, id))
         .collect();
-    let shop = service(cluster, "shop", "shop", json!({}));
+    let shop = service(cluster, "shop", "shop", &json!({}));
     let ips = cluster_ips(&shop);
     let direct: Vec<IpAddr> = pods[1..]
         .iter()
