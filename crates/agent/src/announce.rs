@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::cilium::{
     AddressPair, CiliumEndpoint, CiliumNode, EncryptionKey, EndpointIdentity, EndpointNetworking,
@@ -9,7 +10,9 @@ use api::cilium::{
 };
 use api::kubernetes::{ObjectMeta, OwnerReference, Resource};
 use model::endpoint::{EndpointRow, PodName};
-use reconcile::{Fetched, Options, Reconciler, StatusReader, Step, Table, TableWriter, Target};
+use reconcile::{
+    Backoff, Fetched, Options, Reconciler, StatusReader, Step, Table, TableWriter, Target,
+};
 use serde_json::json;
 use store::{Client, Error, Scope};
 use tokio_util::sync::CancellationToken;
@@ -146,6 +149,8 @@ pub fn endpoints(
         desired,
         Options {
             concurrency: 8,
+            // After an outage of the store other nodes wait for this to reach new pods.
+            backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(4)),
             ..Options::default()
         },
     )

@@ -131,6 +131,11 @@ fn frontend<'a>(
     } else {
         Address::NONE
     };
+    key.scope = 1;
+    if let Some(frontend) = maps.frontend(&key) {
+        return Some(frontend);
+    }
+    key.scope = 0;
     maps.frontend(&key)
 }
 

@@ -198,10 +198,17 @@ struct Asked {
 }
 
 fn ask(kind: Kind, of: &Services, asked: &mut Asked) {
-    let by_port = |host: u8, service: &Value| {
+    let as_kind = |as_kind: Kind, host: u8, service: &Value| {
         let port = node_port(service, kind);
         [IpAddr::V4(underlay_v4(host)), underlay_v6(host).into()]
-            .map(|ip| Probe::new(kind, ip, port))
+            .map(|ip| Probe::new(as_kind, ip, port))
+    };
+    let by_port = |host: u8, service: &Value| as_kind(kind, host, service);
+    // Out there a refusal is an ICMP error, of which an unconnected UDP socket hears nothing.
+    let hears = if kind == Kind::Udp {
+        Kind::Connected
+    } else {
+        kind
     };
     for ip in cluster_ips(&of.all) {
         asked.inside.push((
@@ -222,7 +229,7 @@ fn ask(kind: Kind, of: &Services, asked: &mut Asked) {
             .outside
             .extend(by_port(host, &of.all).map(|probe| ("NodePort", probe, Outcome::Backend(1))));
         asked.outside.extend(
-            by_port(host, &of.none)
+            as_kind(hears, host, &of.none)
                 .map(|probe| ("NodePort without backends", probe, Outcome::Refused)),
         );
     }
@@ -230,12 +237,11 @@ fn ask(kind: Kind, of: &Services, asked: &mut Asked) {
         by_port(12, &of.local)
             .map(|probe| ("NodePort, Local, its node", probe, Outcome::Backend(2))),
     );
-    let other = by_port(11, &of.local);
     asked.outside.extend(
-        other
-            .clone()
+        as_kind(hears, 11, &of.local)
             .map(|probe| ("NodePort, Local, another node", probe, Outcome::Refused)),
     );
+    let other = by_port(11, &of.local);
     // Clients inside are not bound to the node they ask, where that is their own.
     asked
         .inside
