@@ -155,8 +155,15 @@ fn address(pod: &RunningPod, family: Family) -> IpAddr {
 }
 
 /// Other nodes learn of a pod a moment after it is there.
-pub(crate) fn eventually(mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let end = Instant::now() + Duration::from_secs(6);
+pub(crate) fn eventually(work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    within(Duration::from_secs(6), work)
+}
+
+pub(crate) fn within(
+    limit: Duration,
+    mut work: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let end = Instant::now() + limit;
     loop {
         match work() {
             Err(error) if Instant::now() > end => return Err(error),

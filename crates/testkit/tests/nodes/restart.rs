@@ -11,7 +11,7 @@ use netlink::{NamedNamespace, Namespace};
 use testkit::cluster::Cluster;
 use testkit::kubelet::{Pod, RunningPod};
 
-use crate::cases::{eventually, only_from, run};
+use crate::cases::{eventually, only_from, run, within};
 use crate::sockets;
 
 /// Numbered datagrams, 1,000 a second, until told to stop.
@@ -186,6 +186,10 @@ impl Bound {
     }
 }
 
+/// How long a node may take to follow a store again: the longest pause between two tries is 30 s, so that all nodes do not come
+/// back at once.
+const AFTER_OUTAGE: Duration = Duration::from_secs(40);
+
 /// The API server goes away for some seconds: traffic goes on, policy holds, a pod whose labels are known is added, one that
 /// needs a new identity is to be tried again, and when the server is back changes arrive.
 pub(crate) fn store_away(cluster: &mut Cluster) {
@@ -218,20 +222,26 @@ pub(crate) fn store_away(cluster: &mut Cluster) {
     cluster
         .create(&only_from("shop", "nobody"))
         .expect("policy");
-    eventually(
-        || match sockets::udp(&client.sandbox, &server.sandbox, address) {
+    within(AFTER_OUTAGE, || {
+        match sockets::udp(&client.sandbox, &server.sandbox, address) {
             Err(_) => Ok(()),
             Ok(()) => Err(anyhow::anyhow!("the policy is not in force")),
-        },
-    )
+        }
+    })
     .expect("a policy made afterwards comes into force");
     cluster
         .delete(&only_from("shop", "nobody"))
         .expect("delete");
-    eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("after");
+    within(AFTER_OUTAGE, || {
+        sockets::tcp(&client.sandbox, &server.sandbox, address)
+    })
+    .expect("after");
     fresh.plugin(cluster, "ADD").expect("the store is back");
     for bound in [&known, &fresh] {
-        eventually(|| sockets::tcp(&bound.sandbox, &server.sandbox, address)).expect("after");
+        within(AFTER_OUTAGE, || {
+            sockets::tcp(&bound.sandbox, &server.sandbox, address)
+        })
+        .expect("after");
         bound.plugin(cluster, "DEL").expect("delete");
         bound.plugin(cluster, "DEL").expect("delete again");
     }
