@@ -56,7 +56,7 @@ impl Topology {
         sweep(name)?;
         let cgroup = sweep::cgroup_mount()?.join(name);
         let directory = sweep::directory(name);
-        fs::create_dir_all(&directory)
+        sweep::make_directory(&directory)
             .with_context(|| format!("create {}", directory.display()))?;
         fs::create_dir_all(&cgroup)
             .with_context(|| format!("create cgroup {}", cgroup.display()))?;

@@ -65,6 +65,17 @@ pub fn sweep(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the topology's folder. Its parent may vanish just then, when the last other topology takes it away.
+pub(super) fn make_directory(path: &std::path::Path) -> std::io::Result<()> {
+    for _ in 0..100 {
+        match fs::create_dir_all(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+    }
+    fs::create_dir_all(path)
+}
+
 /// Ends every process of the topology, at once; waiting for any of them then fails, and whoever holds it cleans up.
 pub fn end(name: &str) -> anyhow::Result<()> {
     end_processes(&cgroup_mount()?.join(name))
