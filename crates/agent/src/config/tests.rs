@@ -129,7 +129,7 @@ fn the_list_of_spared_destinations_has_upstreams_place_unless_told_otherwise() {
     );
     let other = [
         ("enable-ip-masq-agent", "true"),
-        ("ip-masq-agent-config-path", "/tmp/list"),
+        ("ip-masq-agent-config-path", "/etc/spared/list"),
     ];
-    assert_eq!(path(&other), PathBuf::from("/tmp/list"));
+    assert_eq!(path(&other), PathBuf::from("/etc/spared/list"));
 }
