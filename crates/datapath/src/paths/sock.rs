@@ -12,6 +12,7 @@ use crate::abi::{
     },
 };
 use crate::maps::Maps;
+use crate::stages::service::scope;
 
 /// What a hook on a socket sees and may change.
 pub trait Socket {
@@ -114,12 +115,12 @@ fn frontend<'a>(
         address: *address,
         port,
         protocol,
-        scope: 1,
+        scope: scope::INSIDE,
     };
     if let Some(frontend) = maps.frontend(&key) {
         return Some(frontend);
     }
-    key.scope = 0;
+    key.scope = scope::ALL;
     if let Some(frontend) = maps.frontend(&key) {
         return Some(frontend);
     }
@@ -131,11 +132,11 @@ fn frontend<'a>(
     } else {
         Address::NONE
     };
-    key.scope = 1;
+    key.scope = scope::INSIDE;
     if let Some(frontend) = maps.frontend(&key) {
         return Some(frontend);
     }
-    key.scope = 0;
+    key.scope = scope::ALL;
     maps.frontend(&key)
 }
 

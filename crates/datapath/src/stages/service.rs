@@ -18,11 +18,11 @@ use crate::{
 };
 
 /// For whom a frontend is looked up.
-mod scope {
+pub(crate) mod scope {
     /// Everybody.
-    pub(super) const ALL: u8 = 0;
+    pub(crate) const ALL: u8 = 0;
     /// Clients inside the cluster.
-    pub(super) const INSIDE: u8 = 1;
+    pub(crate) const INSIDE: u8 = 1;
 }
 
 /// Source of a connection from a pod to itself through a service, IPv4.
