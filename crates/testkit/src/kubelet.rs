@@ -220,6 +220,10 @@ impl Kubelet {
             .namespace()
             .run(|| command.spawn())?
             .with_context(|| format!("start {}", self.plugin.display()))?;
+        // Before it has read what to do, so that whoever ends the topology ends it too.
+        let group = machine.cgroup().join("cgroup.procs");
+        std::fs::write(&group, child.id().to_string())
+            .with_context(|| format!("move the plugin to {}", group.display()))?;
         child
             .stdin
             .take()
