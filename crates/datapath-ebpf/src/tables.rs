@@ -16,7 +16,7 @@ use datapath::{
         Address, PrefixKey,
         connection::{Alias, Connection, ConnectionKey, Entry, FragmentKey, FragmentPorts},
         endpoint::{Endpoint, Hop, Traffic},
-        event::{Count, DropKey, Event},
+        event::{Count, DropKey, Event, hook, outcome},
         ipcache::{AddressKey, AddressRow},
         node::Node,
         policy::{PeerKey, PolicyHead, PortKey, PortVerdict},
@@ -89,7 +89,7 @@ pub static LOST_EVENTS: PerCpuArray<u64, 1> = PerCpuArray::new();
 #[btf_map(name = "drops")]
 pub static DROPS: PerCpuHashMap<DropKey, Count, 16384, ON_USE> = PerCpuHashMap::new();
 #[btf_map(name = "hooks")]
-pub static HOOKS: PerCpuArray<Count, { datapath::abi::event::hook::COUNT as usize * 4 }> =
+pub static HOOKS: PerCpuArray<Count, { (hook::COUNT * outcome::COUNT) as usize }> =
     PerCpuArray::new();
 /// Where a new connection is put together: it is too large for the stack. Not of the ABI, not pinned.
 #[btf_map(name = "scratch")]
@@ -99,11 +99,17 @@ static SCRATCH: PerCpuArray<Connection, 1> = PerCpuArray::new();
 #[btf_map(name = "state")]
 static STATE: PerCpuArray<State, 1> = PerCpuArray::new();
 
-/// The state of this CPU's packet.
+/// The state of this CPU's packet, cleared as far as a packet must find it cleared.
 #[inline(always)]
 pub fn state<'a>() -> Option<&'a mut State> {
+    let state = STATE.get_ptr_mut(0)?;
+    let words = state.cast::<u64>();
+    for word in 0..State::CLEARED {
+        // SAFETY: inside the state, whose alignment is that of a word, and of which all zero is a value.
+        unsafe { words.add(word).write_volatile(0) };
+    }
     // SAFETY: the row belongs to this CPU, and classifiers do not nest on one; each run asks once.
-    STATE.get_ptr_mut(0).map(|state| unsafe { &mut *state })
+    Some(unsafe { &mut *state })
 }
 
 /// The ring wakes its reader when this much is waiting; below it the reader's timer is soon enough.

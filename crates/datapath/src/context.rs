@@ -170,28 +170,10 @@ pub enum Pending {
 
 /// What the stages know of one packet. It lies outside the stack, whose 512 octets the kernel shares among all callers:
 /// in the kernel one per processor, which no other program of that processor uses before this one is done. All zero is a
-/// valid value.
+/// valid value. Laid out by hand, so that what each packet must find cleared lies together, in whole words.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(8))]
 pub struct State {
-    /// TCP flags; for ICMP its type.
-    pub tcp_flags: u8,
-    /// For ICMP its code.
-    pub icmp_code: u8,
-    /// TTL or hop limit.
-    pub ttl: u8,
-    /// Type of service or traffic class.
-    pub tos: u8,
-    /// Which part of a datagram.
-    pub fragment: Fragment,
-    /// Whether an IPv4 packet may be fragmented on its way.
-    pub fragmentable: bool,
-    /// Whether the entry was found by its alias.
-    pub aliased: bool,
-    /// Whether the tuple of a new connection is that of another one's replies, so that it needs another source port.
-    pub lent: bool,
-    /// Way of the packet in its connection: 0 is [`Way::Forward`]. A plain number, because of an enum's the compiler knows the
-    /// range, and computes an address with it that the verifier cannot bound.
-    way: u8,
     /// Octets at the IP layer (the frame without its Ethernet header).
     pub length: u32,
     /// Offset of the transport header.
@@ -202,51 +184,73 @@ pub struct State {
     pub acknowledgement: u32,
     /// TCP: octets of payload. Until the transport header is read: length of the IP packet without padding.
     pub payload: u32,
-    /// Which path, see [`crate::abi::event::hook`].
-    pub hook: u8,
-    /// What the Ethernet header is followed by.
-    pub frame: Payload,
-    /// Which sources can be believed.
-    pub trust: Trust,
     /// Largest IP packet of the way that the packet takes, octets; 0 for no limit.
     pub mtu: u32,
     /// Sum of generations read before the tables that a decision rests on.
     pub generation: u32,
-    /// TCP: window, host order, unscaled.
-    pub window: u16,
+    /// Offset of the quoted transport header.
+    pub quoted_l4: u32,
     /// Addresses and ports as the packet had them when it came.
     pub tuple: Tuple,
-    /// Key of the connection's primary.
-    pub key: ConnectionKey,
-    /// Whether the packet's source is the lower end of the key it was looked up by.
-    pub source_is_low: u8,
     /// The sender.
     pub source: Side,
     /// The receiver.
     pub destination: Side,
     /// Rewrite of a new connection.
     pub rewrite: Rewrite,
-    /// What an ICMP error quotes.
-    pub quoted: Tuple,
-    /// Offset of the quoted transport header.
-    pub quoted_l4: u32,
-    /// The ends of the connection as the receiver of an ICMP error knows them.
-    pub seen: Ends,
     /// What a drop is booked on.
     pub judged: Judged,
     /// What becomes of the packet, once a stage says [`Step::Done`].
     pub verdict: Verdict,
-    /// What the tuple of a new connection still needs.
-    pub wanted: Wanted,
-    /// What is being told, see [`crate::abi::event::kind`].
-    pub telling: u8,
-    /// Whether this packet made its entry.
-    pub made: bool,
     /// The answer to build then, where the verdict is one.
     pub pending: Pending,
+    /// TCP: window, host order, unscaled.
+    pub window: u16,
+    /// TCP flags; for ICMP its type.
+    pub tcp_flags: u8,
+    /// For ICMP its code.
+    pub icmp_code: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// Type of service or traffic class.
+    pub tos: u8,
+    /// Which path, see [`crate::abi::event::hook`].
+    pub hook: u8,
+    /// What is being told, see [`crate::abi::event::kind`].
+    pub telling: u8,
+    /// What the Ethernet header is followed by.
+    pub frame: Payload,
+    /// Which sources can be believed.
+    pub trust: Trust,
+    /// Which part of a datagram.
+    pub fragment: Fragment,
+    /// What the tuple of a new connection still needs.
+    pub wanted: Wanted,
+    /// Whether an IPv4 packet may be fragmented on its way.
+    pub fragmentable: bool,
+    /// Whether the entry was found by its alias.
+    pub aliased: bool,
+    /// Whether the tuple of a new connection is that of another one's replies, so that it needs another source port.
+    pub lent: bool,
+    /// Whether this packet made its entry.
+    pub made: bool,
+    /// Way of the packet in its connection: 0 is [`Way::Forward`]. A plain number, because of an enum's the compiler knows the
+    /// range, and computes an address with it that the verifier cannot bound.
+    way: u8,
+    /// Whether the packet's source is the lower end of the key it was looked up by.
+    pub source_is_low: u8,
+    /// Key of the connection's primary. Written with the tuple; this and what follows is not cleared for each packet.
+    pub key: ConnectionKey,
+    /// What an ICMP error quotes; read only where [`State::quoted_l4`] says so.
+    pub quoted: Tuple,
+    /// The ends of the connection as the receiver of an ICMP error knows them; written before such an error is translated.
+    pub seen: Ends,
 }
 
 impl State {
+    /// So many words of eight octets, from the first, must be zero when a packet comes.
+    pub const CLEARED: usize = core::mem::offset_of!(Self, key).div_ceil(8);
+
     /// Way of the packet in its connection.
     #[inline(always)]
     pub fn way(&self) -> Way {
@@ -301,7 +305,7 @@ impl<S: Seams> DerefMut for Cx<'_, S> {
 }
 
 impl<'a, S: Seams> Cx<'a, S> {
-    /// A packet at the start of the path of `hook`.
+    /// A packet at the start of the path of `hook`. The state is new, or cleared as [`State::CLEARED`] says.
     #[inline(always)]
     pub fn new(
         packet: &'a mut S::Packet,
@@ -310,7 +314,9 @@ impl<'a, S: Seams> Cx<'a, S> {
         hook: u8,
         state: &'a mut State,
     ) -> Self {
-        *state = State::default();
+        state.verdict = Verdict::default();
+        state.frame = Payload::default();
+        state.trust = Trust::default();
         state.hook = hook;
         state.length = packet.len().saturating_sub(crate::wire::eth::LENGTH);
         Self {

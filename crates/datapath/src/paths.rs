@@ -32,7 +32,7 @@ macro_rules! step {
 }
 use step;
 
-/// Runs the stages of a hook on a packet and books it.
+/// Runs the stages of a hook on a packet and books it. The verdict lies in the state too.
 #[inline(always)]
 fn run<P: Packet, M: Maps, E: Environment>(
     hook: u8,
@@ -44,7 +44,8 @@ fn run<P: Packet, M: Maps, E: Environment>(
 ) -> Verdict {
     // The row is there from the start, zero until the agent says who the node is.
     let Some(node) = maps.node().filter(|node| node.mtu != 0) else {
-        return record::without_node(hook, packet, maps);
+        state.verdict = record::without_node(hook, packet, maps);
+        return state.verdict;
     };
     let mut cx = Cx::new(packet, (maps, env), node, hook, state);
     let result = stages(&mut cx).and_then(|_| reject::answer_pending(&mut cx));

@@ -55,7 +55,7 @@ fn balances(world: &mut World, sent: u64) {
         let mut all = Count::default();
         for hook in HOOKS {
             let one = hooks
-                .get(&(u32::from(hook) * 4 + which))
+                .get(&outcome::counter(hook, which))
                 .copied()
                 .unwrap_or_default();
             all.packets += one.packets;
@@ -64,16 +64,7 @@ fn balances(world: &mut World, sent: u64) {
         all
     };
     let ends = [outcome::FORWARDED, outcome::DROPPED, outcome::ANSWERED].map(sum);
-    let received = sum(outcome::RECEIVED);
-    assert_eq!(received.packets, sent);
-    assert_eq!(
-        received.packets,
-        ends.iter().map(|count| count.packets).sum::<u64>()
-    );
-    assert_eq!(
-        received.bytes,
-        ends.iter().map(|count| count.bytes).sum::<u64>()
-    );
+    assert_eq!(ends.iter().map(|count| count.packets).sum::<u64>(), sent);
     assert_eq!(sum(outcome::DROPPED), drops);
 }
 

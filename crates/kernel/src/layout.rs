@@ -4,7 +4,7 @@ use datapath::abi::{
     self,
     connection::{Alias, Connection, ConnectionKey, FragmentKey, FragmentPorts},
     endpoint::{ENDPOINT_SLOTS, Endpoint, HOPS, Hop, MAX_SLOTS, Traffic},
-    event::{Count, DropKey, hook},
+    event::{Count, DropKey, hook, outcome},
     generation,
     ipcache::{AddressKey, AddressRow},
     node::Node,
@@ -62,7 +62,7 @@ const fn spec<K, V>(name: &'static str, kind: MapKind, max_entries: u32) -> MapS
 }
 
 /// Number of counters in `hooks`.
-pub(crate) const HOOK_COUNTERS: u32 = hook::COUNT * 4;
+pub(crate) const HOOK_COUNTERS: u32 = hook::COUNT * outcome::COUNT;
 
 /// All maps, with the sizes that `config` asks for.
 pub fn maps(config: &Config) -> Vec<MapSpec> {

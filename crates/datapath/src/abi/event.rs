@@ -132,16 +132,27 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// What happened to the packets of a hook: index is `hook * 4 + outcome`; `RECEIVED` is the sum of the other three.
+/// What became of the packets of a hook, each of which is counted once, where it ended.
 pub mod outcome {
-    /// Came in.
-    pub const RECEIVED: u32 = 0;
     /// Went on, or to the stack.
-    pub const FORWARDED: u32 = 1;
+    pub const FORWARDED: u32 = 0;
     /// Was dropped.
-    pub const DROPPED: u32 = 2;
+    pub const DROPPED: u32 = 1;
     /// Was answered by us (ARP, neighbour discovery, too-big, reset).
-    pub const ANSWERED: u32 = 3;
+    pub const ANSWERED: u32 = 2;
+    /// Number of outcomes.
+    pub const COUNT: u32 = 3;
+
+    /// Index of a counter in `hooks`; `hook` is one of [`super::hook`].
+    #[inline(always)]
+    pub const fn counter(hook: u8, outcome: u32) -> u32 {
+        hook as u32 * COUNT + outcome
+    }
+
+    /// Hook and outcome of an index.
+    pub const fn of(counter: u32) -> (u8, u32) {
+        ((counter / COUNT) as u8, counter % COUNT)
+    }
 }
 
 plain!(Event = 128, DropKey = 8, Count = 16);

@@ -22,15 +22,13 @@ pub fn finish<S: Seams>(cx: &mut Cx<'_, S>, result: Result<Step, Drop>) -> Verdi
         // Cannot fail: it has nothing to say.
         let _ = call(cx, Apart::Dropped);
     }
-    let index = u32::from(cx.hook) * 4;
     let outcome = match cx.verdict {
         Verdict::Drop(_) => outcome::DROPPED,
         Verdict::Answer { .. } => outcome::ANSWERED,
         _ => outcome::FORWARDED,
     };
-    let bytes = u64::from(cx.length);
-    cx.maps.count_hook(index + outcome::RECEIVED, bytes);
-    cx.maps.count_hook(index + outcome, bytes);
+    let counter = outcome::counter(cx.hook, outcome);
+    cx.maps.count_hook(counter, u64::from(cx.length));
     cx.verdict
 }
 
@@ -44,8 +42,7 @@ pub fn without_node<P: Packet, M: Maps>(hook: u8, packet: &P, maps: &M) -> Verdi
         ..DropKey::default()
     };
     maps.count_drop(&key, bytes);
-    maps.count_hook(u32::from(hook) * 4 + outcome::RECEIVED, bytes);
-    maps.count_hook(u32::from(hook) * 4 + outcome::DROPPED, bytes);
+    maps.count_hook(outcome::counter(hook, outcome::DROPPED), bytes);
     Verdict::Drop(reason)
 }
 

@@ -63,7 +63,12 @@ fn backend_is_gone<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 /// Writes what the segment tells into its entry.
 #[inline(always)]
 pub fn observe<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
-    if !is_segment(cx) {
+    let Some(entry) = cx.entry.filter(|_| is_segment(cx)) else {
+        return Ok(());
+    };
+    let old = entry.tcp_flags(cx.way());
+    if is_one_of_many(cx, entry, old) {
+        sequence(cx, entry, old);
         return Ok(());
     }
     if call(cx, Apart::Observe)? == Step::Done {
@@ -71,6 +76,13 @@ pub fn observe<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         record::tell(cx, kind::CLOSING)?;
     }
     Ok(())
+}
+
+/// Whether the segment neither begins nor ends anything: a call for each of them would cost more than what it writes.
+#[inline(always)]
+fn is_one_of_many<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) -> bool {
+    let flags = u32::from(cx.tcp_flags);
+    flags & (CLOSING | u32::from(SYN)) == 0 && flags & !old == 0 && entry.answered_ns(cx.way()) != 0
 }
 
 /// The writing; [`Step::Done`] when the connection closes with this segment.

@@ -183,7 +183,7 @@ impl Loaded {
         let answered = moved(&self.answered, &hooks)
             .iter()
             .filter_map(|key| u32::from_bytes(key))
-            .any(|index| index % 4 == outcome::ANSWERED);
+            .any(|index| outcome::of(index).1 == outcome::ANSWERED);
         (self.drops, self.answered) = (drops, hooks);
         match (ran.code, ran.redirect, dropped.as_slice()) {
             (0, None, []) => Verdict::Pass,

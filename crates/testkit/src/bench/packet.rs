@@ -220,8 +220,8 @@ impl<'a> Way<'a> {
     }
 
     fn forwarded(&self) -> anyhow::Result<u64> {
-        let index = u32::from(hook::FROM_CONTAINER) * 4 + outcome::FORWARDED;
-        let counts = self.kernel.maps.hooks.get(&index)?;
+        let counter = outcome::counter(hook::FROM_CONTAINER, outcome::FORWARDED);
+        let counts = self.kernel.maps.hooks.get(&counter)?;
         Ok(counts.iter().map(|count| count.packets).sum())
     }
 

@@ -35,11 +35,12 @@ pub(super) fn sums(drops: &[(DropKey, Vec<Count>)], hooks: &[(u32, Vec<Count>)])
         };
         add(&mut sums, (reason(key.reason), side), counts);
     }
-    for (index, counts) in hooks
-        .iter()
-        .filter(|(index, _)| index % 4 == outcome::FORWARDED)
-    {
-        let side = match u8::try_from(index / 4).unwrap_or_default() {
+    for (index, counts) in hooks {
+        let (hook, outcome) = outcome::of(*index);
+        if outcome != outcome::FORWARDED {
+            continue;
+        }
+        let side = match hook {
             hook::FROM_CONTAINER | hook::FROM_HOST | hook::TO_NETDEV => "EGRESS",
             _ => "INGRESS",
         };

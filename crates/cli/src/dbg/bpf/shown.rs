@@ -181,7 +181,8 @@ fn node_text(of: &Node) -> String {
 
 /// Names of the counters in `hooks`.
 pub(in crate::dbg) fn hook_counter(index: u32) -> String {
-    let name = match u8::try_from(index / 4).unwrap_or_default() {
+    let (hook, outcome) = outcome::of(index);
+    let name = match hook {
         hook::FROM_CONTAINER => "from_container",
         hook::TO_CONTAINER => "to_container",
         hook::FROM_NETDEV => "from_netdev",
@@ -190,8 +191,7 @@ pub(in crate::dbg) fn hook_counter(index: u32) -> String {
         hook::FROM_HOST => "from_host",
         _ => "-",
     };
-    let outcome = match index % 4 {
-        outcome::RECEIVED => "received",
+    let outcome = match outcome {
         outcome::FORWARDED => "forwarded",
         outcome::DROPPED => "dropped",
         _ => "answered",

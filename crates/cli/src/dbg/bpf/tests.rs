@@ -331,18 +331,17 @@ fn drops_are_summed_over_endpoints_and_processors_and_the_rest_is_success() {
         (key(2, 133), vec![count(4)]),
         (key(1, 132), vec![count(8)]),
     ];
-    let counter = |hook: u8, outcome: u32| u32::from(hook) * 4 + outcome;
     let hooks = [
         (
-            counter(hook::FROM_CONTAINER, outcome::FORWARDED),
+            outcome::counter(hook::FROM_CONTAINER, outcome::FORWARDED),
             vec![count(100), count(1)],
         ),
         (
-            counter(hook::FROM_CONTAINER, outcome::RECEIVED),
+            outcome::counter(hook::FROM_CONTAINER, outcome::ANSWERED),
             vec![count(500)],
         ),
         (
-            counter(hook::FROM_OVERLAY, outcome::FORWARDED),
+            outcome::counter(hook::FROM_OVERLAY, outcome::FORWARDED),
             vec![count(30)],
         ),
     ];
