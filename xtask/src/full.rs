@@ -84,6 +84,19 @@ const SUITES: &[Suite] = &[
         },
     },
     Suite {
+        name: "soak",
+        shows: "ten minutes of pods, policies, backends, an agent and the store that come and go under probers",
+        command: |place| {
+            let words = ["--package", "testkit", "--test", "nodes"];
+            Ok(tests(
+                place,
+                &words,
+                "a_busy_life",
+                ("AXONEME_SOAK_SECONDS", "600"),
+            ))
+        },
+    },
+    Suite {
         name: "properties",
         shows: "every property with 20,000 cases, and every other test",
         command: |place| {

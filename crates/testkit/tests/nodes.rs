@@ -11,6 +11,8 @@ mod hundred;
 mod restart;
 #[path = "nodes/services.rs"]
 mod services;
+#[path = "nodes/soak.rs"]
+mod soak;
 #[path = "nodes/sockets.rs"]
 mod sockets;
 
@@ -122,4 +124,14 @@ fn services_are_reached_from_everywhere_and_sockets_survive_their_backends() {
     let cluster = cluster('s', |options| options);
     services::matrix(&cluster);
     services::backends_go(&cluster);
+}
+
+#[test]
+fn a_busy_life_loses_nothing_and_leaves_nothing() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('b', |options| options);
+    let seconds = number("AXONEME_SOAK_SECONDS", 8);
+    soak::live(&mut cluster, std::time::Duration::from_secs(seconds as u64));
 }

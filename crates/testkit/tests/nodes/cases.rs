@@ -139,8 +139,13 @@ pub(crate) enum Family {
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 pub(crate) fn run(cluster: &Cluster, node: usize, name: &str) -> RunningPod {
+    run_as(cluster, node, name, name)
+}
+
+/// A pod with another label `app` than its name.
+pub(crate) fn run_as(cluster: &Cluster, node: usize, name: &str, app: &str) -> RunningPod {
     let node = &cluster.nodes[node];
-    let pod = Pod::new("default", name, name);
+    let pod = Pod::new("default", name, app);
     node.kubelet
         .run(&node.machine, cluster.topology.name(), pod)
         .expect("the pod is added")

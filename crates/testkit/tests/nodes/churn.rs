@@ -81,28 +81,33 @@ pub(crate) fn leaks(cluster: &mut Cluster, number: usize) {
             node.kubelet.delete(&node.machine, pod).expect("delete");
         }
     }
-    let end = Instant::now() + Duration::from_secs(15);
+    assert_settles(&mut cluster.nodes[0], &before);
+    println!(
+        "figure: {number} pods, {} kills, {} things on the node before and after",
+        number / 5,
+        before.len()
+    );
+}
+
+/// Waits until the node is as it was.
+pub(crate) fn assert_settles(node: &mut Node, before: &BTreeSet<String>) {
+    let end = Instant::now() + Duration::from_secs(45);
     loop {
-        let after = settled(&mut cluster.nodes[0]);
-        if after == before {
-            println!(
-                "figure: {number} pods, {} kills, {} things on the node before and after",
-                number / 5,
-                after.len()
-            );
-            break;
+        let after = settled(node);
+        if after == *before {
+            return;
         }
         if Instant::now() > end {
-            let left: Vec<_> = after.difference(&before).collect();
+            let left: Vec<_> = after.difference(before).collect();
             let gone: Vec<_> = before.difference(&after).collect();
-            panic!("after {number} pods: left over {left:#?}, missing {gone:#?}");
+            panic!("left over {left:#?}, missing {gone:#?}");
         }
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
 /// What a pod can leave behind on a node: links, routes, addresses, endpoints, saved state.
-fn settled(node: &mut Node) -> BTreeSet<String> {
+pub(crate) fn settled(node: &mut Node) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let handle = Handle::open_in(node.machine.namespace()).expect("netlink");
     for link in handle.links().expect("links") {

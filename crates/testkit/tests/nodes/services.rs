@@ -22,7 +22,7 @@ use servers::{PORT, Server};
 const FRONT: u16 = 80;
 
 /// Creates a service of the pods `app` for TCP and UDP, and says what the API server made of it.
-fn service(cluster: &Cluster, name: &str, app: &str, spec: &Value) -> Value {
+pub(crate) fn service(cluster: &Cluster, name: &str, app: &str, spec: &Value) -> Value {
     let mut object = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": { "namespace": "default", "name": name },
@@ -96,7 +96,7 @@ fn results<T: serde::de::DeserializeOwned>(process: &mut Process, limit: Duratio
 }
 
 /// Marks a pod as ready or not, as its kubelet would.
-fn set_ready(cluster: &Cluster, name: &str, ready: &str) {
+pub(crate) fn set_ready(cluster: &Cluster, name: &str, ready: &str) {
     let path = format!("/api/v1/namespaces/default/pods/{name}");
     let mut pod: Value = cluster.api.get(&path).expect("the pod");
     pod["status"]["conditions"] = json!([{ "type": "Ready", "status": ready }]);
