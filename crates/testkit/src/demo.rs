@@ -41,6 +41,23 @@ pub fn refusal() -> Option<String> {
     kernel::probe::probe().iter().find_map(missing)
 }
 
+/// Whether a test that needs nodes can run. If not, says why, in the words that the gate looks for.
+///
+/// # Panics
+/// With `CI=true`, where nothing may be left out.
+#[allow(clippy::print_stdout, reason = "a test that is skipped says so")]
+pub fn possible() -> bool {
+    let Some(why) = refusal() else {
+        return true;
+    };
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{why}, and CI may leave nothing out"
+    );
+    println!("skipped, needs root and eBPF: {why}");
+    false
+}
+
 /// Starts it, shows it, and stays until Ctrl-C.
 pub fn up() -> anyhow::Result<()> {
     refuse()?;

@@ -17,21 +17,9 @@ mod soak;
 mod sockets;
 
 use testkit::cluster::{Cluster, Options};
+use testkit::demo::possible;
 
 use cases::Cases;
-
-/// Whether tests of nodes can run; says why not, and fails where nothing may be left out.
-fn possible() -> bool {
-    let Some(why) = testkit::demo::refusal() else {
-        return true;
-    };
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "{why}, and CI may leave nothing out"
-    );
-    println!("skipped, needs root and eBPF: {why}");
-    false
-}
 
 /// Names are unique per process and letter, so that tests can run at the same time.
 fn cluster(letter: char, options: impl FnOnce(Options) -> Options) -> Cluster {

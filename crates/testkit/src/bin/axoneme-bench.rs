@@ -1,4 +1,7 @@
 //! The bench, and the programs that make its load.
+#![allow(clippy::print_stderr, reason = "what it says at the end goes to the terminal")]
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use testkit::bench::{self, load::Load};
@@ -23,10 +26,17 @@ enum Command {
     Load(Load),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let args = Args::parse();
-    match args.command {
+    let result = match args.command {
         Some(Command::Load(load)) => load.run(),
         None => bench::run(args.options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

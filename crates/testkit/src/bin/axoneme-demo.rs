@@ -1,4 +1,5 @@
 //! The demo cluster, and the programs that run in its pods.
+#![allow(clippy::print_stderr, reason = "what it says at the end goes to the terminal")]
 
 use std::process::ExitCode;
 
@@ -30,8 +31,15 @@ enum Command {
     App(testkit::shop::App),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    run(Args::parse()).unwrap_or_else(|error| {
+        // One sentence, whatever RUST_BACKTRACE says.
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Some(Command::App(app)) => tokio::runtime::Builder::new_current_thread()
             .enable_all()
