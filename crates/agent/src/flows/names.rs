@@ -1,0 +1,188 @@
+//! The names that flows have at this moment, out of the view and the store's tables.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
+use model::endpoint::PodName;
+use model::policy::{Origin, Peer, RuleId};
+
+use crate::inputs::Inputs;
+use crate::view::{View, ViewReader};
+
+/// Names out of the view and the store's tables; what is looked up for every flow is indexed once per commit.
+pub struct NamesNow {
+    view: ViewReader,
+    inputs: Inputs,
+    cluster: Arc<str>,
+    // Not a table: a cache that any reader may fill anew.
+    index: RwLock<Index>,
+}
+
+#[derive(Default)]
+struct Index {
+    /// Keeps the view's address from being given to another one, not the view.
+    of: Weak<View>,
+    pods: HashMap<IpAddr, Arc<EndpointNames>>,
+    services: HashMap<(IpAddr, u16), Arc<ServiceName>>,
+    /// By backend and protocol; nothing where several services share one.
+    behind: HashMap<(IpAddr, u16, u8), Option<Arc<ServiceName>>>,
+}
+
+impl NamesNow {
+    /// Over the view and the tables.
+    pub fn new(view: ViewReader, inputs: Inputs, cluster: &str) -> Self {
+        Self {
+            view,
+            inputs,
+            cluster: cluster.into(),
+            index: RwLock::default(),
+        }
+    }
+
+    fn indexed<T>(&self, look: impl Fn(&Index) -> T) -> T {
+        let view = self.view.get();
+        {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            if std::ptr::eq(index.of.as_ptr(), Arc::as_ptr(&view)) {
+                return look(&index);
+            }
+        }
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        *index = self.build(&view);
+        look(&index)
+    }
+
+    fn build(&self, view: &Arc<View>) -> Index {
+        let mut index = Index {
+            of: Arc::downgrade(view),
+            ..Index::default()
+        };
+        for (name, remote) in self.inputs.endpoints.snapshot().iter() {
+            let names = Arc::new(self.pod_names(name, &Self::labels(view, remote.identity.0)));
+            index.pods.extend(
+                remote
+                    .addresses
+                    .iter()
+                    .map(|address| (*address, Arc::clone(&names))),
+            );
+        }
+        for row in &view.endpoints {
+            if let Some(pod) = &row.pod {
+                let names = Arc::new(self.pod_names(pod, &row.labels.to_texts()));
+                index
+                    .pods
+                    .extend(row.ips.iter().map(|address| (address, Arc::clone(&names))));
+            }
+        }
+        for (key, _, row) in &view.services {
+            let name = ServiceName {
+                name: Arc::clone(&key.service.name),
+                namespace: Arc::clone(&key.service.namespace),
+            };
+            let name = Arc::new(name);
+            index.services.extend(
+                row.frontends
+                    .iter()
+                    .map(|f| ((f.address.address, f.address.port), Arc::clone(&name))),
+            );
+            for backend in &row.backends {
+                let at = backend.address;
+                index
+                    .behind
+                    .entry((at.address, at.port, at.protocol.number()))
+                    .and_modify(|known| {
+                        known.take_if(|known| **known != *name);
+                    })
+                    .or_insert_with(|| Some(Arc::clone(&name)));
+            }
+        }
+        index
+    }
+
+    fn pod_names(&self, name: &PodName, labels: &[String]) -> EndpointNames {
+        EndpointNames {
+            namespace: Arc::clone(&name.namespace),
+            pod_name: Arc::clone(&name.name),
+            labels: labels.iter().map(|label| label.as_str().into()).collect(),
+            workloads: Vec::new(),
+            cluster_name: Arc::clone(&self.cluster),
+        }
+    }
+
+    fn labels(view: &View, identity: u32) -> Vec<String> {
+        let peer = view.policy.peer(Peer(identity));
+        peer.map(|facts| facts.labels.to_texts())
+            .unwrap_or_default()
+    }
+}
+
+impl Names for NamesNow {
+    fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
+        self.indexed(|index| index.pods.get(&address).cloned())
+            .or_else(|| {
+                let labels = Self::labels(&self.view.get(), identity);
+                let labels = labels.iter().map(|label| label.as_str().into()).collect();
+                Some(Arc::new(EndpointNames {
+                    labels,
+                    cluster_name: Arc::clone(&self.cluster),
+                    ..EndpointNames::default()
+                }))
+            })
+    }
+
+    fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
+        self.indexed(|index| index.services.get(&(address, port)).cloned())
+    }
+
+    fn service_behind(&self, address: IpAddr, port: u16, protocol: u8) -> Option<Arc<ServiceName>> {
+        self.indexed(|index| index.behind.get(&(address, port, protocol)).cloned())
+            .flatten()
+    }
+
+    fn fqdns(&self, _asker: u16, _address: IpAddr) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>> {
+        let view = self.view.get();
+        let Some(origin) = view.policy.rule_ids().get(RuleId(rule)) else {
+            return Vec::new();
+        };
+        let of = |key: &model::policy::ObjectKey, labels: Vec<Arc<str>>| {
+            Arc::new(PolicyOrigin {
+                name: Arc::clone(&key.name),
+                namespace: Arc::clone(&key.namespace),
+                kind: key.kind.as_str().into(),
+                labels,
+                revision: view.revision,
+            })
+        };
+        match &**origin {
+            Origin::Rule { object, labels, .. } => vec![of(
+                object,
+                labels
+                    .iter()
+                    .map(|label| label.to_string().into())
+                    .collect(),
+            )],
+            Origin::DefaultDeny { policies, .. } => {
+                policies.iter().map(|key| of(key, Vec::new())).collect()
+            }
+            Origin::Fixed(_) => Vec::new(),
+        }
+    }
+
+    fn interface(&self, index: u32) -> Option<Arc<str>> {
+        self.view
+            .get()
+            .endpoints
+            .iter()
+            .find(|row| row.ifindex == index)
+            .map(|row| Arc::clone(&row.ifname))
+    }
+}
+
+#[cfg(test)]
+mod tests;
