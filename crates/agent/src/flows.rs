@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 use datapath::abi::connection::{Connection, ConnectionKey, Decision, flags};
 use datapath::abi::endpoint::{Hop, hop_kind};
 use hubble::intake::{Intake, LossSource};
-use hubble::records::decode::{Clock, decode, point};
-use hubble::records::{Party, Record, Way, What};
+use hubble::records::decode::{Clock, decode, has_ports, point};
+use hubble::records::{Party, Record, Way, What, protocol};
 use kernel::collector::{Acceptance, Collector, Ended};
 use kernel::events::Events;
 use kernel::map::Map;
@@ -101,25 +101,15 @@ fn kind_of_hop(hops: &Map<u32, Hop>, decision: Decision) -> u8 {
 
 /// The record of a connection that ended, whose packets were sent to a hop of this kind.
 fn closed(key: &ConnectionKey, connection: &Connection, hop_kind: u8) -> Option<Record> {
-    let low = (IpAddr::from(key.low), u16::from_be(key.low_port));
-    let high = (IpAddr::from(key.high), u16::from_be(key.high_port));
-    let (from, to) = if connection.flags & flags::INITIATOR_LOW != 0 {
-        (low, high)
-    } else {
-        (high, low)
-    };
-    let translated = connection.flags & flags::DESTINATION_NAT != 0;
-    let reached = if translated {
-        (
-            IpAddr::from(connection.to),
-            u16::from_be(connection.to_port),
-        )
-    } else {
-        to
-    };
+    let (from, to) = ends(key, connection);
+    let has = |flag| connection.flags & flag != 0;
+    let reached = has(flags::DESTINATION_NAT)
+        .then(|| (IpAddr::from(connection.to), connection.to_port))
+        .map_or(to, |(address, port)| (address, u16::from_be(port)));
+    let has_ports = has_ports(connection.protocol);
     let party = |(address, port): (IpAddr, u16), identity, endpoint| Party {
         address,
-        port,
+        port: if has_ports { port } else { 0 },
         identity,
         endpoint,
     };
@@ -136,10 +126,10 @@ fn closed(key: &ConnectionKey, connection: &Connection, hop_kind: u8) -> Option<
         time_ns: u64::try_from(time_ns).ok()?,
         source: party(from, connection.source_identity, connection.source_endpoint),
         destination,
-        asked: translated.then(|| SocketAddr::new(to.0, to.1)),
-        translated_source: None,
+        asked: has(flags::DESTINATION_NAT).then(|| SocketAddr::new(to.0, to.1)),
+        translated_source: has(flags::SOURCE_NAT).then(|| IpAddr::from(connection.from)),
         protocol: connection.protocol,
-        tcp_flags_or_icmp_type: (connection.sent.tcp_flags | connection.received.tcp_flags) as u8,
+        tcp_flags_or_icmp_type: flags_or_type(connection),
         icmp_code: 0,
         interface: connection.ifindex,
         macs: None,
@@ -149,6 +139,26 @@ fn closed(key: &ConnectionKey, connection: &Connection, hop_kind: u8) -> Option<
             way: Way::Forward,
         },
     })
+}
+
+/// Address and port of the initiator, and of what it asked for.
+fn ends(key: &ConnectionKey, connection: &Connection) -> ((IpAddr, u16), (IpAddr, u16)) {
+    let low = (IpAddr::from(key.low), u16::from_be(key.low_port));
+    let high = (IpAddr::from(key.high), u16::from_be(key.high_port));
+    if connection.flags & flags::INITIATOR_LOW != 0 {
+        (low, high)
+    } else {
+        (high, low)
+    }
+}
+
+/// All TCP flags that were seen; of ICMP the type that began it, which is an echo request for every entry.
+fn flags_or_type(connection: &Connection) -> u8 {
+    match connection.protocol {
+        protocol::ICMP => datapath::wire::icmp::v4::ECHO_REQUEST,
+        protocol::ICMPV6 => datapath::wire::icmp::v6::ECHO_REQUEST,
+        _ => (connection.sent.tcp_flags | connection.received.tcp_flags) as u8,
+    }
 }
 
 /// The kernel's monotonic clock beside the wall clock, now.

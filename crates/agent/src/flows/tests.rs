@@ -64,3 +64,76 @@ fn a_hop_that_is_another_one_by_now_says_nothing_of_a_close() {
     assert_eq!(point_of_close(next, 1001, 0), Point::ToStack);
     assert_eq!(point_of_close(next, 1001, 8), Point::ToEndpoint);
 }
+
+/// The record of a connection between `one` (its initiator) and `other`.
+fn ended(
+    one: (Address, u16),
+    other: (Address, u16),
+    protocol: u8,
+    connection: Connection,
+) -> Record {
+    let (key, low) = ConnectionKey::of(
+        (&one.0, one.1.to_be()),
+        (&other.0, other.1.to_be()),
+        protocol,
+        0,
+    );
+    let initiator = if low { flags::INITIATOR_LOW } else { 0 };
+    let connection = Connection {
+        flags: connection.flags | initiator,
+        protocol,
+        ..connection
+    };
+    closed(&key, &connection, hop_kind::LOCAL).unwrap()
+}
+
+#[test]
+fn a_close_of_icmp_is_told_as_the_echo_request_that_began_it() {
+    let v6 = |last| Address::v6([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]);
+    for (one, other, protocol, echo_request) in [
+        (Address::v4([10, 0, 1, 2]), Address::v4([10, 0, 2, 3]), 1, 8),
+        (v6(1), v6(2), 58, 128),
+    ] {
+        for (one, other) in [(one, other), (other, one)] {
+            let record = ended((one, 77), (other, 0), protocol, Connection::default());
+            assert_eq!(record.tcp_flags_or_icmp_type, echo_request);
+            assert_eq!(record.icmp_code, 0);
+            assert_eq!(record.source.address, IpAddr::from(one));
+            assert_eq!(
+                (record.source.port, record.destination.port),
+                (0, 0),
+                "the identifier is no port"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_close_names_what_was_asked_what_answered_and_the_translated_source() {
+    let record = ended(
+        (Address::v4([10, 0, 1, 2]), 40000),
+        (Address::v4([10, 96, 0, 1]), 80),
+        6,
+        Connection {
+            flags: flags::DESTINATION_NAT | flags::SOURCE_NAT,
+            to: Address::v4([10, 0, 2, 3]),
+            to_port: 8080u16.to_be(),
+            from: Address::v4([192, 0, 2, 1]),
+            ..Connection::default()
+        },
+    );
+    assert_eq!(record.asked, Some(SocketAddr::from(([10, 96, 0, 1], 80))));
+    assert_eq!(
+        (record.destination.address, record.destination.port),
+        (IpAddr::from([10, 0, 2, 3]), 8080)
+    );
+    assert_eq!(record.source.address, IpAddr::from([10, 0, 1, 2]));
+    assert_eq!(record.translated_source, Some(IpAddr::from([192, 0, 2, 1])));
+    let plain = ended(
+        (Address::v4([10, 0, 1, 2]), 40000),
+        (Address::v4([10, 0, 2, 3]), 8080),
+        6,
+        Connection::default(),
+    );
+    assert_eq!((plain.asked, plain.translated_source), (None, None));
+}

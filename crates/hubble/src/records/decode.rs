@@ -100,7 +100,8 @@ pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
     })
 }
 
-fn has_ports(number: u8) -> bool {
+/// Whether an IP protocol has ports; what connections of others have in their place is no port.
+pub fn has_ports(number: u8) -> bool {
     matches!(number, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 
