@@ -1,5 +1,7 @@
 //! What the store says, as tables: one reflector for each kind, and how an object becomes a row.
 
+mod workload;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use reconcile::{Subscription, Table};
 use store::{Client, Scope, reflect};
 
 use crate::policy_status::Stated;
+pub use workload::Workload;
 
 /// A pod of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct PodRow {
     pub named_ports: Vec<NamedPort>,
     /// It uses the node's network.
     pub host_network: bool,
+    /// What made it.
+    pub workload: Option<Workload>,
 }
 
 /// An endpoint as its agent announced it.
@@ -277,6 +282,7 @@ fn pod_row(pod: &Pod) -> (PodName, PodRow) {
         service_account: account.map(Into::into),
         named_ports,
         host_network: pod.spec.host_network,
+        workload: workload::workload(pod),
     };
     (name_of(pod), row)
 }

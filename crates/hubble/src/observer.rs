@@ -18,6 +18,7 @@ use api::hubble::{
         ServerStatusResponse, observer_server,
     },
 };
+use arc_swap::ArcSwap;
 use futures::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -39,8 +40,6 @@ pub struct Config {
     pub cluster: String,
     /// Name of this node.
     pub node: String,
-    /// Labels of this node as `key=value`.
-    pub node_labels: Vec<String>,
     /// Version as clients print it.
     pub version: String,
     /// Least time between two reports of entries that a reader missed.
@@ -52,7 +51,6 @@ impl Default for Config {
         Self {
             cluster: "default".into(),
             node: String::new(),
-            node_labels: Vec::new(),
             version: format!("axoneme v{}", crate::VERSION),
             lost_interval: Duration::from_secs(1),
         }
@@ -64,7 +62,7 @@ impl Default for Config {
 pub struct Observer {
     ring: Arc<Ring>,
     namespaces: Arc<Namespaces>,
-    node: Arc<Node>,
+    node: Arc<ArcSwap<Node>>,
     config: Arc<Config>,
     started: Instant,
     shutdown: CancellationToken,
@@ -75,18 +73,28 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Observer {
     /// An observer of what `intake` takes; streams end when `shutdown` is cancelled.
     pub fn new(intake: &Intake, config: Config, shutdown: CancellationToken) -> Self {
-        let mut labels = config.node_labels.clone();
-        labels.sort();
+        let node = Node {
+            name: format!("{}/{}", config.cluster, config.node),
+            labels: Vec::new(),
+        };
         Self {
             ring: intake.ring().clone(),
             namespaces: intake.namespaces().clone(),
-            node: Arc::new(Node {
-                name: format!("{}/{}", config.cluster, config.node),
-                labels,
-            }),
+            node: Arc::new(ArcSwap::from_pointee(node)),
             config: Arc::new(config),
             started: Instant::now(),
             shutdown,
+        }
+    }
+
+    /// Says which labels this node has from now on, as `key=value`; flows that are read later carry them.
+    pub fn set_node_labels(&self, labels: impl IntoIterator<Item = String>) {
+        let mut labels: Vec<String> = labels.into_iter().collect();
+        labels.sort();
+        let node = self.node.load();
+        if node.labels != labels {
+            let name = node.name.clone();
+            self.node.store(Arc::new(Node { name, labels }));
         }
     }
 
@@ -163,7 +171,7 @@ impl observer_server::Observer for Observer {
         let mask = Mask::new(&paths).map_err(|error| invalid(&error))?;
         let node = self.node.clone();
         let start = span
-            .start(&self.ring, |entry| match entry.flow(&node) {
+            .start(&self.ring, |entry| match entry.flow(&node.load()) {
                 Some(flow) => selection.matches(&flow),
                 None => false,
             })

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
 use model::endpoint::PodName;
+use model::labels::{CLUSTER, LabelSet, Source};
 use model::policy::{Origin, Peer, RuleId};
 
 use crate::inputs::Inputs;
@@ -15,7 +16,6 @@ use crate::view::{View, ViewReader};
 pub struct NamesNow {
     view: ViewReader,
     inputs: Inputs,
-    cluster: Arc<str>,
     // Not a table: a cache that any reader may fill anew.
     index: RwLock<Index>,
 }
@@ -32,11 +32,10 @@ struct Index {
 
 impl NamesNow {
     /// Over the view and the tables.
-    pub fn new(view: ViewReader, inputs: Inputs, cluster: &str) -> Self {
+    pub fn new(view: ViewReader, inputs: Inputs) -> Self {
         Self {
             view,
             inputs,
-            cluster: cluster.into(),
             index: RwLock::default(),
         }
     }
@@ -70,7 +69,7 @@ impl NamesNow {
         }
         for row in &view.endpoints {
             if let Some(pod) = &row.pod {
-                let names = Arc::new(self.pod_names(pod, &row.labels.to_texts()));
+                let names = Arc::new(self.pod_names(pod, &row.labels));
                 index
                     .pods
                     .extend(row.ips.iter().map(|address| (address, Arc::clone(&names))));
@@ -101,20 +100,30 @@ impl NamesNow {
         index
     }
 
-    fn pod_names(&self, name: &PodName, labels: &[String]) -> EndpointNames {
+    fn pod_names(&self, name: &PodName, labels: &LabelSet) -> EndpointNames {
+        // Only pods of this node are in this table.
+        let pod = self.inputs.pods.get(name);
+        let workload = pod.and_then(|pod| pod.workload.clone());
         EndpointNames {
             namespace: Arc::clone(&name.namespace),
             pod_name: Arc::clone(&name.name),
-            labels: labels.iter().map(|label| label.as_str().into()).collect(),
-            workloads: Vec::new(),
-            cluster_name: Arc::clone(&self.cluster),
+            workloads: workload.map(|of| (of.name, of.kind)).into_iter().collect(),
+            ..labelled(labels)
         }
     }
 
-    fn labels(view: &View, identity: u32) -> Vec<String> {
+    fn labels(view: &View, identity: u32) -> LabelSet {
         let peer = view.policy.peer(Peer(identity));
-        peer.map(|facts| facts.labels.to_texts())
-            .unwrap_or_default()
+        peer.map(|facts| facts.labels.clone()).unwrap_or_default()
+    }
+}
+
+/// What labels alone tell of an end. One without the label of a cluster, as the world, belongs to none.
+fn labelled(labels: &LabelSet) -> EndpointNames {
+    EndpointNames {
+        labels: labels.to_texts().into_iter().map(Into::into).collect(),
+        cluster_name: labels.get(&Source::K8s, CLUSTER).unwrap_or_default().into(),
+        ..EndpointNames::default()
     }
 }
 
@@ -123,12 +132,7 @@ impl Names for NamesNow {
         self.indexed(|index| index.pods.get(&address).cloned())
             .or_else(|| {
                 let labels = Self::labels(&self.view.get(), identity);
-                let labels = labels.iter().map(|label| label.as_str().into()).collect();
-                Some(Arc::new(EndpointNames {
-                    labels,
-                    cluster_name: Arc::clone(&self.cluster),
-                    ..EndpointNames::default()
-                }))
+                (!labels.is_empty()).then(|| Arc::new(labelled(&labels)))
             })
     }
 

@@ -8,6 +8,7 @@ use hubble::observer::{self, Observer};
 use hubble::peer::{PeerConfig, PeerNode, PeerService, PeerTls, Prefer};
 use hubble::ring::{Capacity, Ring};
 use hubble::server::{Listen, Security, Server, TlsFiles};
+use model::node::Locality;
 use reconcile::TaskGroup;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,7 @@ pub(super) async fn start_flows(
         return Ok(None);
     }
     let ring = Arc::new(Ring::new(Capacity::new(hubble.capacity as u64)?));
-    let names = NamesNow::new(view.clone(), inputs.clone(), &config.cluster);
+    let names = NamesNow::new(view.clone(), inputs.clone());
     let intake = Arc::new(Intake::new(ring, Arc::new(names)));
     let events = kernel::events::Events::open(maps).context("open the ring of events")?;
     tasks.spawn("events", {
@@ -74,6 +75,7 @@ pub(super) async fn start_flows(
         socket: Some(hubble.socket.clone()),
         tcp: hubble.listen.map(|address| (address, security)),
     };
+    let labelled = observer.clone();
     let server = Server::bind(observer, peers, listen)
         .await
         .context("serve flows")?;
@@ -82,22 +84,28 @@ pub(super) async fn start_flows(
             tracing::error!(%error, "the flow server ended");
         }
     });
-    tasks.spawn("flow peers", {
+    tasks.spawn("flow nodes", {
         let (view, cluster) = (view.clone(), config.cluster.clone());
-        move |stop| keep_peers(view, cluster, nodes, stop)
+        move |stop| keep_nodes(view, cluster, nodes, labelled, stop)
     });
     Ok(Some(intake))
 }
 
-pub(super) async fn keep_peers(
+/// Tells the server of nodes: which there are, and what labels this one has.
+pub(super) async fn keep_nodes(
     mut view: ViewReader,
     cluster: String,
     nodes: watch::Sender<Arc<[PeerNode]>>,
+    observer: Observer,
     stop: CancellationToken,
 ) {
     loop {
-        let peers: Arc<[PeerNode]> = view
-            .get()
+        let now = view.get();
+        if let Some(own) = now.nodes.iter().find(|row| row.locality == Locality::Local) {
+            let labels = own.labels.iter();
+            observer.set_node_labels(labels.map(|(key, value)| format!("{key}={value}")));
+        }
+        let peers: Arc<[PeerNode]> = now
             .nodes
             .iter()
             .map(|row| PeerNode {

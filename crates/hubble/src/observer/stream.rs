@@ -10,6 +10,7 @@ use api::hubble::{
     flow::{LostEvent, LostEventSource},
     observer::{GetAgentEventsResponse, GetFlowsResponse, get_flows_response::ResponseTypes},
 };
+use arc_swap::ArcSwap;
 use futures::Stream;
 use tokio::time::Instant;
 use tonic::Status;
@@ -72,7 +73,7 @@ pub(super) struct Flows {
     pub(super) reader: Reader,
     pub(super) selection: Selection,
     pub(super) mask: Option<Mask>,
-    pub(super) node: Arc<Node>,
+    pub(super) node: Arc<ArcSwap<Node>>,
     pub(super) lost: LostTally,
 }
 
@@ -111,7 +112,7 @@ impl Flows {
     }
 
     fn response(&self, entry: &Entry) -> Option<GetFlowsResponse> {
-        let flow = entry.flow(&self.node)?;
+        let flow = entry.flow(&self.node.load())?;
         if !self.selection.matches(&flow) {
             return None;
         }
@@ -128,7 +129,7 @@ impl Flows {
 
     fn lost_response(&self, event: LostEvent) -> GetFlowsResponse {
         GetFlowsResponse {
-            node_name: self.node.name.clone(),
+            node_name: self.node.load().name.clone(),
             time: Some(SystemTime::now().into()),
             response_types: Some(ResponseTypes::LostEvents(event)),
         }
@@ -138,7 +139,7 @@ impl Flows {
 /// Replies of GetAgentEvents.
 pub(super) struct AgentEvents {
     pub(super) reader: Reader,
-    pub(super) node: Arc<Node>,
+    pub(super) node: Arc<ArcSwap<Node>>,
 }
 
 impl AgentEvents {
@@ -158,7 +159,7 @@ impl AgentEvents {
                     self.reader.delivered();
                     return Some(GetAgentEventsResponse {
                         agent_event: Some(agent.event.clone()),
-                        node_name: self.node.name.clone(),
+                        node_name: self.node.load().name.clone(),
                         time: Some(agent.time),
                     });
                 }

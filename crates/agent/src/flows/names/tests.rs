@@ -1,4 +1,6 @@
+use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac};
 use model::ipam::Family;
+use model::node::IpPair;
 use model::service::{
     Algorithm, Backend, BackendAddress, BackendState, Protocol, Reach, Row, RowKey,
     ServiceName as Key,
@@ -6,6 +8,7 @@ use model::service::{
 use reconcile::Table;
 
 use super::*;
+use crate::inputs::{PodRow, Workload};
 use crate::view;
 
 fn no_inputs() -> Inputs {
@@ -62,7 +65,7 @@ fn a_backend_has_the_name_of_the_one_service_that_leads_to_it() {
             services,
             ..View::default()
         });
-        NamesNow::new(reader, no_inputs(), "default")
+        NamesNow::new(reader, no_inputs())
     };
     let one = of(vec![port("api", "http"), port("api", "admin")]);
     assert_eq!(behind(&one, 8080, 6).as_deref(), Some("shop/api"));
@@ -80,7 +83,7 @@ fn a_backend_has_the_name_of_the_one_service_that_leads_to_it() {
 #[test]
 fn names_are_those_of_the_view_of_now_wherever_it_lies_in_memory() {
     let (writer, reader) = view::channel();
-    let names = NamesNow::new(reader, no_inputs(), "default");
+    let names = NamesNow::new(reader, no_inputs());
     for number in 0..64 {
         let name = format!("api-{number}");
         writer.publish(View {
@@ -91,4 +94,92 @@ fn names_are_those_of_the_view_of_now_wherever_it_lies_in_memory() {
         // Nobody looks at this one, after which the next may lie where the last that was looked at did.
         writer.publish(View::default());
     }
+}
+
+/// The names of an address, where this pod has it, as (pod, workloads, cluster).
+fn of_pod(workload: Option<Workload>, labels: &[&str]) -> (String, Vec<String>, String) {
+    let pod = PodName {
+        namespace: "shop".into(),
+        name: "web-5d9c7-x".into(),
+    };
+    let (mut pods, table) = Table::new("pods", &["store"]);
+    pods.set(
+        pod.clone(),
+        PodRow {
+            workload,
+            ..PodRow::default()
+        },
+    );
+    let inputs = Inputs {
+        pods: table,
+        ..no_inputs()
+    };
+    let (writer, reader) = view::channel();
+    let row = EndpointRow {
+        id: EndpointId(7),
+        pod: Some(pod),
+        pod_uid: None,
+        container_id: "c".into(),
+        container_interface: "eth0".into(),
+        netns: "".into(),
+        netns_cookie: 0,
+        ips: IpPair::first_of([BACKEND]),
+        mac: Mac::default(),
+        host_mac: Mac::default(),
+        ifname: "lxc7".into(),
+        ifindex: 7,
+        labels: LabelSet::parse(labels.iter().copied()).unwrap(),
+        identity: None,
+        named_ports: Vec::new(),
+        service_account: None,
+        policy_revision: 0,
+        life: LifeCycle::created(),
+    };
+    writer.publish(View {
+        endpoints: vec![row],
+        ..View::default()
+    });
+    let names = NamesNow::new(reader, inputs)
+        .endpoint(BACKEND, 1000)
+        .unwrap();
+    let workloads = names.workloads.iter();
+    (
+        format!("{}/{}", names.namespace, names.pod_name),
+        workloads
+            .map(|(name, kind)| format!("{kind}/{name}"))
+            .collect(),
+        names.cluster_name.to_string(),
+    )
+}
+
+#[test]
+fn a_pod_of_this_node_has_its_workload_and_the_cluster_of_its_labels() {
+    let web = Workload {
+        name: "web".into(),
+        kind: "Deployment".into(),
+    };
+    assert_eq!(
+        of_pod(
+            Some(web),
+            &["k8s:app=web", "k8s:io.cilium.k8s.policy.cluster=east"]
+        ),
+        (
+            "shop/web-5d9c7-x".into(),
+            vec!["Deployment/web".into()],
+            "east".into()
+        )
+    );
+    assert_eq!(
+        of_pod(None, &["k8s:app=web"]),
+        ("shop/web-5d9c7-x".into(), Vec::new(), String::new())
+    );
+}
+
+#[test]
+fn what_nobody_knows_has_no_names_and_no_cluster() {
+    let (_writer, reader) = view::channel();
+    assert_eq!(
+        NamesNow::new(reader, no_inputs()).endpoint(BACKEND, 2),
+        None
+    );
 }
