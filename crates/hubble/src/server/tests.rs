@@ -1,5 +1,7 @@
 //! Real clients over a unix socket and over TCP with and without the right certificates.
 
+mod wire;
+
 use std::{fs, net::Ipv4Addr, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
 use api::hubble::{
@@ -26,6 +28,7 @@ use crate::{
 
 struct Running {
     intake: Intake,
+    observer: Observer,
     tcp: Option<SocketAddr>,
     shutdown: CancellationToken,
     served: JoinHandle<Result<(), ServeError>>,
@@ -52,11 +55,12 @@ async fn start(capacity: u64, listen: Listen) -> Running {
         tls: PeerTls::Plain,
     };
     let peers = PeerService::new(nodes, config, shutdown.clone());
-    let server = Server::bind(observer, peers, listen).await.unwrap();
+    let server = Server::bind(observer.clone(), peers, listen).await.unwrap();
     let tcp = server.tcp_address();
     let served = tokio::spawn(server.run(shutdown.clone()));
     Running {
         intake,
+        observer,
         tcp,
         shutdown,
         served,
