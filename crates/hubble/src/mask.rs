@@ -159,6 +159,16 @@ static SCHEMA: LazyLock<BTreeMap<String, BTreeMap<String, Field>>> = LazyLock::n
     schema
 });
 
+/// Names of all fields of a message, by its full name.
+#[cfg(test)]
+pub(crate) fn fields_of(message: &str) -> impl Iterator<Item = String> {
+    SCHEMA
+        .get(message)
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.clone())
+}
+
 fn collect(
     scope: &str,
     message: MessageType,

@@ -1,3 +1,7 @@
+mod fields;
+
+use std::sync::Arc;
+
 use api::hubble::flow as pb;
 
 use super::*;
