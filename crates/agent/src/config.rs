@@ -92,8 +92,6 @@ pub struct Services {
     pub sockets: bool,
     /// First and last NodePort.
     pub nodeport: (u16, u16),
-    /// Choose backends by Maglev instead of at random.
-    pub maglev: bool,
     /// Refuse (or drop) what has no backend.
     pub reject_no_backend: bool,
 }

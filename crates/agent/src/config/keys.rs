@@ -103,7 +103,7 @@ pub const KEYS: &[Key] = &[
     key(
         "bpf-lb-algorithm",
         "random",
-        "How backends are chosen: random or maglev",
+        "How backends are chosen: random (maglev does not exist yet)",
     ),
     key(
         "service-no-backend-response",
@@ -238,6 +238,7 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("multicast-enabled", "false"),
     ("mesh-auth-enabled", "false"),
     ("bpf-lb-mode", "snat"),
+    ("bpf-lb-algorithm", "random"),
     ("bpf-lb-acceleration", "disabled"),
     ("bpf-lb-external-clusterip", "false"),
     ("bpf-lb-sock-hostns-only", "false"),

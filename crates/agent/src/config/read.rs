@@ -180,11 +180,6 @@ pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
 
 pub(super) fn services(read: &Reader<'_>) -> Result<Services, Error> {
     let enabled = read.flag("kube-proxy-replacement")?;
-    let maglev = match read.text("bpf-lb-algorithm").as_str() {
-        "random" => false,
-        "maglev" => true,
-        other => return Err(invalid("bpf-lb-algorithm", other, "random or maglev")),
-    };
     let reject_no_backend = match read.text("service-no-backend-response").as_str() {
         "reject" => true,
         "drop" => false,
@@ -200,7 +195,6 @@ pub(super) fn services(read: &Reader<'_>) -> Result<Services, Error> {
         enabled,
         sockets: enabled || read.flag("bpf-lb-sock")?,
         nodeport: read.port_range("node-port-range")?,
-        maglev,
         reject_no_backend,
     })
 }

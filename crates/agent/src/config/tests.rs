@@ -54,6 +54,15 @@ fn what_we_lack_stops_the_start_by_name_and_its_off_value_is_accepted() {
 }
 
 #[test]
+fn maglev_is_refused_by_name_because_it_does_not_exist_yet() {
+    assert_eq!(
+        refusal(&[("bpf-lb-algorithm", "maglev")]),
+        "bpf-lb-algorithm=maglev: not available in this version; set it to random or remove it"
+    );
+    config(&[("bpf-lb-algorithm", "random")]).unwrap();
+}
+
+#[test]
 fn an_unknown_key_is_remembered_and_harms_nothing() {
     assert_eq!(
         config(&[("enable-teleport", "true")]).unwrap().unknown,

@@ -25,7 +25,6 @@ const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// The services of the cluster, as this node sees them.
 pub struct Services {
     enabled: bool,
-    maglev: bool,
     snapshot: Snapshot,
     rows: BTreeMap<RowKey, Row>,
     ids: ServiceIds,
@@ -49,7 +48,6 @@ impl Services {
         let backends = recover_backends(maps)?;
         Ok(Self {
             enabled: config.services.enabled,
-            maglev: config.services.maglev,
             snapshot: Snapshot::new(config.node.as_str()),
             rows: BTreeMap::new(),
             ids,
@@ -253,11 +251,6 @@ impl Services {
             affinity_seconds: affinity(from),
             external_policy: policy(&from.spec.external_traffic_policy),
             internal_policy: policy(&from.spec.internal_traffic_policy),
-            algorithm: if self.maglev {
-                Algorithm::Maglev
-            } else {
-                Algorithm::Random
-            },
             ..Service::default()
         })
     }

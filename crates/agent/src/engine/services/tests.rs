@@ -8,7 +8,6 @@ use super::*;
 fn none() -> Services {
     Services {
         enabled: true,
-        maglev: false,
         snapshot: Snapshot::new("here"),
         rows: BTreeMap::new(),
         ids: ServiceIds::default(),
