@@ -4,7 +4,7 @@
 //! apart from prefixes by the data plane (exact before longest prefix); here both are keys, a host being a prefix of
 //! full length.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -247,6 +247,14 @@ pub struct RemoteEndpoint {
 pub struct Snapshot {
     by_resource: OrdMap<Resource, Arc<[(IpNet, Claim)]>>,
     by_address: OrdMap<(IpAddr, u8), OrdMap<Resource, Claim>>,
+    /// How many claims about ranges of other nodes' pods have prefixes of each length.
+    range_lengths: BTreeMap<u8, usize>,
+}
+
+/// Whether a claim is about all addresses that another node's pods can have.
+fn is_range(net: &IpNet, claim: &Claim) -> bool {
+    let node = matches!(claim.location, Location::RemoteEndpoint { .. });
+    node && net.prefix_len() < net.max_prefix_len()
 }
 
 fn key_of(net: IpNet) -> (IpAddr, u8) {
@@ -258,12 +266,18 @@ impl Snapshot {
     pub fn apply(&mut self, resource: &Resource, claims: Vec<(IpNet, Claim)>) -> BTreeSet<IpNet> {
         let old = self.by_resource.remove(resource);
         let mut touched = BTreeSet::new();
+        let mut lengths: BTreeSet<u8> = self.range_lengths.keys().copied().collect();
         for (net, claim) in old.iter().flat_map(|old| old.iter()) {
             if !claims
                 .iter()
                 .any(|(new, of)| new.trunc() == *net && of == claim)
             {
                 touched.insert(*net);
+            }
+            if is_range(net, claim)
+                && let Some(count) = self.range_lengths.get_mut(&net.prefix_len())
+            {
+                *count -= 1;
             }
             if let Some(users) = self.by_address.get_mut(&key_of(*net)) {
                 users.remove(resource);
@@ -284,11 +298,22 @@ impl Snapshot {
             if !known {
                 touched.insert(*net);
             }
+            if is_range(net, claim) {
+                *self.range_lengths.entry(net.prefix_len()).or_default() += 1;
+            }
             self.by_address
                 .entry(key_of(*net))
                 .or_default()
                 .insert(resource.clone(), claim.clone());
         }
+        self.range_lengths.retain(|_, count| *count > 0);
+        lengths.extend(self.range_lengths.keys());
+        // What lies in a range may be what the range says of it, and who speaks of the range may have changed.
+        let ranges = touched
+            .iter()
+            .filter(|net| lengths.contains(&net.prefix_len()));
+        let within: Vec<IpNet> = ranges.flat_map(|net| self.inside(*net)).collect();
+        touched.extend(within);
         if !claims.is_empty() {
             self.by_resource.insert(resource.clone(), claims);
         }
@@ -325,9 +350,24 @@ impl Snapshot {
         all
     }
 
-    /// The row of an address or prefix.
+    /// What is said of the narrowest range of another node's pods that a prefix lies in.
+    fn range_around(&self, net: IpNet) -> Option<&Claim> {
+        let mut lengths = self.range_lengths.keys().rev();
+        lengths.find_map(|length| {
+            let around = IpNet::new(net.addr(), *length).ok()?;
+            let (_, claim) = self.claims(around).into_iter().next()?;
+            (*length < net.prefix_len() && is_range(&around, claim)).then_some(claim)
+        })
+    }
+
+    /// The row of an address or prefix. A prefix of policies that lies among the pods of another node is not the world's: an
+    /// address there that nobody announced yet is what the range says of it, and is covered by the prefix.
     pub fn row(&self, net: IpNet, cidrs: &CidrIndex) -> Option<Row> {
         let (_, claim) = self.claims(net).into_iter().next()?;
+        let claim = match claim.location {
+            Location::World => self.range_around(net).unwrap_or(claim),
+            _ => claim,
+        };
         let owner = claim.location.owner();
         let covering = cidrs.cover_prefix(&net.trunc());
         let cover = covering
@@ -392,7 +432,9 @@ pub fn remote_endpoint_claims(
     claims_about(endpoint.ips.iter().copied(), |_| Some(claim.clone()))
 }
 
-/// What a node says of itself: its addresses and its router's, its health endpoint and its ingress listener.
+/// What a node says of itself: its addresses and its router's, its health endpoint and its ingress listener, and for
+/// another node the ranges of its pods. An address there is reached through its node and is no part of the world, but whose it
+/// is, nobody said yet: it is `unmanaged` until a CiliumEndpoint knows better.
 pub fn node_claims(node: &NodeRow) -> Vec<(IpNet, Claim)> {
     let local = node.locality == Locality::Local;
     let own = Claim {
@@ -443,6 +485,14 @@ pub fn node_claims(node: &NodeRow) -> Vec<(IpNet, Claim)> {
         // This node's own are endpoints, which speak for themselves.
         claims.extend(through(&node.health, Reserved::Health.id()));
         claims.extend(through(&node.ingress, Reserved::Ingress.id()));
+        claims.extend(node.pod_cidrs().filter_map(|net| {
+            let claim = Claim {
+                identity: Reserved::Unmanaged.id(),
+                location: Location::RemoteEndpoint { node: behind? },
+                ..own.clone()
+            };
+            Some((net, claim))
+        }));
     }
     claims
 }

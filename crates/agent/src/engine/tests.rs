@@ -37,6 +37,31 @@ fn policies_and_addresses_come_into_force() {
 }
 
 #[test]
+fn a_pod_elsewhere_is_reached_through_its_node_and_is_not_the_world_before_it_is_announced() {
+    let mut world = shop();
+    let wide = from_prefix("web", "10.9.2.0/23");
+    let narrow = from_prefix("cart", "10.9.2.64/26");
+    world.store.policies.insert("wide", wide);
+    world.store.policies.insert("narrow", narrow);
+    world.deliver_all();
+    world.create("cart", "cart", 15).expect("created");
+    world.settle();
+    let hop = world.hop_of("far");
+    // Among the prefixes of no policy, and of one that cuts the node's range.
+    for unknown in ["10.9.2.9", "10.9.2.70"] {
+        assert_eq!(world.way_to(unknown), (3, hop), "{unknown}");
+        assert_eq!(world.ingress_from("web", unknown, 80), Verdict::Denied);
+        assert_eq!(world.ingress_from("cart", unknown, 80), Verdict::Denied);
+    }
+    assert_eq!(world.ingress_from("web", "10.9.3.9", 80), Verdict::Allowed);
+    assert!(world.plan_is_empty());
+    world.restart();
+    world.settle();
+    assert_eq!(world.way_to("10.9.2.70"), (3, hop), "after a restart");
+    assert!(world.plan_is_empty());
+}
+
+#[test]
 fn until_every_input_has_come_the_kernel_stays_as_the_last_run_left_it() {
     for last in 0..KINDS {
         let mut world = shop();

@@ -211,6 +211,101 @@ fn a_block_that_cuts_through_an_identity_makes_two_peers_of_it() {
     assert_eq!(numbers.acquire(&host).unwrap() >> 24, 2);
 }
 
+#[test]
+fn the_range_of_another_nodes_pods_is_unmanaged_and_reached_through_that_node() {
+    let mut snapshot = Snapshot::default();
+    let mut there = node("n2", Locality::Remote, "192.0.2.2", "10.0.1.1");
+    there.pod_cidrs_v4 = vec!["10.0.1.0/24".parse().unwrap()];
+    there.pod_cidrs_v6 = vec!["fd00:1::/64".parse().unwrap()];
+    let mut here = node("n1", Locality::Local, "192.0.2.1", "10.0.0.1");
+    here.pod_cidrs_v4 = vec!["10.0.0.0/24".parse().unwrap()];
+    for of in [&here, &there] {
+        snapshot.apply(&Resource::Node(of.name.clone()), node_claims(of));
+    }
+    let row = |snapshot: &Snapshot, at| snapshot.row(net(at), &CidrIndex::default());
+    for range in ["10.0.1.0/24", "fd00:1::/64"] {
+        let row = row(&snapshot, range).unwrap();
+        assert_eq!(row.identity, Reserved::Unmanaged.id());
+        let node = ip("192.0.2.2");
+        assert_eq!(row.location, Location::RemoteEndpoint { node });
+    }
+    assert_eq!(
+        row(&snapshot, "10.0.0.0/24"),
+        None,
+        "endpoints here speak for themselves"
+    );
+    let announced = remote(300, "10.0.1.5", "192.0.2.2", 0);
+    snapshot.apply(&pod("web"), remote_endpoint_claims(&announced, &[]));
+    assert_eq!(
+        row(&snapshot, "10.0.1.5/32").unwrap().identity,
+        Identity(300)
+    );
+}
+
+#[test]
+fn prefixes_of_policies_cut_a_range_of_pods_but_do_not_make_it_the_world() {
+    let mut snapshot = Snapshot::default();
+    let mut there = node("n2", Locality::Remote, "192.0.2.2", "10.0.1.1");
+    there.pod_cidrs_v4 = vec!["10.0.1.0/24".parse().unwrap()];
+    let mut cidrs = CidrIndex::default();
+    let blocks = [
+        ("10.0.0.0/8", Reach::Everything),
+        ("10.0.1.128/25", Reach::Everything),
+        ("10.0.1.0/25", Reach::World),
+        ("10.0.2.0/24", Reach::Everything),
+    ];
+    for (number, (at, reach)) in (1_u32..).zip(blocks) {
+        cidrs.acquire(&CidrSelector::new(net(at), [], reach));
+        let identity = Identity(0x0100_0000 + number);
+        snapshot.apply(&Resource::Prefix(net(at)), prefix_claims(net(at), identity));
+    }
+    let of_node = Resource::Node(there.name.clone());
+    let touched = snapshot.apply(&of_node, node_claims(&there));
+    assert!(touched.contains(&net("10.0.1.128/25")), "{touched:?}");
+    let show = |snapshot: &Snapshot| -> Vec<String> {
+        let row = |(at, _)| {
+            let row = snapshot.row(net(at), &cidrs).unwrap();
+            let cover: Vec<String> = row
+                .cover
+                .selectors()
+                .iter()
+                .map(|of| of.net().to_string())
+                .collect();
+            format!("{at} {} by {}", row.identity, cover.join(", "))
+        };
+        blocks
+            .into_iter()
+            .chain([("10.0.1.0/24", Reach::World)])
+            .map(row)
+            .collect()
+    };
+    // A selector of the world alone does not reach pods, announced or not.
+    assert_eq!(
+        show(&snapshot),
+        [
+            "10.0.0.0/8 16777217 by 10.0.0.0/8",
+            "10.0.1.128/25 3 by 10.0.0.0/8, 10.0.1.128/25",
+            "10.0.1.0/25 3 by 10.0.0.0/8",
+            "10.0.2.0/24 16777220 by 10.0.0.0/8, 10.0.2.0/24",
+            "10.0.1.0/24 3 by 10.0.0.0/8",
+        ]
+    );
+    // A policy may name the range itself.
+    let same = Resource::Prefix(net("10.0.1.0/24"));
+    snapshot.apply(
+        &same,
+        prefix_claims(net("10.0.1.0/24"), Identity(0x0100_0009)),
+    );
+    assert_eq!(show(&snapshot)[4], "10.0.1.0/24 3 by 10.0.0.0/8");
+    let touched = snapshot.apply(&of_node, Vec::new());
+    assert!(touched.contains(&net("10.0.1.128/25")), "{touched:?}");
+    assert_eq!(
+        show(&snapshot)[1],
+        "10.0.1.128/25 16777218 by 10.0.0.0/8, 10.0.1.128/25"
+    );
+    assert_eq!(show(&snapshot)[4], "10.0.1.0/24 16777225 by 10.0.0.0/8");
+}
+
 fn any_claims() -> impl Strategy<Value = Vec<(IpNet, Claim)>> {
     let claim = (0_u8..8, 24_u8..=32, 0_u32..4, 0_usize..4, 0_u64..3).prop_map(
         |(host, len, identity, source, created)| {
@@ -229,7 +324,13 @@ fn any_claims() -> impl Strategy<Value = Vec<(IpNet, Claim)>> {
                     source,
                     created,
                     identity: Identity(300 + identity),
-                    location: Location::RemoteNode,
+                    location: match source {
+                        Source::Generated => Location::World,
+                        Source::CustomResource => Location::RemoteEndpoint {
+                            node: IpAddr::from([192, 0, 2, identity as u8]),
+                        },
+                        _ => Location::RemoteNode,
+                    },
                     encryption_key: 0,
                 },
             )

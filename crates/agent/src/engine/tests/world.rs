@@ -244,7 +244,13 @@ impl World {
         let directory = state.path().display().to_string();
         let keys = [("k8s-node-name", "n1"), ("state-dir", directory.as_str())];
         let faults = Faults::none();
-        let apps = [("web", 1001), ("api", 1002), ("db", 1003), ("new", 1004)];
+        let apps = [
+            ("web", 1001),
+            ("api", 1002),
+            ("db", 1003),
+            ("new", 1004),
+            ("cart", 1006),
+        ];
         Self {
             store: Store {
                 apps: BTreeMap::from(apps),
@@ -653,19 +659,28 @@ impl World {
     }
 
     fn peer(&self, address: IpAddr) -> u32 {
+        self.row(address).map_or(2, |row| row.peer)
+    }
+
+    /// Identity and hop of an address, as the programs find them.
+    pub(super) fn way_to(&self, address: &str) -> (u32, u32) {
+        let row = self.row(address.parse().unwrap());
+        row.map_or((2, 0), |row| (row.identity, row.hop))
+    }
+
+    fn row(&self, address: IpAddr) -> Option<AddressRow> {
         let key = AddressKey {
             address: address.into(),
             ..AddressKey::default()
         };
         if let Some(row) = self.maps.addresses.get(&key).unwrap() {
-            return row.peer;
+            return Some(row);
         }
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let mut nets = (0..=bits)
             .rev()
             .map(|bits| IpNet::new(address, bits).unwrap().trunc());
-        let row = nets.find_map(|net| self.maps.cidrs.get(&prefix_key(&net)).unwrap());
-        row.map_or(2, |row: AddressRow| row.peer)
+        nets.find_map(|net| self.maps.cidrs.get(&prefix_key(&net)).unwrap())
     }
 
     /// Every question that a step of the story changes the answer of.
