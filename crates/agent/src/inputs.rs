@@ -17,12 +17,13 @@ use model::identity::{Identity, from_security_labels};
 use model::labels::LabelSet;
 use model::node::{AddressKind, NodeObject};
 use model::policy::{
-    CidrGroup, Invalid, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy,
+    CidrGroup, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy,
 };
 use reconcile::tasks::TaskGroup;
 use reconcile::{Subscription, Table};
 use store::{Client, Scope, reflect};
 
+use crate::last_good::{Judged, LastGood};
 use crate::policy_status::Stated;
 pub use workload::Workload;
 
@@ -56,20 +57,14 @@ pub struct RemoteEndpoint {
     pub named_ports: Vec<NamedPort>,
 }
 
-/// A policy object as it is now; one that cannot be read says why.
-pub type PolicyResult = Result<Arc<PolicyObject>, Invalid>;
-
 /// A policy object, and what its status says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyRow {
     /// The object.
-    pub result: PolicyResult,
+    pub judged: Judged<PolicyObject>,
     /// Its condition `Valid`, if it has one.
     pub stated: Option<Stated>,
 }
-
-/// A CIDR group as it is now; one that cannot be read says why.
-pub type GroupResult = Result<Arc<CidrGroup>, Invalid>;
 
 /// All tables that the store fills.
 #[derive(Clone)]
@@ -97,28 +92,42 @@ pub struct Inputs {
     /// Policies of the cluster.
     pub clusterwide_policies: Table<ObjectKey, PolicyRow>,
     /// Groups of prefixes.
-    pub groups: Table<Arc<str>, GroupResult>,
+    pub groups: Table<Arc<str>, Judged<CidrGroup>>,
 }
 
-/// Starts a reflector of one kind.
+/// Starts a reflector of one kind. Rows come of the object alone, or (`after`) of it and of the table as it was.
 macro_rules! reflected {
-    ($client:expr, $tasks:expr, $scope:expr, $name:literal, $kind:ty, $rows:expr) => {{
+    ($client:expr, $tasks:expr, $scope:expr, $name:literal, $kind:ty, after $rows:expr) => {{
         let (writer, table) = Table::new($name, &[$name]);
         let client = $client.clone();
-        let rows = $rows;
+        let rows = ($rows)(table.clone());
         $tasks.spawn($name, move |stop| {
             reflect::<$kind, _, _>(client, $scope, $name, writer, rows, stop)
         });
         table
     }};
+    ($client:expr, $tasks:expr, $scope:expr, $name:literal, $kind:ty, $rows:expr) => {
+        reflected!($client, $tasks, $scope, $name, $kind, after | _ | $rows)
+    };
 }
 
 impl Inputs {
     /// Starts to follow everything that an agent needs.
     #[allow(clippy::too_many_lines, reason = "a table: one entry for each kind")]
-    pub fn follow(client: &Client, tasks: &TaskGroup, node: &str, options: &ParseOptions) -> Self {
+    pub fn follow(
+        client: &Client,
+        tasks: &TaskGroup,
+        node: &str,
+        options: &ParseOptions,
+        last_good: &LastGood,
+    ) -> Self {
         let own = Scope::fields(format!("spec.nodeName={node}"));
-        let (knp, cnp, ccnp) = (options.clone(), options.clone(), options.clone());
+        let reader = Reader {
+            options: options.clone(),
+            last_good: last_good.clone(),
+        };
+        let (knp, cnp, ccnp) = (reader.clone(), reader.clone(), reader);
+        let last_good = last_good.clone();
         Self {
             pods: reflected!(client, tasks, own, "pods", Pod, |pod| vec![pod_row(&pod)]),
             namespaces: reflected!(
@@ -180,7 +189,7 @@ impl Inputs {
                 Scope::all(),
                 "networkpolicies",
                 NetworkPolicy,
-                move |of| { policy_row(Kind::NetworkPolicy, &of, None, &knp) }
+                after |table: Table<_, _>| move |of| knp.row(Kind::NetworkPolicy, &of, None, &table)
             ),
             cilium_policies: reflected!(
                 client,
@@ -188,9 +197,9 @@ impl Inputs {
                 Scope::all(),
                 "ciliumnetworkpolicies",
                 CiliumNetworkPolicy,
-                move |of: CiliumNetworkPolicy| {
+                after |table: Table<_, _>| move |of: CiliumNetworkPolicy| {
                     let stated = Stated::read(&of.status);
-                    policy_row(Kind::CiliumNetworkPolicy, &of, stated, &cnp)
+                    cnp.row(Kind::CiliumNetworkPolicy, &of, stated, &table)
                 }
             ),
             clusterwide_policies: reflected!(
@@ -199,9 +208,9 @@ impl Inputs {
                 Scope::all(),
                 "ciliumclusterwidenetworkpolicies",
                 CiliumClusterwideNetworkPolicy,
-                move |of: CiliumClusterwideNetworkPolicy| {
+                after |table: Table<_, _>| move |of: CiliumClusterwideNetworkPolicy| {
                     let stated = Stated::read(&of.status);
-                    policy_row(Kind::CiliumClusterwideNetworkPolicy, &of, stated, &ccnp)
+                    ccnp.row(Kind::CiliumClusterwideNetworkPolicy, &of, stated, &table)
                 }
             ),
             groups: reflected!(
@@ -210,7 +219,7 @@ impl Inputs {
                 Scope::all(),
                 "ciliumcidrgroups",
                 CiliumCIDRGroup,
-                |of| group_row(&of)
+                after |table: Table<_, _>| move |of| group_row(&of, &table, &last_good)
             ),
         }
     }
@@ -387,34 +396,51 @@ fn endpoint_row(of: &CiliumEndpoint) -> Vec<(PodName, RemoteEndpoint)> {
     vec![(name_of(of), row)]
 }
 
-fn policy_row<R: Resource>(
-    kind: Kind,
-    object: &R,
-    stated: Option<Stated>,
-    options: &ParseOptions,
-) -> Vec<(ObjectKey, PolicyRow)> {
-    let namespace = object.meta().namespace.as_str().into();
-    let key = ObjectKey {
-        kind,
-        namespace,
-        name: object.meta().name.as_str().into(),
-    };
-    let result = match serde_json::to_value(object) {
-        Ok(value) => parse_policy(&value, options).map(Arc::new),
-        Err(error) => {
-            tracing::error!(policy = %key, %error, "a policy cannot be written as JSON");
-            return Vec::new();
-        }
-    };
-    vec![(key, PolicyRow { result, stated })]
+/// How policies are read.
+#[derive(Clone)]
+struct Reader {
+    options: ParseOptions,
+    last_good: LastGood,
 }
 
-fn group_row(of: &CiliumCIDRGroup) -> Vec<(Arc<str>, GroupResult)> {
+impl Reader {
+    fn row<R: Resource>(
+        &self,
+        kind: Kind,
+        object: &R,
+        stated: Option<Stated>,
+        table: &Table<ObjectKey, PolicyRow>,
+    ) -> Vec<(ObjectKey, PolicyRow)> {
+        let key = ObjectKey {
+            kind,
+            namespace: object.meta().namespace.as_str().into(),
+            name: object.meta().name.as_str().into(),
+        };
+        let value = match serde_json::to_value(object) {
+            Ok(value) => value,
+            Err(error) => {
+                tracing::error!(policy = %key, %error, "a policy cannot be written as JSON");
+                return Vec::new();
+            }
+        };
+        let before = table.get(&key);
+        let before = before.as_ref().map(|row| &row.judged);
+        let read = |value: &_| parse_policy(value, &self.options);
+        let judged = self.last_good.judge(value, before, read);
+        vec![(key, PolicyRow { judged, stated })]
+    }
+}
+
+fn group_row(
+    of: &CiliumCIDRGroup,
+    table: &Table<Arc<str>, Judged<CidrGroup>>,
+    last_good: &LastGood,
+) -> Vec<(Arc<str>, Judged<CidrGroup>)> {
     let Ok(value) = serde_json::to_value(of) else {
         return Vec::new();
     };
-    vec![(
-        of.metadata.name.as_str().into(),
-        parse_cidr_group(&value).map(Arc::new),
-    )]
+    let name: Arc<str> = of.metadata.name.as_str().into();
+    let before = table.get(&name);
+    let judged = last_good.judge(value, before.as_deref(), parse_cidr_group);
+    vec![(name, judged)]
 }

@@ -9,6 +9,7 @@ pub mod flows;
 pub mod forwarding;
 pub mod identity;
 pub mod inputs;
+pub mod last_good;
 pub mod local_api;
 pub mod masquerade;
 pub mod node;

@@ -1,7 +1,7 @@
 //! Destinations that are not masqueraded, from a file in the format of the ip-masq-agent, read again and again.
 //!
 //! The file may come, change and go while the agent runs. One that cannot be read or understood leaves the last list in
-//! force, and the status names the field.
+//! force, also over a restart (what a file said last is kept in the state directory), and the status names the field.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +28,11 @@ const DEFAULT: [&str; 11] = [
 ];
 const LINK_LOCAL: &str = "169.254.0.0/16";
 const LINK_LOCAL_IPV6: &str = "fe80::/10";
+/// Name of the file of the last good content, in the state directory.
+const KEPT: &str = "masquerade-list";
+const LAST: &str = "the last good list is in force";
+const NEVER: &str =
+    "there was no good list, the private ranges are spared as if the file were empty";
 const RESYNC: Duration = Duration::from_mins(1);
 
 /// The list in force.
@@ -46,72 +51,127 @@ struct List {
     resync: Duration,
 }
 
+/// The file, and what it last said.
+struct File {
+    path: PathBuf,
+    /// Its last good content.
+    kept: PathBuf,
+    sender: watch::Sender<Spared>,
+}
+
 /// Follows a file, which is read once before this returns; without one nothing is spared.
-pub fn follow(path: Option<PathBuf>, tasks: &TaskGroup) -> watch::Receiver<Spared> {
+pub fn follow(
+    path: Option<PathBuf>,
+    state_dir: &Path,
+    tasks: &TaskGroup,
+) -> watch::Receiver<Spared> {
     let (sender, receiver) = watch::channel(Spared::default());
     let Some(path) = path else {
         return receiver;
     };
-    let mut resync = take_in(&path, &sender, RESYNC);
+    let file = File {
+        path,
+        kept: state_dir.join(KEPT),
+        sender,
+    };
+    let mut resync = file.take_in(RESYNC);
     tasks.spawn("masquerade list", move |stop| async move {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(resync) => {}
             }
-            resync = take_in(&path, &sender, resync);
+            resync = file.take_in(resync);
         }
     });
     receiver
 }
 
-/// Reads the file; says when to read it again.
-fn take_in(path: &Path, sender: &watch::Sender<Spared>, resync: Duration) -> Duration {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        // No file is a file that says nothing.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return complain(path, sender, &error.to_string(), resync),
-    };
-    let list = match parse(&text) {
-        Ok(list) => list,
-        Err(problem) => return complain(path, sender, &problem, resync),
-    };
-    let spared = Spared {
-        nets: list.nets.into(),
-        problem: None,
-    };
-    sender.send_if_modified(|now| {
-        let differs = *now != spared;
-        if differs {
-            tracing::info!(path = %path.display(), prefixes = spared.nets.len(), "destinations are not masqueraded");
-            *now = spared;
-        }
-        differs
-    });
-    list.resync
-}
+impl File {
+    /// Reads the file; says when to read it again.
+    fn take_in(&self, resync: Duration) -> Duration {
+        let text = match std::fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            // No file is a file that says nothing.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return self.complain(&error.to_string(), resync),
+        };
+        let list = match parse(&text) {
+            Ok(list) => list,
+            Err(problem) => return self.complain(&problem, resync),
+        };
+        let spared = Spared {
+            nets: list.nets.into(),
+            problem: self.keep(&text).err(),
+        };
+        self.sender.send_if_modified(|now| {
+            let differs = *now != spared;
+            if differs {
+                let (path, prefixes) = (self.path.display(), spared.nets.len());
+                tracing::info!(%path, prefixes, "destinations are not masqueraded");
+                *now = spared;
+            }
+            differs
+        });
+        list.resync
+    }
 
-fn complain(
-    path: &Path,
-    sender: &watch::Sender<Spared>,
-    problem: &str,
-    resync: Duration,
-) -> Duration {
-    let problem = format!("ip-masq-agent-config-path {}: {problem}", path.display());
-    sender.send_if_modified(|now| {
-        if now.problem.as_ref() == Some(&problem) {
-            return false;
+    /// Keeps a good content for the next start, unless it is kept already.
+    fn keep(&self, text: &str) -> Result<(), String> {
+        if std::fs::read_to_string(&self.kept).is_ok_and(|kept| kept == text) {
+            return Ok(());
         }
-        tracing::error!(problem, "the last list of destinations stays in force");
-        // A file that was never good says nothing.
-        if now.problem.is_none() && now.nets.is_empty() {
-            now.nets = parse("").map(|list| list.nets).unwrap_or_default().into();
+        let temporary = self.kept.with_extension("new");
+        std::fs::write(&temporary, text)
+            .and_then(|()| std::fs::rename(&temporary, &self.kept))
+            .map_err(|error| {
+                let kept = self.kept.display();
+                format!("{kept}: the list of destinations is not kept for the next start: {error}")
+            })
+    }
+
+    fn complain(&self, problem: &str, resync: Duration) -> Duration {
+        let problem = format!(
+            "ip-masq-agent-config-path {}: {problem}",
+            self.path.display()
+        );
+        self.sender.send_if_modified(|now| {
+            let begun = now.problem.is_some() || !now.nets.is_empty();
+            let (nets, instead) = if begun {
+                (Arc::clone(&now.nets), LAST)
+            } else {
+                self.from_before()
+            };
+            let begins = format!("{problem}; ");
+            if now
+                .problem
+                .as_ref()
+                .is_some_and(|said| said.starts_with(&begins))
+            {
+                return false;
+            }
+            let problem = begins + instead;
+            tracing::error!(problem, "the list of destinations cannot be used");
+            *now = Spared {
+                nets,
+                problem: Some(problem),
+            };
+            true
+        });
+        resync
+    }
+
+    /// What a former run had in force; a file that was never good says nothing.
+    fn from_before(&self) -> (Arc<[IpNet]>, &'static str) {
+        let kept = std::fs::read_to_string(&self.kept).ok();
+        match kept.and_then(|text| parse(&text).ok()) {
+            Some(list) => (list.nets.into(), LAST),
+            None => {
+                let nets = parse("").map(|list| list.nets).unwrap_or_default();
+                (nets.into(), NEVER)
+            }
         }
-        now.problem = Some(problem);
-        true
-    });
-    resync
+    }
 }
 
 /// JSON or YAML; the error names the field.

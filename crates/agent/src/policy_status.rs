@@ -35,14 +35,17 @@ pub struct Stated {
 
 impl Stated {
     fn of(row: &PolicyRow) -> Self {
-        match &row.result {
-            Ok(_) => Self {
+        match &row.judged.fault {
+            None => Self {
                 valid: true,
                 message: "the policy is valid".to_owned(),
             },
-            Err(error) => Self {
+            // The same words on each node, whichever version it has, or no two would agree.
+            Some(error) => Self {
                 valid: false,
-                message: format!("{error}; the last valid version stays in force"),
+                message: format!(
+                    "{error}; the last valid version, if there was one, stays in force"
+                ),
             },
         }
     }

@@ -29,7 +29,7 @@ pub struct View {
     pub services: Vec<ServiceRow>,
     /// All that policies depend on; clones share their content.
     pub policy: policy::Snapshot,
-    /// Objects that could not be read, with the reason; their last good version is in force.
+    /// Objects that could not be read, with the reason and what is in force instead.
     pub faults: BTreeMap<ObjectKey, String>,
     /// What is left to do, per table: nothing, after a commit that removed.
     pub plan: Vec<TablePlan>,

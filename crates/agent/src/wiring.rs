@@ -26,6 +26,7 @@ use crate::engine::{self, Engine, Parts};
 use crate::flows::collect;
 use crate::identity::Identities;
 use crate::inputs::Inputs;
+use crate::last_good::{self, LastGood};
 use crate::local_api::{self, Api};
 use crate::node::{Addressing, prepare};
 use crate::sockets::Closer;
@@ -54,7 +55,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let client = client.clone();
         move |stop| async move { client.guard(stop).await }
     });
-    let inputs = Inputs::follow(&client, &tasks, &config.node, &parse_options(&config));
+    let last_good = LastGood::open(&config.state_dir).context("last good versions")?;
+    let options = parse_options(&config);
+    let inputs = Inputs::follow(&client, &tasks, &config.node, &options, &last_good);
     let (addressing, uid) = own_addressing(&client, &config, &stop).await?;
     phases.done("this node's object is read");
     let handle = Handle::open().context("open netlink")?;
@@ -72,7 +75,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (view_writer, view) = view::channel();
     let (wanted, wanting) = mpsc::unbounded_channel();
     let (commands, orders) = mpsc::channel(64);
-    let spare = masquerade::follow(config.datapath.masquerade_list.clone(), &tasks);
+    let list = config.datapath.masquerade_list.clone();
+    let spare = masquerade::follow(list, &config.state_dir, &tasks);
     let (gone, going) = mpsc::unbounded_channel();
     let parts = Parts {
         config: Arc::clone(&config),
@@ -102,6 +106,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         move |stop| identities.serve(wanting, commands, stop)
     });
     start_policy_conditions(&client, &inputs, &tasks);
+    start_keeping(last_good, &inputs, &tasks);
     start_announcing(&client, &config, &addressing, &uid, &view, &tasks);
     tasks.spawn("node routes", {
         let (view, addressing, devices, routing) = (
@@ -239,6 +244,16 @@ fn start_policy_conditions(client: &Client, inputs: &Inputs, tasks: &TaskGroup) 
     let inputs = inputs.clone();
     tasks.spawn("validity of policies", move |stop| {
         policy_status::follow(inputs, writer, stop)
+    });
+}
+
+fn start_keeping(last_good: LastGood, inputs: &Inputs, tasks: &TaskGroup) {
+    let (writer, desired) = Table::new("last good versions", &["policies"]);
+    let (reconciler, _status) = last_good::files(last_good, desired);
+    tasks.spawn("last good versions", move |stop| reconciler.run(stop));
+    let inputs = inputs.clone();
+    tasks.spawn("what is kept", move |stop| {
+        last_good::follow(inputs, writer, stop)
     });
 }
 

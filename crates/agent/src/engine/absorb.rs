@@ -16,7 +16,7 @@ use model::{ipcache, node};
 use reconcile::{Changes, Revision, Snapshot, Table};
 
 use super::{Engine, Wanted};
-use crate::inputs::{PolicyResult, PolicyRow, RemoteEndpoint};
+use crate::inputs::{PolicyRow, RemoteEndpoint};
 
 /// Numbers that identities of the store can have.
 const GLOBAL: std::ops::Range<u32> = 256..1 << 24;
@@ -241,22 +241,20 @@ impl Engine {
             for (key, row) in changes {
                 if self.is_news(&key, row.as_deref()) {
                     changed = true;
-                    let result = row.as_deref().map(|row| &row.result);
-                    touched.merge(self.take_policy(key, result));
+                    touched.merge(self.take_policy(key, row.as_deref()));
                 }
             }
         }
-        for (name, result) in self.seen.changes(&inputs.groups, Vec::new) {
+        for (name, row) in self.seen.changes(&inputs.groups, Vec::new) {
             changed = true;
-            match result.as_deref() {
-                Some(Ok(group)) => {
-                    touched.merge(self.policy.apply(Change::Group(Arc::clone(group))));
-                }
-                Some(Err(error)) => {
-                    tracing::warn!(group = %name, %error, "a CIDR group is refused, its last state stays");
-                }
-                None => touched.merge(self.policy.apply(Change::GroupGone(name))),
+            if let Some(fault) = row.as_ref().and_then(|row| row.fault.as_ref()) {
+                tracing::warn!(group = %name, error = %fault, "a CIDR group is refused, its last good version stays in force");
             }
+            let change = match row.as_ref().and_then(|row| row.good.as_ref()) {
+                Some(good) => Change::Group(Arc::clone(&good.object)),
+                None => Change::GroupGone(name),
+            };
+            touched.merge(self.policy.apply(change));
         }
         if changed {
             self.revision += 1;
@@ -266,29 +264,26 @@ impl Engine {
 
     /// A status that was written, by us or by others, changes nothing that is in force.
     fn is_news(&self, key: &ObjectKey, row: Option<&PolicyRow>) -> bool {
-        let (known, fault) = (self.policy.object(key), self.seen.faults.get(key));
-        match row.map(|row| &row.result) {
-            Some(Ok(object)) => fault.is_some() || known != Some(object),
-            Some(Err(error)) => fault != Some(&error.to_string()),
-            None => known.is_some() || fault.is_some(),
-        }
+        let good = row.and_then(|row| row.judged.good.as_ref());
+        let fault = row.and_then(|row| row.judged.complaint());
+        self.policy.object(key) != good.map(|good| &good.object)
+            || self.seen.faults.get(key) != fault.as_ref()
     }
 
-    fn take_policy(&mut self, key: ObjectKey, result: Option<&PolicyResult>) -> Touched {
-        match result {
-            Some(Ok(object)) => {
-                self.seen.faults.remove(&key);
-                self.policy.apply(Change::Object(Arc::clone(object)))
-            }
-            Some(Err(error)) => {
-                tracing::warn!(policy = %key, %error, "a policy is refused, its last good version stays in force");
-                self.seen.faults.insert(key, error.to_string());
-                Touched::default()
+    fn take_policy(&mut self, key: ObjectKey, row: Option<&PolicyRow>) -> Touched {
+        match row.and_then(|row| row.judged.complaint()) {
+            Some(fault) => {
+                tracing::warn!(policy = %key, error = fault, "a policy is refused");
+                self.seen.faults.insert(key.clone(), fault);
             }
             None => {
                 self.seen.faults.remove(&key);
-                self.policy.apply(Change::ObjectGone(key))
             }
+        }
+        match row.and_then(|row| row.judged.good.as_ref()) {
+            Some(good) if self.policy.object(&key) == Some(&good.object) => Touched::default(),
+            Some(good) => self.policy.apply(Change::Object(Arc::clone(&good.object))),
+            None => self.policy.apply(Change::ObjectGone(key)),
         }
     }
 

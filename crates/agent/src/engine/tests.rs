@@ -451,6 +451,21 @@ fn a_faulty_policy_leaves_its_last_good_version_in_force_and_says_which_field() 
 }
 
 #[test]
+fn a_policy_that_is_faulty_at_the_next_start_is_in_force_as_it_last_was() {
+    let mut world = shop();
+    let faulty = json!({ "endpointSelector": {}, "ingress": [{ "fromCIDR": ["10.0.0.300/8"] }] });
+    world.store.policies.insert("api", faulty.clone());
+    world.store.policies.insert("never", faulty);
+    world.restart();
+    world.settle();
+    assert_eq!(world.picture(), shop().picture());
+    let faults: Vec<String> = world.view().faults.values().cloned().collect();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].ends_with("the last good version stays in force"));
+    assert!(faults[1].ends_with("no version of it is in force"));
+}
+
+#[test]
 fn a_listed_destination_is_spared_from_masquerade_as_soon_as_the_list_changes() {
     let mut world = shop();
     assert!(!world.spares("198.51.100.0/24"));

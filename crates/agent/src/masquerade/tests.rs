@@ -63,7 +63,7 @@ async fn a_file_that_changes_is_followed_and_a_bad_one_keeps_the_last_good_list(
     };
     std::fs::write(&path, list("10.1.0.0/16")).unwrap();
     let tasks = TaskGroup::new();
-    let mut spared = follow(Some(path.clone()), &tasks);
+    let mut spared = follow(Some(path.clone()), directory.path(), &tasks);
     assert_eq!(
         spared.borrow().nets.to_vec(),
         nets(&["10.1.0.0/16"]),
@@ -92,20 +92,39 @@ async fn a_file_that_changes_is_followed_and_a_bad_one_keeps_the_last_good_list(
 }
 
 #[tokio::test]
-async fn a_file_that_was_bad_from_the_start_spares_what_no_file_would() {
+async fn a_file_that_was_never_good_spares_what_no_file_would_and_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ip-masq-agent");
     std::fs::write(&path, "masqLinkLocal: perhaps").unwrap();
     let tasks = TaskGroup::new();
-    let spared = follow(Some(path), &tasks);
+    let spared = follow(Some(path), directory.path(), &tasks);
     assert_eq!(spared.borrow().nets.len(), DEFAULT.len() + 2);
-    assert!(
-        spared
-            .borrow()
-            .problem
-            .as_ref()
-            .unwrap()
-            .contains("masqLinkLocal: ")
-    );
+    let problem = spared.borrow().problem.clone().unwrap();
+    assert!(problem.contains("masqLinkLocal: "), "{problem}");
+    assert!(problem.ends_with(NEVER), "{problem}");
+    tasks.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_bad_at_the_next_start_leaves_the_last_good_list_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ip-masq-agent");
+    let good = "nonMasqueradeCIDRs: [10.1.0.0/16]\nmasqLinkLocal: true\nmasqLinkLocalIPv6: true";
+    std::fs::write(&path, good).unwrap();
+    let tasks = TaskGroup::new();
+    drop(follow(Some(path.clone()), directory.path(), &tasks));
+    tasks.shutdown(Duration::from_secs(1)).await;
+    std::fs::write(
+        &path,
+        "nonMasqueradeCIDRs: [10.2.0.0/99]\nresyncInterval: 10ms",
+    )
+    .unwrap();
+    let tasks = TaskGroup::new();
+    let spared = follow(Some(path), directory.path(), &tasks);
+    let now = spared.borrow().clone();
+    assert_eq!(now.nets.to_vec(), nets(&["10.1.0.0/16"]));
+    let problem = now.problem.unwrap();
+    assert!(problem.contains("nonMasqueradeCIDRs[0]"), "{problem}");
+    assert!(problem.ends_with(LAST), "{problem}");
     tasks.shutdown(Duration::from_secs(1)).await;
 }

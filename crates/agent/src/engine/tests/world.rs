@@ -17,9 +17,9 @@ use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac, PodName};
 use model::identity::Identity;
 use model::labels::{LabelFilter, LabelSet, PodLabels, pod_labels};
 use model::node::{AddressKind, IpPair, NodeObject};
-use model::policy::{Kind, ObjectKey, ParseOptions, Peer, Scope, parse_policy};
+use model::policy::{CidrGroup, Kind, ObjectKey, ParseOptions, Peer, Scope, parse_policy};
 use netlink::Link;
-use reconcile::{Table, TableWriter};
+use reconcile::{Snapshot, Step, Table, TableWriter, Target};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -27,6 +27,7 @@ use crate::config::{Config, Given};
 use crate::engine::compose::prefix_key;
 use crate::engine::{Engine, Error, Interfaces, Parts, Wanted, read_saved};
 use crate::inputs::{Inputs, PodRow, PolicyRow, RemoteEndpoint};
+use crate::last_good::{Judged, LastGood};
 use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
 use crate::view::{View, ViewReader};
@@ -71,7 +72,7 @@ struct Writers {
     network: TableWriter<ObjectKey, PolicyRow>,
     cilium: TableWriter<ObjectKey, PolicyRow>,
     clusterwide: TableWriter<ObjectKey, PolicyRow>,
-    groups: TableWriter<Arc<str>, crate::inputs::GroupResult>,
+    groups: TableWriter<Arc<str>, Judged<CidrGroup>>,
 }
 
 const SOURCE: &str = "store";
@@ -210,6 +211,7 @@ pub(super) struct World {
     pub(super) interfaces: FakeInterfaces,
     maps: kernel::Maps,
     state: tempfile::TempDir,
+    last_good: LastGood,
     config: Arc<Config>,
     engine: Option<Engine>,
     writers: Option<Writers>,
@@ -260,6 +262,7 @@ impl World {
             config: Arc::new(Config::new(&Given::from_pairs(keys)).unwrap()),
             interfaces: FakeInterfaces::default(),
             faults,
+            last_good: LastGood::open(state.path()).unwrap(),
             state,
             engine: None,
             writers: None,
@@ -392,10 +395,20 @@ impl World {
                     .map(|(of, (_, ips))| (name(of), slice(of, ips)))
             ),
             8 => tell!(network, []),
-            9 => tell!(
-                cilium,
-                store.policies.iter().map(|(of, spec)| policy(of, spec))
-            ),
+            9 => {
+                let before = writers.cilium.snapshot();
+                let rows: Vec<_> = store
+                    .policies
+                    .iter()
+                    .map(|(of, spec)| policy(of, spec, &before, &self.last_good))
+                    .collect();
+                for row in rows.iter().filter_map(|(_, row)| row.judged.good.as_ref()) {
+                    let (key, to) = (Arc::clone(&row.uid), Arc::new(Arc::clone(&row.text)));
+                    let step = Step::Create { key, to };
+                    futures::executor::block_on(self.last_good.apply(&step)).unwrap();
+                }
+                tell!(cilium, rows);
+            }
             10 => tell!(clusterwide, []),
             _ => tell!(groups, []),
         }
@@ -879,24 +892,26 @@ fn slice(service: &str, addresses: &[&str]) -> EndpointSlice {
     serde_json::from_value(object).unwrap()
 }
 
-fn policy(name: &str, spec: &Value) -> (ObjectKey, PolicyRow) {
+fn policy(
+    name: &str,
+    spec: &Value,
+    before: &Snapshot<ObjectKey, PolicyRow>,
+    last_good: &LastGood,
+) -> (ObjectKey, PolicyRow) {
     let object = json!({
         "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
-        "metadata": { "namespace": "shop", "name": name }, "spec": spec,
+        "metadata": { "namespace": "shop", "name": name, "uid": format!("uid-of-{name}") }, "spec": spec,
     });
     let key = ObjectKey {
         kind: Kind::CiliumNetworkPolicy,
         namespace: "shop".into(),
         name: name.into(),
     };
-    let result = parse_policy(&object, &ParseOptions::default()).map(Arc::new);
-    (
-        key,
-        PolicyRow {
-            result,
-            stated: None,
-        },
-    )
+    let before = before.get(&key).map(|row| &row.judged);
+    let options = ParseOptions::default();
+    let judged = last_good.judge(object, before, |object| parse_policy(object, &options));
+    let stated = None;
+    (key, PolicyRow { judged, stated })
 }
 
 /// Pods `api` may be reached by pods `web` at one port.
