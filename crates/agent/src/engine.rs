@@ -143,6 +143,8 @@ pub struct Engine {
     spare: watch::Receiver<Spared>,
     /// Endpoints whose programs could not be attached, or whose file could not be written.
     unfinished: BTreeSet<EndpointId>,
+    /// Whether devices without an endpoint may be up.
+    strays: bool,
     /// What was refused at the last try.
     failures: Vec<Failure>,
 }
@@ -213,6 +215,7 @@ impl Engine {
             claimed: BTreeSet::new(),
             spare: parts.spare,
             unfinished: BTreeSet::new(),
+            strays: true,
             failures: Vec::new(),
         };
         engine.recover_peers();

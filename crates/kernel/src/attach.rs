@@ -126,6 +126,21 @@ pub fn verify_pod(
     Ok(found)
 }
 
+/// Whether a device has a program of ours where a pod's host interface has it, of this load or of an earlier one.
+pub fn carries_pod_program(handle: &Handle, index: u32) -> Result<bool, AttachError> {
+    for hook in [Hook::FromContainer, Hook::ToContainer] {
+        let place = place(index, hook.direction());
+        let filters = handle.filters(index, hook.direction())?;
+        if filters
+            .iter()
+            .any(|filter| filter.place == place && filter.name == hook.program())
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// As [`verify_pod`], and sets the interface down when either program is missing.
 pub fn enforce_pod(
     handle: &Handle,

@@ -150,6 +150,9 @@ impl Engine {
     /// Attaches programs and writes files that an earlier try could not; says whether anything was done.
     pub(super) fn finish_endpoints(&mut self) -> bool {
         let mut finished = false;
+        if self.strays {
+            self.put_down_strays();
+        }
         for id in self.unfinished.clone() {
             let Some(index) = self.endpoints.get(&id).map(|row| row.ifindex) else {
                 self.unfinished.remove(&id);
@@ -245,7 +248,27 @@ impl Engine {
             let touched = self.tell_subject(id);
             self.settle(touched);
         }
+        self.put_down_strays();
         Ok(())
+    }
+
+    /// Puts down devices that carry our programs and are no endpoint's, because the file is lost or cannot be read: nobody could
+    /// tell whose traffic it is, and their programs may be of a run whose tables nobody keeps any more. The plugin removes them.
+    fn put_down_strays(&mut self) {
+        let known = self.endpoints.values().map(|row| row.ifindex).collect();
+        let put_down = self.interfaces.strays(&known).and_then(|strays| {
+            for (index, name) in strays {
+                self.interfaces.set_down(index)?;
+                tracing::error!(interface = %name, "a pod's interface belongs to no endpoint that is known and is down");
+            }
+            Ok(())
+        });
+        match put_down {
+            Ok(()) => self.strays = false,
+            Err(error) => {
+                tracing::warn!(%error, "interfaces without an endpoint may be up, trying again");
+            }
+        }
     }
 
     fn free_id(&self, wanted: EndpointId) -> Result<EndpointId, Error> {

@@ -1,8 +1,10 @@
 //! What the engine does with pods' interfaces on the host's side.
 
+use std::collections::BTreeSet;
+
 use kernel::Kernel;
 use kernel::attach;
-use netlink::{Handle, link};
+use netlink::{AdminState, Handle, link};
 
 use super::Error;
 
@@ -14,8 +16,12 @@ pub trait Interfaces: Send {
     fn attach(&self, index: u32) -> Result<(), Error>;
     /// Lets packets through.
     fn set_up(&self, index: u32) -> Result<(), Error>;
+    /// Lets nothing through.
+    fn set_down(&self, index: u32) -> Result<(), Error>;
     /// Removes it; one that is gone is fine.
     fn remove(&self, index: u32) -> Result<(), Error>;
+    /// Index and name of those that are up and carry our programs, but for the known ones.
+    fn strays(&self, known: &BTreeSet<u32>) -> Result<Vec<(u32, String)>, Error>;
 }
 
 /// Those of the namespace that the handle is of.
@@ -43,7 +49,25 @@ impl Interfaces for OfNode {
         Ok(self.handle.run(&link::set_up(index))?)
     }
 
+    fn set_down(&self, index: u32) -> Result<(), Error> {
+        Ok(self.handle.run(&link::set_down(index).or_gone())?)
+    }
+
     fn remove(&self, index: u32) -> Result<(), Error> {
         Ok(self.handle.run(&link::delete(index).or_gone())?)
+    }
+
+    fn strays(&self, known: &BTreeSet<u32>) -> Result<Vec<(u32, String)>, Error> {
+        let mut found = Vec::new();
+        for link in self.handle.links()? {
+            let may_be = link.kind == "veth" && link.state() == AdminState::Up;
+            if may_be
+                && !known.contains(&link.index)
+                && attach::carries_pod_program(&self.handle, link.index)?
+            {
+                found.push((link.index, link.name));
+            }
+        }
+        Ok(found)
     }
 }

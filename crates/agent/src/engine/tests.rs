@@ -433,6 +433,27 @@ fn one_device_that_takes_no_program_stops_no_other_and_is_down_until_it_does() {
 }
 
 #[test]
+fn a_device_without_a_file_is_down_after_the_next_start_and_its_rows_are_gone() {
+    for seed in 0..10 {
+        let mut world = shop();
+        world.lose_file("db");
+        world.interfaces.fail(if seed == 0 { 0 } else { 10 }, seed);
+        world.restart_without_inputs();
+        world.settle_without_inputs();
+        world.interfaces.fail(0, 0);
+        assert!(!world.interfaces.is_up(13), "before any input has come");
+        assert!(world.interfaces.is_up(11) && world.interfaces.is_up(12));
+        world.deliver_all();
+        world.settle();
+        assert_eq!(world.ids(), ["api", "web"]);
+        assert_eq!(world.picture().endpoints.len(), 2);
+        // The plugin removes the device, and the pod can be made anew.
+        world.create("db", "db", 14).expect("created");
+        assert!(world.interfaces.is_up(14));
+    }
+}
+
+#[test]
 fn a_faulty_policy_leaves_its_last_good_version_in_force_and_says_which_field() {
     let mut world = shop();
     world.store.policies.insert(

@@ -184,10 +184,24 @@ impl Interfaces for FakeInterfaces {
         self.call(|devs| devs.up.insert(index)).map(drop)
     }
 
+    fn set_down(&self, index: u32) -> Result<(), Error> {
+        self.call(|devs| devs.up.remove(&index)).map(drop)
+    }
+
     fn remove(&self, index: u32) -> Result<(), Error> {
         self.call(|devs| {
             devs.names.remove(&index);
             devs.up.remove(&index);
+        })
+    }
+
+    /// None is up that never had programs.
+    fn strays(&self, known: &BTreeSet<u32>) -> Result<Vec<(u32, String)>, Error> {
+        self.call(|devs| {
+            let strays = devs.up.iter().filter(|index| !known.contains(index));
+            strays
+                .map(|index| (*index, devs.names[index].clone()))
+                .collect()
         })
     }
 }
@@ -438,6 +452,18 @@ impl World {
         panic!("not settled: {:?}", self.view().last_commit.failures);
     }
 
+    /// Rounds until endpoints and interfaces are as they can be before any input has come.
+    pub(super) fn settle_without_inputs(&mut self) {
+        for _ in 0..100 {
+            self.round();
+            let engine = self.engine.as_ref().unwrap();
+            if engine.unfinished.is_empty() && !engine.strays {
+                return;
+            }
+        }
+        panic!("not settled");
+    }
+
     /// The same while calls fail: a round that succeeds wholly is rare.
     pub(super) fn settle_under_faults(&mut self) {
         for _ in 0..5_000 {
@@ -548,6 +574,15 @@ impl World {
             .collect();
         names.sort();
         names
+    }
+
+    /// Loses the file of a pod's endpoint while no agent looks.
+    pub(super) fn lose_file(&mut self, pod: &str) {
+        self.engine = None;
+        let rows = read_saved(self.state.path()).unwrap();
+        let row = rows.iter().find(|row| *row.container_id == *pod).unwrap();
+        let path = format!("endpoints/{}.json", row.id);
+        std::fs::write(self.state.path().join(path), "{").unwrap();
     }
 
     pub(super) fn saved_files(&self) -> usize {
