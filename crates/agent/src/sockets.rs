@@ -37,7 +37,7 @@ pub struct Closer {
 }
 
 /// Sockets to close, by cookie and backend.
-type Condemned = BTreeMap<Protocol, HashSet<(u64, SocketAddr)>>;
+pub(crate) type Condemned = BTreeMap<Protocol, HashSet<(u64, SocketAddr)>>;
 
 /// Whether a walk is the last one after a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Closer {
                 () = stop.cancelled() => return,
                 more = gone.recv() => match more {
                     Some(more) => {
-                        self.dead.extend(more);
+                        self.hear(more);
                         Walk::Early
                     }
                     None => return,
@@ -74,7 +74,7 @@ impl Closer {
                 () = tokio::time::sleep(SETTLE), if !settled => Walk::Last,
             };
             while let Ok(more) = gone.try_recv() {
-                self.dead.extend(more);
+                self.hear(more);
             }
             let work = move || {
                 let result = self.walk(walk);
@@ -114,8 +114,13 @@ impl Closer {
         Ok(closed)
     }
 
+    /// Takes in what the engine says has gone.
+    pub(crate) fn hear(&mut self, gone: impl IntoIterator<Item = Address>) {
+        self.dead.extend(gone);
+    }
+
     /// What leads to backends that are gone.
-    fn condemned(&mut self) -> Result<(Condemned, Vec<SocketKey>), MapError> {
+    pub(crate) fn condemned(&mut self) -> Result<(Condemned, Vec<SocketKey>), MapError> {
         let live: HashSet<_> = self
             .maps
             .backends
@@ -148,15 +153,18 @@ impl Closer {
 
     /// Forgets addresses that are somebody's again, and those that no socket was sent to.
     fn forget_dead(&mut self, used: &HashSet<Address>) -> Result<(), MapError> {
-        for address in std::mem::take(&mut self.dead) {
+        let mut still = BTreeSet::new();
+        for address in self.dead.iter().filter(|address| used.contains(address)) {
             let key = AddressKey {
-                address,
+                address: *address,
                 ..AddressKey::default()
             };
-            if used.contains(&address) && self.maps.addresses.get(&key)?.is_none() {
-                self.dead.insert(address);
+            if self.maps.addresses.get(&key)?.is_none() {
+                still.insert(*address);
             }
         }
+        // Only now: after an error the next walk must know of all of them.
+        self.dead = still;
         Ok(())
     }
 }

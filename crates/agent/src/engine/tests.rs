@@ -506,3 +506,96 @@ fn an_identity_that_was_deleted_while_in_use_is_asked_for_again() {
     world.round();
     assert_eq!(world.wanted(), ["api"]);
 }
+
+/// A service with two backends, the second on another node, and sockets to both.
+fn served() -> World {
+    let mut world = shop();
+    world
+        .store
+        .services
+        .insert("front", ("10.96.0.7", vec!["10.9.1.12", "10.9.2.7"]));
+    world.deliver_all();
+    world.settle();
+    world.condemned();
+    for (cookie, backend, protocol) in [
+        (1, "10.9.1.12:8080", libc::IPPROTO_TCP),
+        (2, "10.9.1.12:8080", libc::IPPROTO_UDP),
+        (3, "10.9.2.7:8080", libc::IPPROTO_TCP),
+        (4, "10.9.2.7:8080", libc::IPPROTO_UDP),
+    ] {
+        world.connect(cookie, backend, protocol);
+    }
+    world
+}
+
+#[test]
+fn sockets_of_udp_go_with_their_backend_and_those_of_tcp_with_its_address() {
+    for seed in 0..20 {
+        let mut world = served();
+        if seed > 0 {
+            world.fail(10, seed);
+        }
+        world
+            .store
+            .services
+            .insert("front", ("10.96.0.7", vec!["10.9.1.12"]));
+        world.deliver_all();
+        world.settle_under_faults();
+        assert_eq!(world.condemned(), Some([2, 4].into()), "out of the service");
+        world.store.remote.remove("far");
+        world.deliver_all();
+        world.settle_under_faults();
+        assert_eq!(world.condemned(), Some([2, 3, 4].into()), "the pod is gone");
+        world.store.remote.insert("next", ("web", "10.9.2.7"));
+        world.deliver_all();
+        world.settle_under_faults();
+        world.store.services.insert("front", ("10.96.0.7", vec![]));
+        world.deliver_all();
+        world.settle_under_faults();
+        assert_eq!(
+            world.condemned(),
+            Some([2, 4].into()),
+            "the address is another pod's"
+        );
+        world.repeat(|world| world.delete("api").map(drop));
+        world.settle_under_faults();
+        assert_eq!(
+            world.condemned(),
+            Some([1, 2, 4].into()),
+            "a pod of this node"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_said_to_have_gone_when_backends_are_added() {
+    let mut world = served();
+    world.store.services.insert(
+        "front",
+        ("10.96.0.7", vec!["10.9.1.12", "10.9.1.13", "10.9.2.7"]),
+    );
+    world.deliver_all();
+    world.settle();
+    assert_eq!(world.condemned(), None);
+}
+
+#[test]
+fn an_agent_that_died_before_it_closed_sockets_leaves_them_to_the_next_one() {
+    let mut world = served();
+    world
+        .store
+        .services
+        .insert("front", ("10.96.0.7", vec!["10.9.1.12"]));
+    world.deliver_all();
+    world.settle();
+    world.restart_without_inputs();
+    world.round();
+    assert_eq!(
+        world.condemned(),
+        None,
+        "half of the backends are not known yet"
+    );
+    world.deliver_all();
+    world.settle();
+    assert_eq!(world.condemned(), Some([2, 4].into()));
+}

@@ -11,6 +11,7 @@ use datapath::abi::endpoint::{Endpoint, flags as endpoint_flags};
 use datapath::abi::generation;
 use datapath::abi::ipcache::{AddressKey, AddressRow};
 use datapath::abi::policy::{PeerKey, PortKey, flags, verdict};
+use datapath::abi::service::{SocketKey, SocketPeer};
 use ipnet::IpNet;
 use kernel::fake::Faults;
 use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac, PodName};
@@ -30,6 +31,7 @@ use crate::inputs::{Inputs, PodRow, PolicyRow, RemoteEndpoint};
 use crate::last_good::{Judged, LastGood};
 use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
+use crate::sockets::Closer;
 use crate::view::{View, ViewReader};
 
 /// Kinds of objects that an engine waits for.
@@ -232,6 +234,9 @@ pub(super) struct World {
     view: Option<ViewReader>,
     spare: watch::Sender<Spared>,
     wants: Option<mpsc::UnboundedReceiver<Wanted>>,
+    /// What the engine said has gone, and who closes the sockets that lead there.
+    gone: Option<mpsc::UnboundedReceiver<Vec<Address>>>,
+    closer: Option<Closer>,
     generations: BTreeMap<u32, u32>,
 }
 
@@ -283,6 +288,8 @@ impl World {
             view: None,
             spare: watch::channel(Spared::default()).0,
             wants: None,
+            gone: None,
+            closer: None,
             generations: BTreeMap::new(),
         }
     }
@@ -325,6 +332,7 @@ impl World {
             let (writers, inputs) = tables();
             let (view_writer, view) = crate::view::channel();
             let (wanted, wants) = mpsc::unbounded_channel();
+            let (gone, going) = mpsc::unbounded_channel();
             let parts = Parts {
                 config: Arc::clone(&self.config),
                 addressing: Self::addressing(),
@@ -335,14 +343,16 @@ impl World {
                 filter: LabelFilter::standard().unwrap(),
                 view: view_writer,
                 wanted,
-                gone: mpsc::unbounded_channel().0,
+                gone,
                 spare: self.spare.subscribe(),
             };
             let restored = read_saved(self.state.path()).unwrap();
             if let Ok(engine) = Engine::new(parts, restored) {
                 self.engine = Some(engine);
                 self.writers = Some(writers);
+                self.closer = Some(Closer::new(self.maps.clone(), view.clone()));
                 self.view = Some(view);
+                self.gone = Some(going);
                 self.wants = Some(wants);
                 return;
             }
@@ -587,6 +597,37 @@ impl World {
 
     pub(super) fn saved_files(&self) -> usize {
         read_saved(self.state.path()).unwrap().len()
+    }
+
+    /// A socket was sent to a backend, as the program at its connect writes it down.
+    pub(super) fn connect(&self, cookie: u64, backend: &str, protocol: i32) {
+        let backend: std::net::SocketAddr = backend.parse().unwrap();
+        let key = SocketKey {
+            cookie,
+            address: backend.ip().into(),
+            port: backend.port().to_be(),
+            ..SocketKey::default()
+        };
+        let peer = SocketPeer {
+            protocol: protocol as u8,
+            ..SocketPeer::default()
+        };
+        self.maps.socket_peers.set(&key, &peer).unwrap();
+    }
+
+    /// Cookies of the sockets that would be closed now; `None` before the engine said that anything has gone.
+    pub(super) fn condemned(&mut self) -> Option<BTreeSet<u64>> {
+        let closer = self.closer.as_mut().unwrap();
+        let mut told = false;
+        while let Ok(gone) = self.gone.as_mut().unwrap().try_recv() {
+            told = true;
+            closer.hear(gone);
+        }
+        // One that fails is tried again.
+        let found = std::iter::repeat_with(|| closer.condemned()).find_map(Result::ok);
+        let (condemned, _) = found.unwrap();
+        let cookies = condemned.into_values().flatten().map(|(cookie, _)| cookie);
+        told.then(|| cookies.collect())
     }
 
     pub(super) fn wanted(&mut self) -> Vec<String> {
