@@ -13,7 +13,11 @@ use tokio_util::sync::CancellationToken;
 use crate::node::Addressing;
 
 /// An address that no endpoint has confirmed by then goes back.
-const EXPIRY: Duration = Duration::from_mins(10);
+const EXPIRY: Duration = if cfg!(test) {
+    Duration::from_millis(20)
+} else {
+    Duration::from_mins(10)
+};
 
 /// Addresses that were given until they are confirmed, oldest first.
 type Unconfirmed = Vec<(Instant, IpAddr, Token)>;
@@ -23,6 +27,8 @@ type Unconfirmed = Vec<(Instant, IpAddr, Token)>;
 pub struct Addresses {
     // Not a table: an address is chosen and taken in one step, by several callers.
     ipam: Arc<Mutex<(Ipam, Unconfirmed)>>,
+    /// What tells this run's tokens from a former run's, which count from one as well.
+    run: u64,
 }
 
 impl Addresses {
@@ -49,7 +55,13 @@ impl Addresses {
         }
         Self {
             ipam: Arc::new(Mutex::new((ipam, Vec::new()))),
+            run: rand::random(),
         }
+    }
+
+    /// A token as the plugin sees it, and back.
+    fn masked(&self, token: Token) -> Token {
+        Token(token.0 ^ self.run)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Ipam, &mut Unconfirmed) -> T) -> T {
@@ -61,19 +73,23 @@ impl Addresses {
     /// Takes back what no endpoint has confirmed in time, until `stop`.
     pub async fn expire(self, stop: CancellationToken) {
         loop {
-            self.with(|ipam, unconfirmed| {
-                let due = unconfirmed.partition_point(|(since, ..)| since.elapsed() >= EXPIRY);
-                for (_, address, token) in unconfirmed.drain(..due) {
-                    if ipam.expire(address, token).is_some() {
-                        tracing::warn!(%address, "an address was never used by an endpoint and is free again");
-                    }
-                }
-            });
+            self.expire_due();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(EXPIRY / 10) => {}
             }
         }
+    }
+
+    fn expire_due(&self) {
+        self.with(|ipam, unconfirmed| {
+            let due = unconfirmed.partition_point(|(since, ..)| since.elapsed() >= EXPIRY);
+            for (_, address, token) in unconfirmed.drain(..due) {
+                if ipam.expire(address, token).is_some() {
+                    tracing::warn!(%address, "an address was never used by an endpoint and is free again");
+                }
+            }
+        });
     }
 
     /// Gives an address; with a token it goes back by itself unless it is confirmed.
@@ -84,10 +100,11 @@ impl Addresses {
         lasting: Lasting,
     ) -> Result<(IpAddr, Option<Token>), IpamError> {
         let given = self.with(|ipam, _| ipam.allocate(family, &owner.into(), lasting))?;
-        if let (address, Some(token)) = given {
+        let (address, token) = given;
+        if let Some(token) = token {
             self.with(|_, unconfirmed| unconfirmed.push((Instant::now(), address, token)));
         }
-        Ok(given)
+        Ok((address, token.map(|token| self.masked(token))))
     }
 
     /// Takes a given address.
@@ -98,7 +115,7 @@ impl Addresses {
 
     /// An endpoint uses the address now.
     pub fn confirm(&self, address: IpAddr, token: Token) -> Result<(), IpamError> {
-        self.with(|ipam, _| ipam.confirm(address, token))
+        self.with(|ipam, _| ipam.confirm(address, self.masked(token)))
     }
 
     /// Takes an address back, if it is that owner's; whoever it is when none is named.
@@ -142,3 +159,6 @@ pub fn owner(row: &EndpointRow) -> Arc<str> {
         .as_ref()
         .map_or_else(|| row.container_id.clone(), |pod| pod.to_string().into())
 }
+
+#[cfg(test)]
+mod tests;
