@@ -90,3 +90,34 @@ pub(super) fn attach_devices(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use kernel::probe::{Feature, Need};
+
+    use super::*;
+
+    fn missing(name: &'static str, need: Need) -> Feature {
+        Feature {
+            name,
+            need,
+            lost: "something",
+            missing: Some("Operation not supported".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_feature_that_is_needed_stops_the_start_by_name_with_what_is_lost_and_another_does_not() {
+        let optional = vec![missing("peer names", Need::Optional)];
+        assert_eq!(report_features(optional.clone()).unwrap(), optional);
+        let both = vec![
+            missing("peer names", Need::Optional),
+            missing("ring buffer", Need::Required),
+            missing("tcx links", Need::Required),
+        ];
+        let refusal = report_features(both).unwrap_err().to_string();
+        let expected = "this kernel lacks what the agent cannot do without: \
+            ring buffer (Operation not supported; something), tcx links (Operation not supported; something)";
+        assert_eq!(refusal, expected);
+    }
+}
