@@ -10,6 +10,7 @@ use api::cilium::{
 };
 use api::kubernetes::{ObjectMeta, OwnerReference, Resource};
 use model::endpoint::{EndpointRow, PodName};
+use model::node::NodeObject;
 use reconcile::{
     Backoff, Fetched, Options, Reconciler, StatusReader, Step, Table, TableWriter, Target,
 };
@@ -18,6 +19,7 @@ use store::{Client, Error, Scope};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::inputs::announced_row;
 use crate::node::Addressing;
 use crate::view::ViewReader;
 
@@ -241,13 +243,46 @@ fn announced(row: &EndpointRow, node: &str) -> Option<(PodName, Announced)> {
     ))
 }
 
-/// Writes this node's CiliumNode: addresses, routers, ranges.
-pub async fn announce_node(
-    client: &Client,
-    config: &Config,
-    addressing: &Addressing,
-    uid: &str,
-) -> Result<(), Error> {
+/// How long after an announcement it is looked whether it is still there.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Keeps this node's CiliumNode in the store until `stop`: who deletes or changes it cuts this node's pods off from the others.
+pub async fn keep_node(
+    client: Client,
+    object: CiliumNode,
+    announced: Table<Arc<str>, NodeObject>,
+    stop: CancellationToken,
+) {
+    let (name, wanted) = announced_row(&object);
+    let is_there = || {
+        let table = announced.snapshot();
+        let found = table.get(&name).is_some_and(|found| {
+            found.addresses == wanted.addresses && found.pod_cidrs == wanted.pod_cidrs
+        });
+        found || !table.is_initialized()
+    };
+    let mut changed = announced.subscribe();
+    let work = async {
+        loop {
+            if let Err(error) = announce_node(&client, &object).await {
+                tracing::warn!(%error, "this node is not announced yet, trying again");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            tokio::time::sleep(PAUSE).await;
+            while is_there() {
+                changed.changed().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
+    }
+}
+
+/// This node's CiliumNode: addresses, routers, ranges.
+pub fn node_object(config: &Config, addressing: &Addressing, uid: &str) -> CiliumNode {
     let entry = |kind: &str, ip: String| NodeAddressEntry {
         address_type: kind.to_owned(),
         ip,
@@ -281,7 +316,7 @@ pub async fn announce_node(
         uid: uid.into(),
         ..Default::default()
     };
-    let object = CiliumNode {
+    CiliumNode {
         metadata: ObjectMeta {
             name: config.node.clone(),
             owner_references: vec![owner],
@@ -289,12 +324,15 @@ pub async fn announce_node(
         },
         spec,
         ..CiliumNode::default()
-    };
-    match client.create(&object).await {
+    }
+}
+
+async fn announce_node(client: &Client, object: &CiliumNode) -> Result<(), Error> {
+    match client.create(object).await {
         Err(error) if error.is_conflict() => {
             let patch = json!({ "spec": object.spec });
             client
-                .merge::<CiliumNode>(None, &config.node, None, &patch)
+                .merge::<CiliumNode>(None, &object.metadata.name, None, &patch)
                 .await
                 .map(|_| ())
         }

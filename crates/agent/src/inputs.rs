@@ -328,7 +328,8 @@ fn node_row(node: &Node) -> (Arc<str>, NodeObject) {
     (node.metadata.name.as_str().into(), object)
 }
 
-fn announced_row(node: &CiliumNode) -> (Arc<str>, NodeObject) {
+/// What a CiliumNode says of its node.
+pub(crate) fn announced_row(node: &CiliumNode) -> (Arc<str>, NodeObject) {
     let object = NodeObject {
         addresses: node
             .spec

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ::kernel::clock::Clock;
 use ::kernel::collector::{Collector, Lifetimes};
 use anyhow::{Context, bail};
+use api::cilium::CiliumNode;
 use model::labels::LabelFilter;
 use model::policy::{ParseOptions, cidr::Reach};
 use netlink::Handle;
@@ -107,7 +108,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     start_policy_conditions(&client, &inputs, &tasks);
     start_keeping(last_good, &inputs, &tasks);
-    start_announcing(&client, &config, &addressing, &uid, &view, &tasks);
+    let object = announce::node_object(&config, &addressing, &uid);
+    start_announcing(&client, &inputs, object, &addressing, &view, &tasks);
     tasks.spawn("node routes", {
         let (view, addressing, devices, routing) = (
             view.clone(),
@@ -259,7 +261,8 @@ fn start_keeping(last_good: LastGood, inputs: &Inputs, tasks: &TaskGroup) {
 
 fn start_announcing(
     client: &Client,
-    config: &Arc<Config>,
+    inputs: &Inputs,
+    object: CiliumNode,
     addressing: &Addressing,
     uid: &str,
     view: &ViewReader,
@@ -272,21 +275,9 @@ fn start_announcing(
         let (view, addressing) = (view.clone(), addressing.clone());
         move |stop| announce::follow(view, addressing, writer, stop)
     });
-    let (client, config, addressing, uid) = (
-        client.clone(),
-        Arc::clone(config),
-        addressing.clone(),
-        uid.to_owned(),
-    );
-    tasks.spawn("announced node", move |stop| async move {
-        while let Err(error) = announce::announce_node(&client, &config, &addressing, &uid).await {
-            tracing::warn!(%error, "this node is not announced yet, trying again");
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_secs(1)) => {}
-            }
-        }
-        stop.cancelled().await;
+    let (client, announced) = (client.clone(), inputs.announced_nodes.clone());
+    tasks.spawn("announced node", move |stop| {
+        announce::keep_node(client, object, announced, stop)
     });
 }
 
