@@ -1,4 +1,8 @@
 //! Finding the identity of labels: what the store knows, or a new one that is created there.
+//!
+//! A new number is looked for from a place that the labels decide. Two agents with the same new labels, and one whose first
+//! try failed after it had its effect, so try to create one object and not two; and labels whose identity was deleted
+//! although they are in use get their number back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +97,13 @@ impl Identities {
         self.inputs.identities.until_initialized().await;
         let _one = self.creating.lock().await;
         for _ in 0..16 {
-            match allocate(labels, &self.known(), &[], self.numbers, rand::random()) {
+            match allocate(
+                labels,
+                &self.known(),
+                &[],
+                self.numbers,
+                first_choice(labels),
+            ) {
                 Allocation::Exists(id) => return Ok(id),
                 Allocation::Exhausted => return Err(Error::Exhausted),
                 Allocation::Create(id) => match self.client.create(&object(id, labels)).await {
@@ -153,6 +163,15 @@ impl Identities {
             }
         }
     }
+}
+
+/// FNV-1a over the labels' texts: the same on every node and in every version.
+pub fn first_choice(labels: &LabelSet) -> u32 {
+    let texts = labels.to_texts();
+    let octets = texts.iter().flat_map(|text| text.bytes().chain([b';']));
+    octets.fold(0x811c_9dc5, |hash: u32, octet| {
+        (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// The row of a key, waiting for it to appear.

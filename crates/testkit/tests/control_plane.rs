@@ -1,21 +1,21 @@
-//! What an agent writes into the store, against the embedded one, with a tenth of all requests failing.
+//! What an agent reads from the store and writes into it, against the embedded one, with a tenth of all requests failing.
+
+#[path = "control_plane/identities.rs"]
+mod identities;
+#[path = "control_plane/store.rs"]
+mod stores;
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use agent::config::{Config, Given};
 use agent::inputs::Inputs;
+use agent::last_good::{self, LastGood};
+use agent::node::Addressing;
 use agent::view::{View, ViewWriter, channel};
 use agent::{announce, policy_status};
-use apiserver::{Config, Running, Server};
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
-use hyper_util::client::legacy::Client as Http;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use axum::http::Method;
 use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac, PodName};
 use model::identity::Identity;
 use model::labels::LabelSet;
@@ -23,119 +23,7 @@ use model::node::IpPair;
 use model::policy::ParseOptions;
 use reconcile::{Table, TaskGroup};
 use serde_json::{Value, json};
-use store::{Client, Options};
-
-/// Fails a share of the requests that pass through it; half of those reach the server all the same.
-struct Proxy {
-    server: String,
-    client: Http<HttpConnector, Body>,
-    percent: u64,
-    seed: Mutex<u64>,
-    failed: AtomicU64,
-}
-
-impl Proxy {
-    fn draw(&self) -> u64 {
-        let mut seed = self.seed.lock().expect("no holder panicked");
-        *seed ^= *seed << 13;
-        *seed ^= *seed >> 7;
-        *seed ^= *seed << 17;
-        *seed
-    }
-}
-
-async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Response {
-    let drawn = proxy.draw();
-    let fails = drawn % 100 < proxy.percent;
-    let refusal = || StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    if fails {
-        proxy.failed.fetch_add(1, Ordering::Relaxed);
-        if drawn >> 32 & 1 == 0 {
-            return refusal();
-        }
-    }
-    let path = request.uri().path_and_query().map_or("/", |of| of.as_str());
-    *request.uri_mut() = format!("{}{path}", proxy.server)
-        .parse::<Uri>()
-        .expect("a URI");
-    match proxy.client.request(request).await {
-        Ok(_) if fails => refusal(),
-        Ok(response) => response.map(Body::new),
-        Err(_) => StatusCode::BAD_GATEWAY.into_response(),
-    }
-}
-
-struct Store {
-    _data: tempfile::TempDir,
-    _server: Running,
-    proxy: Arc<Proxy>,
-    url: String,
-    /// Past the proxy.
-    direct: Client,
-}
-
-async fn client(url: &str) -> Client {
-    let mut options = Options::named("test");
-    options.urls = vec![url.to_owned()];
-    options.requests_per_second = 10_000.0;
-    options.burst = 1_000.0;
-    Client::new(options).await.expect("a client")
-}
-
-impl Store {
-    async fn start(percent: u64, seed: u64) -> Self {
-        let data = tempfile::tempdir().expect("a folder");
-        let server = Server::start(Config::new(data.path()))
-            .await
-            .expect("the server starts");
-        let at = server.url().expect("it listens on TCP");
-        let proxy = Arc::new(Proxy {
-            server: at.clone(),
-            client: Http::builder(TokioExecutor::new()).build_http(),
-            percent,
-            seed: Mutex::new(seed),
-            failed: AtomicU64::new(0),
-        });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("its address"));
-        let app = axum::Router::new()
-            .fallback(forward)
-            .with_state(Arc::clone(&proxy));
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        let direct = client(&at).await;
-        Self {
-            _data: data,
-            _server: server,
-            proxy,
-            url,
-            direct,
-        }
-    }
-
-    async fn send(&self, method: Method, path: &str, object: Option<&Value>) -> Value {
-        self.direct
-            .raw(method, path, object)
-            .await
-            .expect("the store answers")
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        self.send(Method::GET, path, None).await
-    }
-}
-
-/// Looks again and again until `found` gives something.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, found: impl Fn() -> F) -> T {
-    for _ in 0..600 {
-        if let Some(found) = found().await {
-            return found;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("{what} does not come");
-}
+use stores::{Store, client, until};
 
 const POLICIES: &str = "/apis/cilium.io/v2/namespaces/default/ciliumnetworkpolicies";
 
@@ -167,7 +55,9 @@ async fn until_valid(store: &Store, name: &str, status: &str) -> String {
 /// The part of an agent that says what is wrong with policies.
 async fn conditions(store: &Store, tasks: &TaskGroup) {
     let client = client(&store.url).await;
-    let inputs = Inputs::follow(&client, tasks, "n1", &ParseOptions::default());
+    let state = tempfile::tempdir().expect("a folder");
+    let last_good = LastGood::open(state.path()).expect("a folder");
+    let inputs = Inputs::follow(&client, tasks, "n1", &ParseOptions::default(), &last_good);
     let (writer, desired) = Table::new("policy conditions", &["policies"]);
     let (reconciler, _) = policy_status::conditions(client, inputs.clone(), desired);
     tasks.spawn("conditions", move |stop| reconciler.run(stop));
@@ -214,6 +104,80 @@ async fn what_is_wrong_with_a_policy_is_in_its_status_with_the_fields_path() {
     assert_eq!(before.as_array().map(Vec::len), Some(15));
     assert!(
         store.proxy.failed.load(Ordering::Relaxed) > 5,
+        "no request failed"
+    );
+    tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+/// The part of an agent that follows the store and keeps what is good.
+async fn follow(store: &Store, tasks: &TaskGroup, state: &std::path::Path) -> Inputs {
+    let client = client(&store.url).await;
+    let files = LastGood::open(state).expect("a folder");
+    let inputs = Inputs::follow(&client, tasks, "n1", &ParseOptions::default(), &files);
+    let (writer, desired) = Table::new("last good versions", &["policies"]);
+    let (reconciler, _) = last_good::files(files, desired);
+    tasks.spawn("files", move |stop| reconciler.run(stop));
+    let of = inputs.clone();
+    tasks.spawn("what is kept", move |stop| {
+        last_good::follow(of, writer, stop)
+    });
+    inputs
+}
+
+fn files(state: &std::path::Path) -> usize {
+    std::fs::read_dir(state.join("last-good")).map_or(0, Iterator::count)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_became_faulty_is_in_force_as_it_was_after_a_restart_and_forgotten_with_its_object()
+ {
+    let store = Store::start(10, 11).await;
+    let state = tempfile::tempdir().expect("a folder");
+    for name in ["p", "q"] {
+        store
+            .send(Method::POST, POLICIES, Some(&policy(name, "10.0.0.0/8")))
+            .await;
+    }
+    let tasks = TaskGroup::new();
+    follow(&store, &tasks, state.path()).await;
+    until("both files", || async {
+        (files(state.path()) == 2).then_some(())
+    })
+    .await;
+    for name in ["p", "q"] {
+        let path = format!("{POLICIES}/{name}");
+        let mut faulty = store.get(&path).await;
+        faulty["spec"]["ingress"][0]["fromCIDR"][0] = "10.0.0.0/99".into();
+        store.send(Method::PUT, &path, Some(&faulty)).await;
+    }
+    tasks.shutdown(Duration::from_secs(2)).await;
+    // While nobody looks one of them becomes another object of the same name.
+    let path = format!("{POLICIES}/q");
+    store.send(Method::DELETE, &path, None).await;
+    let another = policy("q", "10.0.0.0/99");
+    store.send(Method::POST, POLICIES, Some(&another)).await;
+    let tasks = TaskGroup::new();
+    let inputs = follow(&store, &tasks, state.path()).await;
+    inputs.cilium_policies.until_initialized().await;
+    let table = inputs.cilium_policies.snapshot();
+    for (key, row) in table.iter() {
+        assert!(row.judged.fault.is_some(), "{key}");
+        assert_eq!(row.judged.good.is_some(), &*key.name == "p", "{key}");
+    }
+    assert_eq!(table.len(), 2);
+    until("one file", || async {
+        (files(state.path()) == 1).then_some(())
+    })
+    .await;
+    store
+        .send(Method::DELETE, &format!("{POLICIES}/p"), None)
+        .await;
+    until("no file", || async {
+        (files(state.path()) == 0).then_some(())
+    })
+    .await;
+    assert!(
+        store.proxy.failed.load(Ordering::Relaxed) > 3,
         "no request failed"
     );
     tasks.shutdown(Duration::from_secs(2)).await;
@@ -343,5 +307,45 @@ async fn endpoints_are_announced_as_they_come_and_go_and_those_of_other_nodes_st
         store.proxy.failed.load(Ordering::Relaxed) > 0,
         "no request failed"
     );
+    tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_somebody_deletes_or_changes_announces_itself_again() {
+    let store = Store::start(10, 13).await;
+    let tasks = TaskGroup::new();
+    let state = tempfile::tempdir().expect("a folder");
+    let inputs = follow(&store, &tasks, state.path()).await;
+    let given = Given::from_pairs([("k8s-node-name", "n1")]);
+    let config = Config::new(&given).expect("a configuration");
+    let addressing = Addressing {
+        node_ipv4: Some([172, 30, 0, 11].into()),
+        node_ipv6: None,
+        pods_ipv4: Some("10.9.1.0/24".parse().expect("a prefix")),
+        pods_ipv6: None,
+    };
+    let object = announce::node_object(&config, &addressing, "uid");
+    let client = client(&store.url).await;
+    let announced = inputs.announced_nodes.clone();
+    tasks.spawn("node", move |stop| {
+        announce::keep_node(client, object, announced, stop)
+    });
+    let nodes = "/apis/cilium.io/v2/ciliumnodes";
+    let range = || async {
+        let list = store.get(nodes).await;
+        let range = list.pointer("/items/0/spec/ipam/podCIDRs/0")?.as_str()?;
+        (range == "10.9.1.0/24").then_some(())
+    };
+    until("the node", range).await;
+    let path = format!("{nodes}/n1");
+    for _ in 0..2 {
+        store.send(Method::DELETE, &path, None).await;
+        until("the deleted node", range).await;
+        let mut changed = store.get(&path).await;
+        changed["spec"]["ipam"]["podCIDRs"][0] = "10.9.7.0/24".into();
+        // The agent may write at the same moment.
+        let _ = store.direct.raw(Method::PUT, &path, Some(&changed)).await;
+        until("the changed node", range).await;
+    }
     tasks.shutdown(Duration::from_secs(2)).await;
 }

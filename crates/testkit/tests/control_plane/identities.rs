@@ -1,0 +1,206 @@
+//! Identities of two agents over one store: given, found again, deleted under their users, and asked for while it is away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use agent::config::{Config, Given};
+use agent::identity::{Identities, first_choice};
+use agent::inputs::Inputs;
+use agent::last_good::LastGood;
+use axum::http::Method;
+use model::identity::{ClusterNumbers, Identity, MaxClusters};
+use model::labels::{LabelFilter, LabelSet, PodLabels, pod_labels};
+use model::policy::ParseOptions;
+use reconcile::TaskGroup;
+
+use crate::stores::{Store, client, until};
+
+const PATH: &str = "/apis/cilium.io/v2/ciliumidentities";
+
+fn labels(app: usize) -> LabelSet {
+    let app = app.to_string();
+    let facts = PodLabels {
+        pod: [("app", app.as_str())],
+        namespace: "shop",
+        namespace_labels: std::iter::empty(),
+        service_account: None,
+        cluster: "default",
+    };
+    pod_labels(facts, &LabelFilter::standard().expect("a filter"))
+}
+
+#[derive(Clone)]
+struct Agent {
+    identities: Identities,
+    inputs: Inputs,
+}
+
+impl Agent {
+    async fn start(store: &Store, tasks: &TaskGroup) -> Self {
+        let client = client(&store.url).await;
+        let state = tempfile::tempdir().expect("a folder");
+        let last_good = LastGood::open(state.path()).expect("a folder");
+        let inputs = Inputs::follow(&client, tasks, "n1", &ParseOptions::default(), &last_good);
+        let given = Given::from_pairs([("k8s-node-name", "n1")]);
+        let config = Config::new(&given).expect("a configuration");
+        let filter = LabelFilter::standard().expect("a filter");
+        Self {
+            identities: Identities::new(client, inputs.clone(), &config, filter),
+            inputs,
+        }
+    }
+
+    /// As an endpoint does: it asks until it is told.
+    async fn number(&self, app: usize) -> Identity {
+        for _ in 0..200 {
+            if let Ok(id) = self.identities.identity(&labels(app)).await {
+                return id;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("app {app} gets no identity");
+    }
+
+    async fn numbers(&self, apps: &[usize]) -> BTreeMap<usize, Identity> {
+        let asked = apps
+            .iter()
+            .map(|app| async { (*app, self.number(*app).await) });
+        futures::future::join_all(asked).await.into_iter().collect()
+    }
+}
+
+/// Identity → labels as they are in the store.
+async fn stored(store: &Store) -> BTreeMap<u64, String> {
+    let list = store.get(PATH).await;
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let rows = items.iter().map(|of| {
+        let name = of["metadata"]["name"].as_str().unwrap_or_default();
+        (
+            name.parse().expect("a number"),
+            of["security-labels"]["k8s:app"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+        )
+    });
+    rows.collect()
+}
+
+fn assert_stored(stored: &BTreeMap<u64, String>, numbers: &BTreeMap<usize, Identity>) {
+    for (app, id) in numbers {
+        let labels = stored.get(&u64::from(id.0));
+        assert_eq!(labels, Some(&app.to_string()), "identity {id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_agents_give_the_same_labels_one_number_and_no_number_to_two() {
+    let store = Store::start(10, 3).await;
+    let tasks = TaskGroup::new();
+    let (one, other) = (
+        Agent::start(&store, &tasks).await,
+        Agent::start(&store, &tasks).await,
+    );
+    let apps: Vec<usize> = (0..30).collect();
+    let (first, second) = tokio::join!(one.numbers(&apps), other.numbers(&apps));
+    assert_eq!(first, second);
+    let distinct: BTreeSet<_> = first.values().collect();
+    assert_eq!(distinct.len(), apps.len());
+    let stored = stored(&store).await;
+    assert_eq!(
+        stored.len(),
+        apps.len(),
+        "what fails after its effect makes no second one"
+    );
+    assert_stored(&stored, &first);
+    assert_eq!(one.numbers(&apps).await, first, "found again");
+    assert!(
+        store.proxy.failed.load(Ordering::Relaxed) > 10,
+        "no request failed"
+    );
+    tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+/// Two apps whose labels begin to look at the same number.
+fn twins() -> (usize, usize) {
+    let range = ClusterNumbers {
+        cluster_id: 0,
+        clusters: MaxClusters::C255,
+    }
+    .range();
+    let size = range.end() - range.start() + 1;
+    let mut seen = BTreeMap::new();
+    for app in 0.. {
+        if let Some(other) = seen.insert(first_choice(&labels(app)) % size, app) {
+            return (other, app);
+        }
+    }
+    unreachable!("there are more apps than numbers")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_agents_that_want_one_number_for_different_labels_get_two() {
+    let (a, b) = twins();
+    for seed in 1..=5 {
+        let store = Store::start(10, seed).await;
+        let tasks = TaskGroup::new();
+        let (one, other) = (
+            Agent::start(&store, &tasks).await,
+            Agent::start(&store, &tasks).await,
+        );
+        let (first, second) = tokio::join!(one.number(a), other.number(b));
+        assert_ne!(first, second, "seed {seed}");
+        assert_stored(&stored(&store).await, &[(a, first), (b, second)].into());
+        assert_eq!(one.number(b).await, second, "seed {seed}");
+        tasks.shutdown(Duration::from_secs(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_identity_that_is_collected_while_in_use_comes_back_under_its_number() {
+    let store = Store::start(10, 5).await;
+    let tasks = TaskGroup::new();
+    let agents = [
+        Agent::start(&store, &tasks).await,
+        Agent::start(&store, &tasks).await,
+    ];
+    let apps: Vec<usize> = (0..10).collect();
+    let before = agents[0].numbers(&apps).await;
+    for round in 0..20 {
+        let victim = before[&(round % apps.len())];
+        store
+            .send(Method::DELETE, &format!("{PATH}/{victim}"), None)
+            .await;
+        let agent = &agents[round % 2];
+        // The engine asks again when its table shows that the identity is gone.
+        until("the deletion is seen", || async {
+            agent.inputs.identities.get(&victim).is_none().then_some(())
+        })
+        .await;
+        assert_eq!(agent.numbers(&apps).await, before, "round {round}");
+    }
+    let stored = stored(&store).await;
+    assert_eq!(stored.len(), apps.len());
+    assert_stored(&stored, &before);
+    tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_store_is_away_what_is_known_is_found_and_what_is_new_waits() {
+    let store = Store::start(10, 9).await;
+    let tasks = TaskGroup::new();
+    let agent = Agent::start(&store, &tasks).await;
+    let known = agent.number(1).await;
+    store.proxy.percent.store(100, Ordering::Relaxed);
+    assert_eq!(agent.number(1).await, known);
+    agent
+        .identities
+        .identity(&labels(2))
+        .await
+        .expect_err("nobody can create it");
+    store.proxy.percent.store(10, Ordering::Relaxed);
+    let new = agent.number(2).await;
+    assert_stored(&stored(&store).await, &[(1, known), (2, new)].into());
+    tasks.shutdown(Duration::from_secs(2)).await;
+}
