@@ -70,6 +70,11 @@ impl Identities {
         }
     }
 
+    /// The numbers that pods of this cluster can get.
+    pub fn numbers(&self) -> ClusterNumbers {
+        self.numbers
+    }
+
     /// The pod as the store knows it; waits a little for one that was just created.
     pub async fn pod(&self, name: &PodName) -> Result<Arc<PodRow>, Error> {
         until_some(&self.inputs.pods, name)

@@ -1,10 +1,16 @@
 //! The REST API on the agent's unix socket: upstream's paths, answered from the view; changes go to the engine.
 
 mod answers;
+mod ask;
+mod change;
 mod endpoint;
 mod errors;
 mod ipam;
+mod log;
 mod status;
+mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,7 +18,6 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::Json;
 use axum::routing::{delete, get, post};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -28,6 +33,7 @@ use crate::view::ViewReader;
 
 pub use endpoint::delete_attachments;
 pub use errors::Refusal;
+pub use log::EndpointLog;
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -50,6 +56,10 @@ pub struct Api {
     pub flows: Option<Arc<hubble::intake::Intake>>,
     /// Destinations that are not masqueraded, from a file.
     pub spare: tokio::sync::watch::Receiver<Spared>,
+    /// Tables of the kernel, to be looked at.
+    pub maps: kernel::Maps,
+    /// What happened to endpoints.
+    pub log: EndpointLog,
     /// What the kernel can and cannot do.
     pub features: Arc<Vec<kernel::probe::Feature>>,
 }
@@ -58,7 +68,7 @@ pub struct Api {
 pub fn router(api: Api) -> Router {
     let v1 = Router::new()
         .route("/healthz", get(status::health))
-        .route("/config", get(status::config))
+        .route("/config", get(status::config).patch(change::config))
         .route("/cluster/nodes", get(answers::nodes))
         .route("/node/ids", get(answers::node_ids))
         .route(
@@ -69,10 +79,19 @@ pub fn router(api: Api) -> Router {
             "/endpoint/{id}",
             get(endpoint::get)
                 .put(endpoint::put)
+                .patch(change::endpoint)
                 .delete(endpoint::delete),
         )
+        .route(
+            "/endpoint/{id}/config",
+            get(change::endpoint_config).patch(change::set_endpoint_config),
+        )
+        .route("/endpoint/{id}/log", get(log::log))
         .route("/endpoint/{id}/healthz", get(endpoint::health))
-        .route("/endpoint/{id}/labels", get(endpoint::labels))
+        .route(
+            "/endpoint/{id}/labels",
+            get(endpoint::labels).patch(change::endpoint_labels),
+        )
         .route("/identity", get(answers::identities))
         .route("/identity/endpoints", get(answers::identity_endpoints))
         .route("/identity/{id}", get(answers::identity))
@@ -81,12 +100,15 @@ pub fn router(api: Api) -> Router {
         .route("/ip", get(answers::addresses))
         .route("/policy", get(answers::policy))
         .route("/policy/selectors", get(answers::selectors))
+        .route("/policy/subject-selectors", get(answers::subject_selectors))
         .route("/service", get(answers::services))
-        .route("/map", get(answers::maps))
+        .route("/map", get(tables::list))
+        .route("/map/{name}", get(tables::get))
         .route("/debuginfo", get(status::debuginfo))
         .route("/axoneme/reconcile", get(answers::reconcile))
         .route("/axoneme/explain", get(answers::explain))
         .route("/axoneme/features", get(answers::features))
+        .method_not_allowed_fallback(errors::unknown_method)
         .with_state(api);
     Router::new().nest("/v1", v1).fallback(errors::unknown_path)
 }
@@ -97,8 +119,7 @@ pub fn health_router(api: Api) -> Router {
 }
 
 async fn probe(State(api): State<Api>) -> Result<&'static str, Refusal> {
-    let Json(response) = status::answer(&api);
-    match response.cilium.and_then(|status| status.state) {
+    match status::answer(&api).cilium.and_then(|status| status.state) {
         Some(local_api::health::State::Ok) => Ok("ok\n"),
         _ => Err(Refusal::unavailable("the agent is not ready")),
     }

@@ -28,7 +28,7 @@ use crate::flows::collect;
 use crate::identity::Identities;
 use crate::inputs::Inputs;
 use crate::last_good::{self, LastGood};
-use crate::local_api::{self, Api};
+use crate::local_api::{self, Api, EndpointLog};
 use crate::node::{Addressing, prepare};
 use crate::sockets::Closer;
 use crate::view::{self, ViewReader};
@@ -123,9 +123,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let closer = Closer::new(maps.clone(), view.clone());
         move |stop| closer.run(going, stop)
     });
+    let log = EndpointLog::default();
+    tasks.spawn("endpoint log", {
+        let (log, view) = (log.clone(), view.clone());
+        move |stop| log.follow(view, stop)
+    });
     let intake = start_flows(&config, &inputs, &view, &maps, &tasks).await?;
     let hops = maps.hops.clone();
-    let collector = Collector::new(maps, clock, Lifetimes::default(), capacity);
+    let collector = Collector::new(maps.clone(), clock, Lifetimes::default(), capacity);
     tasks.spawn("connections", {
         let intake = intake.clone();
         move |stop| collect(collector, hops, intake, stop)
@@ -140,6 +145,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         identities,
         flows: intake,
         spare,
+        maps,
+        log,
         features: Arc::new(features),
     };
     let lock = queue::lock(&config.state_dir).await;
@@ -264,7 +271,6 @@ fn start_announcing(
     inputs: &Inputs,
     object: CiliumNode,
     addressing: &Addressing,
-    uid: &str,
     view: &ViewReader,
     tasks: &TaskGroup,
 ) {

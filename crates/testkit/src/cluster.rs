@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use local_api::health::{State, StatusResponse};
 use local_api::{Client, Method, Request};
 use serde_json::{Value, json};
 
@@ -307,10 +308,11 @@ impl Node {
     pub fn wait_ready(&mut self, limit: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + limit;
         let client = self.client();
-        while client
-            .send(&Request::new(Method::Get, "/v1/healthz"))
-            .map_or(true, |answer| answer.status != 200)
-        {
+        let healthy = || {
+            let answer = client.get::<StatusResponse>("/v1/healthz").ok()?;
+            (answer.cilium?.state? == State::Ok).then_some(())
+        };
+        while healthy().is_none() {
             let name = self.machine.name().to_owned();
             let agent = self.agent()?;
             if let Some(status) = agent.ended()? {

@@ -1,21 +1,23 @@
 //! Everything else that is only read: nodes, identities, addresses, policies, services, tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::Json;
+use ipnet::IpNet;
 use local_api::identity as rest;
 use local_api::node::{NodeAddressing, NodeAddressingElement, NodeElement};
 use local_api::service as svc;
 use model::identity::Identity;
 use model::ipcache::{Location, Row};
 use model::node::NodeRow;
-use model::policy::Peer;
-use model::service::{BackendState, ClientScope, FrontendKind};
+use model::policy::{Peer, Subject};
+use model::service::{BackendState, ClientScope, FrontendKind, Reach};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::ask::{MaybeBody, Query};
 use super::{Api, Refusal};
 use crate::view::View;
 
@@ -72,15 +74,31 @@ fn identity_of(view: &View, id: Identity) -> Option<rest::Identity> {
     })
 }
 
-/// `GET /v1/identity`.
-pub(super) async fn identities(State(api): State<Api>) -> Json<Vec<rest::Identity>> {
+/// `GET /v1/identity`: all, or those with exactly the labels of the body.
+pub(super) async fn identities(
+    State(api): State<Api>,
+    MaybeBody(labels): MaybeBody<Vec<String>>,
+) -> Result<Json<Vec<rest::Identity>>, Refusal> {
     let view = api.view.get();
+    let wanted = labels.map(|mut labels| {
+        labels.sort();
+        labels
+    });
     let all = view.policy.peers().map(|(peer, facts)| rest::Identity {
         id: peer.0.into(),
         labels: facts.labels.to_texts(),
         ..rest::Identity::default()
     });
-    Json(all.collect())
+    let found: Vec<_> = all
+        .filter(|of| wanted.as_ref().is_none_or(|wanted| of.labels == *wanted))
+        .collect();
+    match wanted {
+        Some(wanted) if found.is_empty() => Err(Refusal::not_found(format!(
+            "no identity with the labels {}",
+            wanted.join(",")
+        ))),
+        _ => Ok(Json(found)),
+    }
 }
 
 /// `GET /v1/identity/{id}`.
@@ -120,12 +138,16 @@ pub(super) struct AddressQuery {
     cidr: String,
 }
 
-/// `GET /v1/ip`.
+/// `GET /v1/ip`: all, or the address or prefix that is asked for.
 pub(super) async fn addresses(
     State(api): State<Api>,
     Query(query): Query<AddressQuery>,
-) -> Json<Vec<rest::IpListEntry>> {
+) -> Result<Json<Vec<rest::IpListEntry>>, Refusal> {
     let view = api.view.get();
+    let wanted = match query.cidr.as_str() {
+        "" => None,
+        text => Some(prefix(text)?),
+    };
     let host = |row: &Row| match row.location {
         Location::RemoteEndpoint { node } => node.to_string(),
         _ => String::new(),
@@ -133,7 +155,7 @@ pub(super) async fn addresses(
     let entries = view
         .addresses
         .iter()
-        .filter(|(net, ..)| query.cidr.is_empty() || net.to_string() == query.cidr);
+        .filter(|(net, ..)| wanted.is_none_or(|wanted| *net == wanted));
     let entries = entries.map(|(net, row, _)| rest::IpListEntry {
         cidr: net.to_string(),
         identity: row.identity.0.into(),
@@ -141,7 +163,22 @@ pub(super) async fn addresses(
         encrypt_key: row.encryption_key.into(),
         metadata: Some(metadata(&view, net.addr(), row)),
     });
-    Json(entries.collect())
+    let found: Vec<_> = entries.collect();
+    match wanted {
+        Some(wanted) if found.is_empty() => {
+            Err(Refusal::not_found(format!("nothing is known of {wanted}")))
+        }
+        _ => Ok(Json(found)),
+    }
+}
+
+/// A prefix, or an address as a prefix of full length.
+fn prefix(text: &str) -> Result<IpNet, Refusal> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .map(|net: IpNet| net.trunc())
+        .or_else(|_| address())
+        .map_err(|_| Refusal::bad(format!("cidr: {text:?} is neither a prefix nor an address")))
 }
 
 fn metadata(view: &View, address: IpAddr, row: &Row) -> rest::IpListEntryMetadata {
@@ -204,6 +241,37 @@ pub(super) async fn selectors(
     Json(all.collect())
 }
 
+/// `GET /v1/policy/subject-selectors`: whom policies are about, and the endpoints of this node among them.
+pub(super) async fn subject_selectors(
+    State(api): State<Api>,
+) -> Json<Vec<local_api::policy::SelectorIdentityMapping>> {
+    let view = api.view.get();
+    let mut users: BTreeMap<String, (&Subject, i64)> = BTreeMap::new();
+    let sections = view.policy.objects().flat_map(|object| &object.sections);
+    for section in sections {
+        let (Subject::Endpoints(selector) | Subject::Nodes(selector)) = &section.subject;
+        let entry = users.entry(selector.to_string());
+        entry.or_insert((&section.subject, 0)).1 += 1;
+    }
+    let all = users.into_iter().map(|(selector, (subject, users))| {
+        let selected = view
+            .endpoints
+            .iter()
+            .filter(|row| subject.matches(&row.labels));
+        let identities: BTreeSet<i64> = selected
+            .filter_map(|row| row.identity)
+            .map(|id| id.0.into())
+            .collect();
+        local_api::policy::SelectorIdentityMapping {
+            selector,
+            users,
+            identities: identities.into_iter().collect(),
+            ..Default::default()
+        }
+    });
+    Json(all.collect())
+}
+
 /// `GET /v1/service`.
 pub(super) async fn services(State(api): State<Api>) -> Json<Vec<svc::Service>> {
     let view = api.view.get();
@@ -238,6 +306,16 @@ pub(super) async fn services(State(api): State<Api>) -> Json<Vec<svc::Service>> 
                 backend_addresses: backends.clone(),
                 flags: Some(svc::ServiceFlags {
                     kind: kind(frontend.kind).to_owned(),
+                    traffic_policy: traffic_policy(key.reach).to_owned(),
+                    ext_traffic_policy: match frontend.kind {
+                        FrontendKind::ClusterIp => String::new(),
+                        _ => traffic_policy(key.reach).to_owned(),
+                    },
+                    int_traffic_policy: match frontend.kind {
+                        FrontendKind::ClusterIp => traffic_policy(key.reach).to_owned(),
+                        _ => String::new(),
+                    },
+                    nat_policy: "None".to_owned(),
                     name: key.service.name.to_string(),
                     namespace: key.service.namespace.to_string(),
                     ..Default::default()
@@ -255,6 +333,13 @@ pub(super) async fn services(State(api): State<Api>) -> Json<Vec<svc::Service>> 
     Json(all)
 }
 
+fn traffic_policy(of: Reach) -> &'static str {
+    match of {
+        Reach::ThisNode => "Local",
+        _ => "Cluster",
+    }
+}
+
 fn kind(of: FrontendKind) -> &'static str {
     match of {
         FrontendKind::ClusterIp => "ClusterIP",
@@ -262,18 +347,6 @@ fn kind(of: FrontendKind) -> &'static str {
         FrontendKind::ExternalIp => "ExternalIPs",
         FrontendKind::LoadBalancer => "LoadBalancer",
     }
-}
-
-/// `GET /v1/map`: the tables and how far they are from what they should be.
-pub(super) async fn maps(State(api): State<Api>) -> Json<Value> {
-    let maps: Vec<Value> = api
-        .view
-        .get()
-        .plan
-        .iter()
-        .map(|plan| json!({ "path": plan.table, "entries": plan.entries }))
-        .collect();
-    Json(json!({ "maps": maps }))
 }
 
 /// `GET /v1/axoneme/reconcile`: what is left to do; nothing, when the kernel is as desired.

@@ -8,27 +8,50 @@ use axum::http::StatusCode;
 use axum::response::Json;
 use local_api::endpoint as rest;
 use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac, PodName, State as Life};
-use model::ipam::Token;
+use model::ipam::{IpamError, Token};
 use model::node::IpPair;
 use model::policy::{DefaultVerdict, Direction, SubjectId};
 use tokio::sync::oneshot;
 
+use super::ask::{Body, MaybeBody};
 use super::{Api, Refusal};
+use crate::addresses::owner;
 use crate::engine::Command;
 use crate::view::View;
 
 /// How long a new endpoint waits for the agent's inputs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// `GET /v1/endpoint`.
-pub(super) async fn list(State(api): State<Api>) -> Json<Vec<rest::Endpoint>> {
+/// `GET /v1/endpoint`: all, or those that have the labels of the body.
+pub(super) async fn list(
+    State(api): State<Api>,
+    MaybeBody(labels): MaybeBody<Vec<String>>,
+) -> Result<Json<Vec<rest::Endpoint>>, Refusal> {
+    let Some(wanted) = labels else {
+        return Ok(Json(all(&api)));
+    };
+    let has = |of: &rest::Endpoint| {
+        let labels = of.status.as_ref().and_then(|status| status.labels.as_ref());
+        labels.is_some_and(|has| {
+            wanted
+                .iter()
+                .all(|label| has.security_relevant.contains(label))
+        })
+    };
+    let found: Vec<_> = all(&api).into_iter().filter(has).collect();
+    if found.is_empty() {
+        let labels = wanted.join(",");
+        return Err(Refusal::not_found(format!(
+            "no endpoint with the labels {labels}"
+        )));
+    }
+    Ok(Json(found))
+}
+
+pub(super) fn all(api: &Api) -> Vec<rest::Endpoint> {
     let view = api.view.get();
-    Json(
-        view.endpoints
-            .iter()
-            .map(|row| endpoint(&view, row))
-            .collect(),
-    )
+    let rows = view.endpoints.iter();
+    rows.map(|row| endpoint(&view, row)).collect()
 }
 
 /// `GET /v1/endpoint/{id}`.
@@ -45,19 +68,21 @@ pub(super) async fn health(
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<Json<rest::EndpointHealth>, Refusal> {
-    let view = api.view.get();
-    let ready = find(&view, &id)?.state() == Life::Ready;
-    let state = if ready {
+    Ok(Json(health_of(find(&api.view.get(), &id)?)))
+}
+
+fn health_of(row: &EndpointRow) -> rest::EndpointHealth {
+    let state = if row.state() == Life::Ready {
         rest::EndpointHealthStatus::Ok
     } else {
         rest::EndpointHealthStatus::Pending
     };
-    Ok(Json(rest::EndpointHealth {
+    rest::EndpointHealth {
         overall_health: Some(state),
         bpf: Some(state),
         policy: Some(state),
         connected: true,
-    }))
+    }
 }
 
 /// `GET /v1/endpoint/{id}/labels`.
@@ -80,18 +105,15 @@ pub(super) async fn labels(
 /// `PUT /v1/endpoint/{id}`: answers when the endpoint is in force, or with why it is not.
 pub(super) async fn put(
     State(api): State<Api>,
-    Json(request): Json<rest::EndpointChangeRequest>,
+    Body(request): Body<rest::EndpointChangeRequest>,
 ) -> Result<(StatusCode, Json<rest::Endpoint>), Refusal> {
-    let attachment = format!(
-        "{}:{}",
-        request.container_id, request.container_interface_name
-    );
+    let mut row = row_of(&request)?;
+    let attachment = format!("{}:{}", row.container_id, row.container_interface);
     if find(&api.view.get(), &format!("cni-attachment-id:{attachment}")).is_ok() {
         return Err(Refusal::conflict(format!(
             "there is an endpoint of attachment {attachment} already"
         )));
     }
-    let mut row = row_of(&request)?;
     until_complete(&api).await?;
     if let Some(name) = row.pod.clone() {
         let waiting = |error: crate::identity::Error| Refusal::unavailable(error.to_string());
@@ -107,7 +129,7 @@ pub(super) async fn put(
         row.service_account.clone_from(&pod.service_account);
         row.pod_uid = Some(pod.uid.clone());
     }
-    confirm(&api, &request)?;
+    confirm(&api, &request, &owner(&row))?;
     let (answer, result) = oneshot::channel();
     let stopped = || Refusal::unavailable("the agent is stopping");
     api.engine
@@ -138,20 +160,33 @@ async fn until_complete(api: &Api) -> Result<(), Refusal> {
     }
 }
 
-/// The addresses are used from now on, and do not go back by themselves.
-fn confirm(api: &Api, request: &rest::EndpointChangeRequest) -> Result<(), Refusal> {
+/// The addresses are used from now on, and do not go back by themselves. One that was not asked for is taken, if it is of
+/// this node's ranges.
+fn confirm(api: &Api, request: &rest::EndpointChangeRequest, owner: &str) -> Result<(), Refusal> {
     let Some(pair) = &request.addressing else {
         return Ok(());
     };
-    for (text, token) in [
-        (&pair.ipv4, &pair.ipv4_expiration_uuid),
-        (&pair.ipv6, &pair.ipv6_expiration_uuid),
+    for (field, text, token) in [
+        ("ipv4", &pair.ipv4, &pair.ipv4_expiration_uuid),
+        ("ipv6", &pair.ipv6, &pair.ipv6_expiration_uuid),
     ] {
-        if let (Ok(address), Ok(token)) = (text.parse::<IpAddr>(), token.parse()) {
-            api.addresses
-                .confirm(address, Token(token))
-                .map_err(|error| Refusal::failed(format!("addressing: {error}")))?;
-        }
+        let Ok(address) = text.parse::<IpAddr>() else {
+            continue;
+        };
+        let taken = if token.is_empty() {
+            match api.addresses.allocate_at(address, owner) {
+                Err(IpamError::NotUsable { .. }) => Ok(()),
+                taken => taken,
+            }
+        } else {
+            let token = token.parse().map(Token).map_err(|_| {
+                Refusal::bad(format!(
+                    "addressing.{field}-expiration-uuid: {token:?} is none of this agent's"
+                ))
+            })?;
+            api.addresses.confirm(address, token)
+        };
+        taken.map_err(|error| Refusal::conflict(format!("addressing.{field}: {error}")))?;
     }
     Ok(())
 }
@@ -165,7 +200,7 @@ pub(super) async fn delete(State(api): State<Api>, Path(id): Path<String>) -> Re
 /// `DELETE /v1/endpoint`: all endpoints of a container, or of one interface of it.
 pub(super) async fn delete_batch(
     State(api): State<Api>,
-    Json(request): Json<rest::EndpointBatchDeleteRequest>,
+    Body(request): Body<rest::EndpointBatchDeleteRequest>,
 ) -> Result<(), Refusal> {
     if request.container_id.is_empty() {
         return Err(Refusal::bad("container-id: which container must be said"));
@@ -220,8 +255,17 @@ async fn remove(api: &Api, id: EndpointId) -> Result<(), Refusal> {
     }
 }
 
+/// Forms of an endpoint's id whose value is any text. No endpoint of ours has the last three.
+const FORMS: [&str; 5] = [
+    "cni-attachment-id",
+    "container-id",
+    "container-name",
+    "docker-endpoint",
+    "cilium-global",
+];
+
 /// An endpoint by any of the forms of its id.
-fn find<'a>(view: &'a View, id: &str) -> Result<&'a EndpointRow, Refusal> {
+pub(super) fn find<'a>(view: &'a View, id: &str) -> Result<&'a EndpointRow, Refusal> {
     let (kind, value) = id.split_once(':').unwrap_or(("cilium-local", id));
     let is = |row: &&EndpointRow| match kind {
         "cilium-local" => value.parse() == Ok(row.id.0),
@@ -238,7 +282,14 @@ fn find<'a>(view: &'a View, id: &str) -> Result<&'a EndpointRow, Refusal> {
             .is_ok_and(|address| row.ips.iter().any(|own| own == address)),
         _ => false,
     };
-    if kind == "cilium-local" && value.parse::<u16>().is_err() {
+    let understood = match kind {
+        "cilium-local" => value.parse::<u16>().is_ok(),
+        "ipv4" => value.parse::<std::net::Ipv4Addr>().is_ok(),
+        "ipv6" => value.parse::<std::net::Ipv6Addr>().is_ok(),
+        "pod-name" | "cep-name" => value.contains('/'),
+        other => FORMS.contains(&other),
+    };
+    if !understood {
         return Err(Refusal::bad(format!(
             "id: {id:?} is not a number, nor one of the known forms"
         )));
@@ -254,20 +305,24 @@ fn row_of(request: &rest::EndpointChangeRequest) -> Result<EndpointRow, Refusal>
         text.parse::<Mac>()
             .map_err(|error| Refusal::bad(format!("{field}: {error}")))
     };
-    let pair = request.addressing.clone().unwrap_or_default();
-    let addresses = [&pair.ipv4, &pair.ipv6]
-        .into_iter()
-        .filter_map(|text| text.parse::<IpAddr>().ok());
-    let ips = IpPair::first_of(addresses);
-    if ips.is_empty() {
-        return Err(Refusal::bad("addressing: an endpoint needs an address"));
+    if request.container_id.is_empty() {
+        return Err(Refusal::bad("container-id: which container must be said"));
     }
+    let id = u16::try_from(request.id)
+        .map_err(|_| Refusal::bad(format!("id: {} is not between 0 and 65535", request.id)))?;
+    let netns_cookie = match request.netns_cookie.as_str() {
+        "" => 0,
+        text => text
+            .parse()
+            .map_err(|_| Refusal::bad(format!("netns-cookie: {text:?} is not a number")))?,
+    };
+    let ips = addresses_of(request)?;
     let ifindex = u32::try_from(request.interface_index)
         .ok()
         .filter(|index| *index > 0);
     let named = !request.k8s_namespace.is_empty() && !request.k8s_pod_name.is_empty();
     Ok(EndpointRow {
-        id: EndpointId(u16::try_from(request.id).unwrap_or_default()),
+        id: EndpointId(id),
         pod: named.then(|| PodName {
             namespace: request.k8s_namespace.as_str().into(),
             name: request.k8s_pod_name.as_str().into(),
@@ -276,7 +331,7 @@ fn row_of(request: &rest::EndpointChangeRequest) -> Result<EndpointRow, Refusal>
         container_id: request.container_id.as_str().into(),
         container_interface: request.container_interface_name.as_str().into(),
         netns: request.container_netns_path.as_str().into(),
-        netns_cookie: request.netns_cookie.parse().unwrap_or_default(),
+        netns_cookie,
         ips,
         mac: mac("mac", &request.mac)?,
         host_mac: mac("host-mac", &request.host_mac)?,
@@ -290,6 +345,26 @@ fn row_of(request: &rest::EndpointChangeRequest) -> Result<EndpointRow, Refusal>
         policy_revision: 0,
         life: LifeCycle::created(),
     })
+}
+
+fn addresses_of(request: &rest::EndpointChangeRequest) -> Result<IpPair, Refusal> {
+    let pair = request.addressing.clone().unwrap_or_default();
+    let mut ips = IpPair::default();
+    let bad = |field: &str, text: &str| {
+        Refusal::bad(format!(
+            "addressing.{field}: {text:?} is not such an address"
+        ))
+    };
+    if !pair.ipv4.is_empty() {
+        ips.v4 = Some(pair.ipv4.parse().map_err(|_| bad("ipv4", &pair.ipv4))?);
+    }
+    if !pair.ipv6.is_empty() {
+        ips.v6 = Some(pair.ipv6.parse().map_err(|_| bad("ipv6", &pair.ipv6))?);
+    }
+    if ips.is_empty() {
+        return Err(Refusal::bad("addressing: an endpoint needs an address"));
+    }
+    Ok(ips)
 }
 
 #[allow(clippy::too_many_lines, reason = "one answer, field by field")]
@@ -347,17 +422,19 @@ fn endpoint(view: &View, row: &EndpointRow) -> rest::Endpoint {
             ..Default::default()
         }),
         state: Some(state(row.state())),
+        realized: Some(rest::EndpointConfigurationSpec::default()),
+        health: Some(health_of(row)),
         named_ports: ports.collect(),
         ..Default::default()
     };
     rest::Endpoint {
         id: row.id.0.into(),
-        spec: None,
+        spec: Some(rest::EndpointConfigurationSpec::default()),
         status: Some(status),
     }
 }
 
-fn state(of: Life) -> rest::EndpointState {
+pub(super) fn state(of: Life) -> rest::EndpointState {
     match of {
         Life::WaitingForIdentity => rest::EndpointState::WaitingForIdentity,
         Life::NotReady => rest::EndpointState::NotReady,

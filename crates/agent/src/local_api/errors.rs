@@ -65,3 +65,12 @@ impl IntoResponse for Refusal {
 pub(super) async fn unknown_path(uri: axum::http::Uri) -> Refusal {
     Refusal::not_found(format!("{} is not a path of this API", uri.path()))
 }
+
+/// The answer to a method that a path does not have.
+pub(super) async fn unknown_method(method: axum::http::Method, uri: axum::http::Uri) -> Refusal {
+    Refusal {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        // The path is seen below the prefix.
+        message: format!("/v1{} cannot be asked for {method}", uri.path()),
+    }
+}

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Json;
 use local_api::ipam::{AddressPair, IpamAddressResponse, IpamResponse};
 use model::ipam::{Family, IpamError, Lasting};
 use serde::Deserialize;
 
+use super::ask::Query;
 use super::{Api, Refusal, status};
 
 #[derive(Deserialize, Default)]
@@ -17,6 +18,26 @@ pub(super) struct Parameters {
     family: String,
     #[serde(default)]
     owner: String,
+    #[serde(default)]
+    pool: String,
+}
+
+impl Parameters {
+    fn check_pool(&self) -> Result<(), Refusal> {
+        match self.pool.as_str() {
+            "" | "default" => Ok(()),
+            other => Err(Refusal::bad(format!(
+                "pool: there is no pool {other:?}, only the node's own ranges (default)"
+            ))),
+        }
+    }
+
+    fn check_owner(&self) -> Result<(), Refusal> {
+        if self.owner.is_empty() {
+            return Err(Refusal::bad("owner: whose address it is must be said"));
+        }
+        Ok(())
+    }
 }
 
 /// `POST /v1/ipam`: one address of the family, or one of each.
@@ -26,6 +47,8 @@ pub(super) async fn allocate(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<IpamResponse>), Refusal> {
+    parameters.check_pool()?;
+    parameters.check_owner()?;
     let on = api.config.datapath.families;
     let families = match parameters.family.as_str() {
         "ipv4" => vec![Family::Ipv4],
@@ -40,9 +63,6 @@ pub(super) async fn allocate(
             )));
         }
     };
-    if parameters.owner.is_empty() {
-        return Err(Refusal::bad("owner: whose address it is must be said"));
-    }
     let expires = headers
         .get("expiration")
         .is_some_and(|value| value == "true");
@@ -103,10 +123,13 @@ pub(super) async fn allocate_at(
     Path(ip): Path<String>,
     Query(of): Query<Parameters>,
 ) -> Result<(), Refusal> {
-    match api.addresses.allocate_at(parse(&ip)?, &of.owner) {
+    let address = parse(&ip)?;
+    of.check_pool()?;
+    of.check_owner()?;
+    match api.addresses.allocate_at(address, &of.owner) {
         Ok(()) => Ok(()),
         Err(error @ IpamError::Taken { .. }) => Err(Refusal::conflict(error.to_string())),
-        Err(error) => Err(Refusal::failed(error.to_string())),
+        Err(error) => Err(Refusal::bad(format!("ip: {error}"))),
     }
 }
 
@@ -117,6 +140,7 @@ pub(super) async fn release(
     Query(of): Query<Parameters>,
 ) -> Result<(), Refusal> {
     let address = parse(&ip)?;
+    of.check_pool()?;
     if let Some(row) = api
         .view
         .get()

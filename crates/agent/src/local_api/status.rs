@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Json;
 use local_api::config::{
     DaemonConfiguration, DaemonConfigurationSpec, DaemonConfigurationStatus, PolicyEnforcement,
 };
 use local_api::health::{
-    ClusterStatus, DatapathMode, HubbleObserver, HubbleStatus, IpamStatus, K8sStatus, Masquerading,
+    AttachMode, ClusterStatus, DatapathMode, Enabled, HubbleObserver, HubbleStatus, IdentityRange,
+    IpamStatus, K8sStatus, KprFeatures, KprMode, KprNodePort, KubeProxyReplacement, Masquerading,
     Protocols, State as Health, Status, StatusResponse,
 };
 use local_api::node::{NodeAddressing, NodeAddressingElement};
@@ -16,25 +18,21 @@ use local_api::node::{NodeAddressing, NodeAddressingElement};
 use super::{Api, answers};
 use crate::config::{Enforcement, Routing};
 
-/// `GET /v1/healthz`.
-pub(super) async fn health(
-    State(api): State<Api>,
-) -> (axum::http::StatusCode, Json<StatusResponse>) {
-    let response = answer(&api);
-    let ok = response.cilium.as_ref().and_then(|status| status.state) == Some(Health::Ok);
-    (
-        if ok {
-            axum::http::StatusCode::OK
-        } else {
-            axum::http::StatusCode::SERVICE_UNAVAILABLE
-        },
-        response,
-    )
+/// `GET /v1/healthz`: the answer says how the agent is; with the header `brief: true` it says nothing else.
+pub(super) async fn health(State(api): State<Api>, headers: HeaderMap) -> Json<StatusResponse> {
+    let mut response = answer(&api);
+    if headers.get("brief").is_some_and(|value| value == "true") {
+        response = StatusResponse {
+            cilium: response.cilium,
+            ..StatusResponse::default()
+        };
+    }
+    Json(response)
 }
 
 /// The state of the agent and of what it depends on.
 #[allow(clippy::too_many_lines, reason = "one answer, field by field")]
-pub(super) fn answer(api: &Api) -> Json<StatusResponse> {
+pub(super) fn answer(api: &Api) -> StatusResponse {
     let view = api.view.get();
     let own = match (&view.error, view.waiting_for.as_slice()) {
         (Some(error), _) => Status {
@@ -45,8 +43,9 @@ pub(super) fn answer(api: &Api) -> Json<StatusResponse> {
             state: Some(Health::Ok),
             msg: remarks(api),
         },
+        // No pod can be added: what the plugin's STATUS says by its code 50.
         (None, waiting) => Status {
-            state: Some(Health::Warning),
+            state: Some(Health::Failure),
             msg: format!("waiting for {}", waiting.join(", ")),
         },
     };
@@ -84,20 +83,76 @@ pub(super) fn answer(api: &Api) -> Json<StatusResponse> {
         ipv6,
         allocations,
     };
-    Json(StatusResponse {
+    StatusResponse {
         cilium: Some(own),
         kubernetes: Some(kubernetes),
         datapath_mode: Some(DatapathMode::Veth),
         ipam: Some(ipam),
         hubble: Some(hubble(api)),
         masquerading: Some(masquerading(api)),
+        kube_proxy_replacement: Some(services(api)),
+        routing: Some(routing(api)),
+        attach_mode: Some(AttachMode::Tcx),
+        identity_range: Some(identity_range(api)),
         cluster: Some(ClusterStatus {
             this_node: api.config.node.clone(),
             nodes: answers::node_elements(&view),
             ..Default::default()
         }),
         ..StatusResponse::default()
-    })
+    }
+}
+
+fn routing(api: &Api) -> local_api::health::Routing {
+    let (mode, tunnel) = match api.config.datapath.routing {
+        Routing::Tunnel => ("Tunnel", "vxlan"),
+        Routing::Native { .. } => ("Native", ""),
+    };
+    local_api::health::Routing {
+        inter_host_routing_mode: mode.to_owned(),
+        intra_host_routing_mode: "BPF".to_owned(),
+        tunnel_protocol: tunnel.to_owned(),
+    }
+}
+
+fn services(api: &Api) -> KubeProxyReplacement {
+    let of = &api.config.services;
+    let on = |enabled: bool| Some(Enabled { enabled });
+    let mode = if of.enabled {
+        KprMode::True
+    } else {
+        KprMode::False
+    };
+    let node_port = KprNodePort {
+        enabled: of.enabled,
+        mode: "SNAT".to_owned(),
+        algorithm: "Random".to_owned(),
+        acceleration: "None".to_owned(),
+        port_min: of.nodeport.0.into(),
+        port_max: of.nodeport.1.into(),
+        ..KprNodePort::default()
+    };
+    let devices = api.devices.uplinks.iter().map(|link| link.name.clone());
+    KubeProxyReplacement {
+        mode: Some(mode),
+        devices: devices.collect(),
+        features: Some(KprFeatures {
+            node_port: Some(node_port),
+            socket_lb: on(of.sockets),
+            session_affinity: on(of.enabled),
+            graceful_termination: on(of.enabled),
+            ..KprFeatures::default()
+        }),
+        ..KubeProxyReplacement::default()
+    }
+}
+
+fn identity_range(api: &Api) -> IdentityRange {
+    let range = api.identities.numbers().range();
+    IdentityRange {
+        min_identity: (*range.start()).into(),
+        max_identity: (*range.end()).into(),
+    }
 }
 
 /// The version, and what a person should look at although all is in force.
@@ -171,17 +226,21 @@ pub(super) fn addressing(api: &Api) -> NodeAddressing {
     }
 }
 
-/// `GET /v1/config`.
-pub(super) async fn config(State(api): State<Api>) -> Json<DaemonConfiguration> {
-    let options: BTreeMap<String, String> = api.config.effective.iter().cloned().collect();
-    let enforcement = match api.config.policy.enforcement {
+/// Whose policy is enforced.
+pub(super) fn enforcement(api: &Api) -> PolicyEnforcement {
+    match api.config.policy.enforcement {
         Enforcement::Default => PolicyEnforcement::Default,
         Enforcement::Always => PolicyEnforcement::Always,
         Enforcement::Never => PolicyEnforcement::Never,
-    };
+    }
+}
+
+/// `GET /v1/config`.
+pub(super) async fn config(State(api): State<Api>) -> Json<DaemonConfiguration> {
+    let options: BTreeMap<String, String> = api.config.effective.iter().cloned().collect();
     let spec = DaemonConfigurationSpec {
         options: BTreeMap::new(),
-        policy_enforcement: Some(enforcement),
+        policy_enforcement: Some(enforcement(&api)),
     };
     let status = DaemonConfigurationStatus {
         realized: Some(spec.clone()),
@@ -214,15 +273,15 @@ pub(super) async fn config(State(api): State<Api>) -> Json<DaemonConfiguration> 
 /// `GET /v1/debuginfo`.
 pub(super) async fn debuginfo(State(api): State<Api>) -> Json<serde_json::Value> {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let Json(status) = answer(&api);
-    let endpoints = super::endpoint::list(State(api.clone())).await;
+    let status = answer(&api);
+    let endpoints = super::endpoint::all(&api);
     let services = answers::services(State(api.clone())).await;
     let policy = answers::policy(State(api)).await;
     Json(serde_json::json!({
         "cilium-version": version(),
         "kernel-version": kernel.trim(),
         "cilium-status": status,
-        "endpoint-list": endpoints.0,
+        "endpoint-list": endpoints,
         "service-list": services.0,
         "policy": policy.0,
     }))
