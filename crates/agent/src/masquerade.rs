@@ -140,7 +140,7 @@ impl File {
             let (nets, instead) = if begun {
                 (Arc::clone(&now.nets), LAST)
             } else {
-                self.from_before()
+                self.kept_before()
             };
             let begins = format!("{problem}; ");
             if now
@@ -162,15 +162,13 @@ impl File {
     }
 
     /// What a former run had in force; a file that was never good says nothing.
-    fn from_before(&self) -> (Arc<[IpNet]>, &'static str) {
+    fn kept_before(&self) -> (Arc<[IpNet]>, &'static str) {
         let kept = std::fs::read_to_string(&self.kept).ok();
-        match kept.and_then(|text| parse(&text).ok()) {
-            Some(list) => (list.nets.into(), LAST),
-            None => {
-                let nets = parse("").map(|list| list.nets).unwrap_or_default();
-                (nets.into(), NEVER)
-            }
+        if let Some(list) = kept.and_then(|text| parse(&text).ok()) {
+            return (list.nets.into(), LAST);
         }
+        let nets = parse("").map(|list| list.nets).unwrap_or_default();
+        (nets.into(), NEVER)
     }
 }
 

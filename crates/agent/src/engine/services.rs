@@ -69,7 +69,7 @@ impl Services {
         let mut touched = BTreeSet::new();
         for (name, value) in changes(services, self.seen.0, || self.snapshot.names()) {
             let model = value
-                .and_then(|service| self.service(&service))
+                .and_then(|service| Self::service(&service))
                 .map(Arc::new);
             touched.extend(
                 self.snapshot
@@ -220,7 +220,7 @@ impl Services {
         }
     }
 
-    fn service(&self, from: &api::kubernetes::Service) -> Option<Service> {
+    fn service(from: &api::kubernetes::Service) -> Option<Service> {
         let addresses: Vec<IpAddr> = from
             .spec
             .cluster_ips

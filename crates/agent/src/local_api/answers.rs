@@ -336,7 +336,7 @@ pub(super) async fn services(State(api): State<Api>) -> Json<Vec<svc::Service>> 
 fn traffic_policy(of: Reach) -> &'static str {
     match of {
         Reach::ThisNode => "Local",
-        _ => "Cluster",
+        Reach::All => "Cluster",
     }
 }
 

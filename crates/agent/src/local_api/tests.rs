@@ -203,13 +203,10 @@ fn view() -> View {
 struct Node {
     router: Router,
     view: ViewWriter,
-    _state: tempfile::TempDir,
 }
 
 async fn node() -> Node {
-    let state = tempfile::tempdir().unwrap();
-    let directory = state.path().display().to_string();
-    let keys = [("k8s-node-name", "n1"), ("state-dir", directory.as_str())];
+    let keys = [("k8s-node-name", "n1")];
     let config = Arc::new(Config::new(&Given::from_pairs(keys)).unwrap());
     let addressing = Addressing {
         node_ipv4: Some([172, 30, 0, 11].into()),
@@ -240,7 +237,6 @@ async fn node() -> Node {
     let faults = kernel::fake::Faults::none();
     let maps = kernel::Maps::in_memory(&kernel::Config::default(), &faults).unwrap();
     let placed = datapath::abi::endpoint::Endpoint {
-        ifindex: 15,
         id: 5,
         ..Default::default()
     };
@@ -264,7 +260,6 @@ async fn node() -> Node {
     Node {
         router: router(api),
         view: writer,
-        _state: state,
     }
 }
 
@@ -313,6 +308,7 @@ impl Node {
 /// Path, and for each pointer into the answer what must be there.
 type Answered = (&'static str, u16, Vec<(&'static str, Value)>);
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn answered() -> Vec<Answered> {
     vec![
         (
@@ -601,6 +597,7 @@ fn but(field: &str, value: Value) -> Value {
 }
 
 /// Path, body, status, and how the sentence begins.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn refused() -> Vec<(&'static str, Value, u16, &'static str)> {
     let none = || Value::Null;
     let put = "PUT /endpoint/cilium-local:0";
@@ -982,7 +979,10 @@ fn only_root_may_use_the_socket_unless_a_group_is_named() {
         let (name, id) = (fields.next()?, fields.nth(1)?);
         (id.parse() == Ok(own)).then_some(name)
     });
-    let name = name.last().expect("the own group has a name");
+    let name = name
+        .collect::<Vec<_>>()
+        .pop()
+        .expect("the own group has a name");
     // In place of the one that a former run left.
     drop(bind(&path, Some(name)).unwrap());
     assert_eq!(mode(), (0o660, own));

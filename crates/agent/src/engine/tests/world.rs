@@ -419,20 +419,10 @@ impl World {
                     .map(|(of, (_, ips))| (name(of), slice(of, ips)))
             ),
             8 => tell!(network, []),
-            9 => {
-                let before = writers.cilium.snapshot();
-                let rows: Vec<_> = store
-                    .policies
-                    .iter()
-                    .map(|(of, spec)| policy(of, spec, &before, &self.last_good))
-                    .collect();
-                for row in rows.iter().filter_map(|(_, row)| row.judged.good.as_ref()) {
-                    let (key, to) = (Arc::clone(&row.uid), Arc::new(Arc::clone(&row.text)));
-                    let step = Step::Create { key, to };
-                    futures::executor::block_on(self.last_good.apply(&step)).unwrap();
-                }
-                tell!(cilium, rows);
-            }
+            9 => tell!(
+                cilium,
+                policies(&store, &writers.cilium.snapshot(), &self.last_good)
+            ),
             10 => tell!(clusterwide, []),
             _ => tell!(groups, []),
         }
@@ -966,6 +956,22 @@ fn slice(service: &str, addresses: &[&str]) -> EndpointSlice {
         "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
     });
     serde_json::from_value(object).unwrap()
+}
+
+/// The policies as the agent reads them; what is good is kept at once.
+fn policies(
+    store: &Store,
+    before: &Snapshot<ObjectKey, PolicyRow>,
+    last_good: &LastGood,
+) -> Vec<(ObjectKey, PolicyRow)> {
+    let of = |(name, spec): (&&str, &Value)| policy(name, spec, before, last_good);
+    let rows: Vec<_> = store.policies.iter().map(of).collect();
+    for good in rows.iter().filter_map(|(_, row)| row.judged.good.as_ref()) {
+        let (key, to) = (Arc::clone(&good.uid), Arc::new(Arc::clone(&good.text)));
+        let step = Step::Create { key, to };
+        futures::executor::block_on(last_good.apply(&step)).unwrap();
+    }
+    rows
 }
 
 fn policy(
