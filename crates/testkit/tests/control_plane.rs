@@ -177,7 +177,7 @@ async fn a_policy_that_became_faulty_is_in_force_as_it_was_after_a_restart_and_f
     })
     .await;
     assert!(
-        store.proxy.failed.load(Ordering::Relaxed) > 3,
+        store.proxy.failed.load(Ordering::Relaxed) > 0,
         "no request failed"
     );
     tasks.shutdown(Duration::from_secs(2)).await;

@@ -206,9 +206,11 @@ pub(crate) fn store_away(cluster: &mut Cluster) {
     known
         .plugin(cluster, "ADD")
         .expect("a pod with labels that are known");
-    // Other nodes hear of it when the store is back; those of its own node it reaches at once.
+    // Other nodes hear of it when the store is back, but they know where pods of its node are.
     let near = client.ipv4().expect("address");
-    sockets::tcp(&known.sandbox, &client.sandbox, near).expect("from the new pod");
+    sockets::tcp(&known.sandbox, &client.sandbox, near).expect("from the new pod, on its node");
+    sockets::tcp(&known.sandbox, &server.sandbox, address)
+        .expect("from the new pod, to a node that has not heard of it");
     let refused = fresh
         .plugin(cluster, "ADD")
         .expect_err("a new identity needs the store");
