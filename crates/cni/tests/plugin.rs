@@ -34,7 +34,7 @@ struct Bench {
 /// `None` (with a printed reason) without root; with CI=true that is a failure.
 fn bench() -> Option<Bench> {
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let name = |what: &str| format!("axcni{what}{}-{number}", std::process::id());
+    let name = |what: &str| format!("axt-{}-cni-{what}{number}", std::process::id());
     let host = match NamedNamespace::create(&name("h")) {
         Ok(host) => host,
         Err(error) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {

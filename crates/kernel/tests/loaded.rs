@@ -32,7 +32,7 @@ fn place(name: &str) -> Option<NamedNamespace> {
         return None;
     }
     let namespace =
-        NamedNamespace::create(&format!("ax{}{name}", std::process::id())).expect("namespace");
+        NamedNamespace::create(&format!("axt-{}-{name}", std::process::id())).expect("namespace");
     let handle = Handle::open_in(&namespace).expect("handle");
     for index in INTERFACES {
         handle

@@ -25,7 +25,7 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 /// A namespace of this test, or `None` (with a printed reason) without root; with CI=true that is a failure.
 fn own_namespace() -> Option<NamedNamespace> {
     let name = format!(
-        "axnl{}-{}",
+        "axt-{}-netlink-{}",
         std::process::id(),
         COUNTER.fetch_add(1, Ordering::Relaxed)
     );

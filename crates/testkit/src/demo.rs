@@ -63,6 +63,7 @@ pub fn up() -> anyhow::Result<()> {
     refuse()?;
     let name = "axdemo";
     let before = Footprint::take()?;
+    topology::hand_over();
     let stop = Stop::listen(name)?;
     let result = show(name, &stop);
     match result {

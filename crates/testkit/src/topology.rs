@@ -3,6 +3,7 @@
 //! Everything of one topology carries its name: namespaces `<name>-…`, the cgroup `<name>` under the cgroup2 mount, files
 //! under `/run/axoneme/<name>`. Dropping it removes all of that; [`Topology::create`] first removes what a killed run left.
 
+mod interrupt;
 mod process;
 mod sweep;
 
@@ -19,8 +20,9 @@ use netlink::link::{AdminState, Veth, VethEnd};
 use netlink::route::Route;
 use netlink::{Handle, NamedNamespace, Namespace, address, link, route};
 
+pub use interrupt::hand_over;
 pub use process::{Process, Started};
-pub use sweep::{cgroup_mount, end, sweep};
+pub use sweep::{cgroup_mount, end, sweep, sweep_dead};
 
 /// Name of every node's and host's interface on the underlay.
 pub const UPLINK: &str = "eth0";
@@ -53,6 +55,7 @@ impl Topology {
         sweep_abandoned();
         let claim =
             claim(name).with_context(|| format!("topology {name} is in use by another process"))?;
+        interrupt::hold(name);
         sweep(name)?;
         let cgroup = sweep::cgroup_mount()?.join(name);
         let directory = sweep::directory(name);
@@ -141,8 +144,11 @@ fn claim(name: &str) -> std::io::Result<UnixListener> {
     UnixListener::bind_addr(&address)
 }
 
-/// Removes topologies that nobody holds any more: whoever made them was killed.
+/// Removes topologies that nobody holds any more, and what tests without one left: whoever made them was killed.
 fn sweep_abandoned() {
+    if let Err(error) = sweep_dead() {
+        tracing::warn!("what killed tests left: {error:#}");
+    }
     for name in sweep::names() {
         if let Ok(_held) = claim(&name)
             && let Err(error) = sweep(&name)
@@ -158,6 +164,7 @@ impl Drop for Topology {
         if let Err(error) = sweep(&self.name) {
             tracing::warn!("topology {} is not wholly removed: {error:#}", self.name);
         }
+        interrupt::let_go(&self.name);
     }
 }
 

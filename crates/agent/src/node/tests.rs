@@ -49,7 +49,7 @@ fn node(test: &str) -> Option<NamedNamespace> {
         eprintln!("left out: needs root");
         return None;
     }
-    let namespace = NamedNamespace::create(&format!("axag{test}{}", std::process::id())).unwrap();
+    let namespace = NamedNamespace::create(&format!("axt-{}-{test}", std::process::id())).unwrap();
     let handle = Handle::open_in(&namespace).unwrap();
     handle
         .run(&link::create_veth(&Veth {

@@ -94,7 +94,7 @@ impl Node {
         features: datapath::abi::node::Features,
     ) -> Self {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let prefix = format!("ax{}{tag}{count}", std::process::id() % 100_000);
+        let prefix = format!("axt-{}-{tag}{count}", std::process::id());
         let namespace = NamedNamespace::create(&format!("{prefix}n")).expect("namespace");
         let handle = Handle::open_in(&namespace).expect("handle");
         handle.run(&link::set_up("lo")).expect("lo");

@@ -33,7 +33,7 @@ impl Stage {
         }
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let directory =
-            std::env::temp_dir().join(format!("ax-{name}-{}-{number}", std::process::id()));
+            std::env::temp_dir().join(format!("axt-{}-{name}-{number}", std::process::id()));
         let bpffs = directory.join("bpf");
         std::fs::create_dir_all(&bpffs).expect("directory");
         let target = CString::new(bpffs.to_str().expect("utf-8")).expect("path");

@@ -1,5 +1,8 @@
 //! The bench, and the programs that make its load.
-#![allow(clippy::print_stderr, reason = "what it says at the end goes to the terminal")]
+#![allow(
+    clippy::print_stderr,
+    reason = "what it says at the end goes to the terminal"
+)]
 
 use std::process::ExitCode;
 

@@ -1,5 +1,8 @@
 //! The demo cluster, and the programs that run in its pods.
-#![allow(clippy::print_stderr, reason = "what it says at the end goes to the terminal")]
+#![allow(
+    clippy::print_stderr,
+    reason = "what it says at the end goes to the terminal"
+)]
 
 use std::process::ExitCode;
 

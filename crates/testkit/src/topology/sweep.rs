@@ -29,10 +29,7 @@ pub fn cgroup_mount() -> anyhow::Result<PathBuf> {
 
 /// Names of the topologies that have files on this machine.
 pub(super) fn names() -> Vec<String> {
-    let entries = fs::read_dir(DIRECTORY).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    entries(Path::new(DIRECTORY))
 }
 
 /// Removes everything that bears the topology's name: processes, mounts, namespaces, cgroup, files.
@@ -63,6 +60,42 @@ pub fn sweep(name: &str) -> anyhow::Result<()> {
     // Fails while another topology has files there, as it should.
     let _ = fs::remove_dir(DIRECTORY);
     Ok(())
+}
+
+/// What names of namespaces and folders begin with that a test made without a topology; its process id follows, and a dash.
+const OF_A_TEST: &str = "axt-";
+
+/// Removes namespaces, mounts and folders of tests whose process is dead.
+pub fn sweep_dead() -> anyhow::Result<()> {
+    for name in entries(Path::new(netlink::namespace::DIRECTORY)) {
+        if is_of_the_dead(&name) {
+            netlink::namespace::delete_named(&name)?;
+        }
+    }
+    let folder = std::env::temp_dir();
+    for name in entries(&folder) {
+        if is_of_the_dead(&name) {
+            let path = folder.join(name);
+            unmount_below(&path)?;
+            fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+fn is_of_the_dead(name: &str) -> bool {
+    let id = name
+        .strip_prefix(OF_A_TEST)
+        .and_then(|rest| rest.split_once('-'))
+        .and_then(|(id, _)| id.parse::<u32>().ok());
+    id.is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists())
 }
 
 /// Makes the topology's folder. Its parent may vanish just then, when the last other topology takes it away.
@@ -131,4 +164,25 @@ fn unmount_below(directory: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("unmount {}", path.display()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_the_dead;
+
+    #[test]
+    fn only_what_a_dead_process_of_ours_made_is_removed() {
+        let own = format!("axt-{}-case", std::process::id());
+        // Above the highest process id there can be (2^22).
+        for (name, dead) in [
+            ("axt-4194305-case", true),
+            (own.as_str(), false),
+            ("axt-1-case", false),
+            ("axt-case", false),
+            ("ax4194305-case", false),
+            ("axt-4194305", false),
+        ] {
+            assert_eq!(is_of_the_dead(name), dead, "{name}");
+        }
+    }
 }
