@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
+use kernel::collector::Lifetimes;
 
 pub use keys::{KEYS, Key, UNSUPPORTED};
 pub use source::{Given, command, gather};
@@ -81,6 +82,8 @@ pub struct Datapath {
     pub cgroup_root: PathBuf,
     /// Capacity of the tables of connections, answered and unanswered.
     pub connections: u32,
+    /// How long connections live after their last packet.
+    pub lifetimes: Lifetimes,
 }
 
 /// Service settings.
@@ -128,6 +131,8 @@ pub struct Hubble {
     pub tls: Option<(PathBuf, PathBuf, Vec<PathBuf>)>,
     /// Events kept, 2ⁿ − 1.
     pub capacity: usize,
+    /// Peers are named by their IPv6 addresses where they have one.
+    pub prefer_ipv6: bool,
 }
 
 /// Where objects come from.

@@ -1,5 +1,6 @@
 //! From the data plane's ring and its closed connections to the flow server, with names as of that moment.
 
+pub mod doings;
 mod names;
 
 use std::net::{IpAddr, SocketAddr};

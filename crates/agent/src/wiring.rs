@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ::kernel::clock::Clock;
-use ::kernel::collector::{Collector, Lifetimes};
+use ::kernel::collector::Collector;
 use anyhow::{Context, bail};
 use api::cilium::CiliumNode;
 use model::labels::LabelFilter;
@@ -128,9 +128,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let (log, view) = (log.clone(), view.clone());
         move |stop| log.follow(view, stop)
     });
-    let intake = start_flows(&config, &inputs, &view, &maps, &tasks).await?;
+    let intake = start_flows(&config, &inputs, &view, &devices, &maps, &tasks).await?;
     let hops = maps.hops.clone();
-    let collector = Collector::new(maps.clone(), clock, Lifetimes::default(), capacity);
+    let collector = Collector::new(maps.clone(), clock, config.datapath.lifetimes, capacity);
     tasks.spawn("connections", {
         let intake = intake.clone();
         move |stop| collect(collector, hops, intake, stop)

@@ -192,6 +192,11 @@ fn verdict(flow: &mut pb::Flow, e: &Enriched, side: Side, what: &What) {
         Side::Egress => &e.egress_policies,
         Side::Ingress => &e.ingress_policies,
     };
+    let logs = policies.iter().map(|origin| &origin.log);
+    flow.policy_log = logs
+        .filter(|log| !log.is_empty())
+        .map(ToString::to_string)
+        .collect();
     let policies: Vec<pb::Policy> = policies.iter().map(|origin| policy(origin)).collect();
     match (side, denied) {
         (Side::Egress, None) => flow.egress_allowed_by = policies,

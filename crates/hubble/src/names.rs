@@ -39,6 +39,8 @@ pub struct PolicyOrigin {
     pub labels: Vec<Arc<str>>,
     /// Revision of the policy in which the rule was in force.
     pub revision: u64,
+    /// What the policy wants to be told with its verdicts, empty for nothing.
+    pub log: Arc<str>,
 }
 
 /// Answers with what is true now; called once per record, so that later renames do not change old flows.

@@ -63,8 +63,9 @@ impl Names for Shop {
             name: format!("p{rule}").into(),
             namespace: "shop".into(),
             kind: "CiliumNetworkPolicy".into(),
-            labels: vec![],
+            labels: vec![format!("k8s:policy=p{rule}").into()],
             revision: 3,
+            log: if rule == 11 { "watched" } else { "" }.into(),
         })]
     }
 

@@ -93,6 +93,26 @@ pub const KEYS: &[Key] = &[
         "Capacity of the table of answered connections",
     ),
     key(
+        "bpf-ct-timeout-regular-tcp",
+        "2h13m20s",
+        "Life of an idle TCP connection after its first answer",
+    ),
+    key(
+        "bpf-ct-timeout-regular-tcp-syn",
+        "1m",
+        "Life of a TCP connection without an answer",
+    ),
+    key(
+        "bpf-ct-timeout-regular-tcp-fin",
+        "10s",
+        "Life of a TCP connection that both ends or one reset closed",
+    ),
+    key(
+        "bpf-ct-timeout-regular-any",
+        "1m",
+        "Life of an idle connection of any other protocol",
+    ),
+    key(
         "ipam",
         "kubernetes",
         "Where pod addresses come from: the node's pod CIDRs",
@@ -163,6 +183,11 @@ pub const KEYS: &[Key] = &[
         "hubble-event-buffer-capacity",
         "4095",
         "Flows kept in memory, one less than a power of two",
+    ),
+    key(
+        "hubble-prefer-ipv6",
+        "false",
+        "Name the IPv6 addresses of nodes to those who ask for peers",
     ),
     key("k8s-api-server-urls", "", "URLs of the API server"),
     key("k8s-kubeconfig-path", "", "Kubeconfig of the agent"),

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kernel::collector::Lifetimes;
+
 use super::{
     Datapath, Enforcement, Error, Families, Given, Hubble, Policy, Routing, Services, UNSUPPORTED,
 };
@@ -175,6 +177,12 @@ pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
         bpf_root: PathBuf::from(read.text("bpf-root")),
         cgroup_root: PathBuf::from(read.text("cgroup-root")),
         connections: read.parse("bpf-ct-global-tcp-max", "a number of entries")?,
+        lifetimes: Lifetimes {
+            tcp: read.duration("bpf-ct-timeout-regular-tcp")?,
+            tcp_opening: read.duration("bpf-ct-timeout-regular-tcp-syn")?,
+            tcp_closing: read.duration("bpf-ct-timeout-regular-tcp-fin")?,
+            other: read.duration("bpf-ct-timeout-regular-any")?,
+        },
     })
 }
 
@@ -271,6 +279,7 @@ pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
         disable_tls,
         tls,
         capacity,
+        prefer_ipv6: read.flag("hubble-prefer-ipv6")?,
     })
 }
 

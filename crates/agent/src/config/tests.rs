@@ -142,3 +142,29 @@ fn the_list_of_spared_destinations_has_upstreams_place_unless_told_otherwise() {
     ];
     assert_eq!(path(&other), PathBuf::from("/etc/spared/list"));
 }
+
+#[test]
+fn connections_live_as_long_as_upstreams_keys_say() {
+    use kernel::collector::Lifetimes;
+    let lifetimes = |given: &[(&str, &str)]| config(given).unwrap().datapath.lifetimes;
+    assert_eq!(lifetimes(&[]), Lifetimes::default());
+    let seconds = std::time::Duration::from_secs;
+    assert_eq!(
+        lifetimes(&[
+            ("bpf-ct-timeout-regular-tcp", "6h0m0s"),
+            ("bpf-ct-timeout-regular-tcp-syn", "20s"),
+            ("bpf-ct-timeout-regular-tcp-fin", "5s"),
+            ("bpf-ct-timeout-regular-any", "30s"),
+        ]),
+        Lifetimes {
+            tcp: seconds(6 * 3600),
+            tcp_opening: seconds(20),
+            tcp_closing: seconds(5),
+            other: seconds(30),
+        }
+    );
+    assert!(
+        refusal(&[("bpf-ct-timeout-regular-any", "60")])
+            .starts_with("bpf-ct-timeout-regular-any: ")
+    );
+}

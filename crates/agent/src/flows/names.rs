@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
 use model::endpoint::PodName;
 use model::labels::{CLUSTER, LabelSet, Source};
-use model::policy::{Origin, Peer, RuleId};
+use model::policy::{ObjectKey, Origin, Peer, RuleId};
 
 use crate::inputs::Inputs;
 use crate::view::{View, ViewReader};
@@ -16,6 +16,7 @@ use crate::view::{View, ViewReader};
 pub struct NamesNow {
     view: ViewReader,
     inputs: Inputs,
+    devices: HashMap<u32, Arc<str>>,
     // Not a table: a cache that any reader may fill anew.
     index: RwLock<Index>,
 }
@@ -25,17 +26,23 @@ struct Index {
     /// Keeps the view's address from being given to another one, not the view.
     of: Weak<View>,
     pods: HashMap<IpAddr, Arc<EndpointNames>>,
+    interfaces: HashMap<u32, Arc<str>>,
     services: HashMap<(IpAddr, u16), Arc<ServiceName>>,
     /// By backend and protocol; nothing where several services share one.
     behind: HashMap<(IpAddr, u16, u8), Option<Arc<ServiceName>>>,
 }
 
 impl NamesNow {
-    /// Over the view and the tables.
-    pub fn new(view: ViewReader, inputs: Inputs) -> Self {
+    /// Over the view, the tables and the node's own devices.
+    pub fn new(
+        view: ViewReader,
+        inputs: Inputs,
+        devices: impl IntoIterator<Item = (u32, Arc<str>)>,
+    ) -> Self {
         Self {
             view,
             inputs,
+            devices: devices.into_iter().collect(),
             index: RwLock::default(),
         }
     }
@@ -68,6 +75,9 @@ impl NamesNow {
             );
         }
         for row in &view.endpoints {
+            index
+                .interfaces
+                .insert(row.ifindex, Arc::clone(&row.ifname));
             if let Some(pod) = &row.pod {
                 let names = Arc::new(self.pod_names(pod, &row.labels));
                 index
@@ -154,37 +164,42 @@ impl Names for NamesNow {
         let Some(origin) = view.policy.rule_ids().get(RuleId(rule)) else {
             return Vec::new();
         };
-        let of = |key: &model::policy::ObjectKey, labels: Vec<Arc<str>>| {
+        let of = |key: &ObjectKey, labels: Vec<Arc<str>>, log: &Arc<str>| {
             Arc::new(PolicyOrigin {
                 name: Arc::clone(&key.name),
                 namespace: Arc::clone(&key.namespace),
                 kind: key.kind.as_str().into(),
                 labels,
                 revision: view.revision,
+                log: Arc::clone(log),
             })
         };
         match &**origin {
-            Origin::Rule { object, labels, .. } => vec![of(
+            Origin::Rule {
+                object,
+                labels,
+                log,
+                ..
+            } => vec![of(
                 object,
                 labels
                     .iter()
                     .map(|label| label.to_string().into())
                     .collect(),
+                log,
             )],
-            Origin::DefaultDeny { policies, .. } => {
-                policies.iter().map(|key| of(key, Vec::new())).collect()
-            }
+            Origin::DefaultDeny { policies, .. } => policies
+                .iter()
+                .map(|key| of(key, Vec::new(), &"".into()))
+                .collect(),
             Origin::Fixed(_) => Vec::new(),
         }
     }
 
-    fn interface(&self, index: u32) -> Option<Arc<str>> {
-        self.view
-            .get()
-            .endpoints
-            .iter()
-            .find(|row| row.ifindex == index)
-            .map(|row| Arc::clone(&row.ifname))
+    fn interface(&self, number: u32) -> Option<Arc<str>> {
+        let of_pod = |index: &Index| index.interfaces.get(&number).cloned();
+        self.indexed(of_pod)
+            .or_else(|| self.devices.get(&number).cloned())
     }
 }
 

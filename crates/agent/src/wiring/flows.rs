@@ -14,9 +14,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::flows::{NamesNow, follow_ring};
+use crate::flows::{NamesNow, doings, follow_ring};
 use crate::inputs::Inputs;
-use crate::view::ViewReader;
+use crate::node::Devices;
+use crate::view::{View, ViewReader};
 
 #[allow(
     clippy::too_many_lines,
@@ -26,6 +27,7 @@ pub(super) async fn start_flows(
     config: &Arc<Config>,
     inputs: &Inputs,
     view: &ViewReader,
+    devices: &Devices,
     maps: &kernel::Maps,
     tasks: &TaskGroup,
 ) -> anyhow::Result<Option<Arc<Intake>>> {
@@ -34,7 +36,7 @@ pub(super) async fn start_flows(
         return Ok(None);
     }
     let ring = Arc::new(Ring::new(Capacity::new(hubble.capacity as u64)?));
-    let names = NamesNow::new(view.clone(), inputs.clone());
+    let names = NamesNow::new(view.clone(), inputs.clone(), names(devices));
     let intake = Arc::new(Intake::new(ring, Arc::new(names)));
     let events = kernel::events::Events::open(maps).context("open the ring of events")?;
     tasks.spawn("events", {
@@ -58,7 +60,11 @@ pub(super) async fn start_flows(
         peers,
         PeerConfig {
             port,
-            prefer: Prefer::default(),
+            prefer: if hubble.prefer_ipv6 {
+                Prefer::Ipv6
+            } else {
+                Prefer::Ipv4
+            },
             tls,
         },
         tasks.token(),
@@ -88,7 +94,19 @@ pub(super) async fn start_flows(
         let (view, cluster) = (view.clone(), config.cluster.clone());
         move |stop| keep_nodes(view, cluster, nodes, labelled, stop)
     });
+    tasks.spawn("agent events", {
+        let (view, intake) = (view.clone(), Arc::clone(&intake));
+        move |stop| tell_doings(view, intake, stop)
+    });
     Ok(Some(intake))
+}
+
+/// Numbers and names of the node's own devices.
+fn names(devices: &Devices) -> impl Iterator<Item = (u32, Arc<str>)> {
+    let links = devices.uplinks.iter().chain([&devices.host]);
+    links
+        .chain(&devices.overlay)
+        .map(|link| (link.index, link.name.as_str().into()))
 }
 
 /// Tells the server of nodes: which there are, and what labels this one has.
@@ -122,6 +140,23 @@ pub(super) async fn keep_nodes(
                 true
             }
         });
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = view.changed() => if !changed { return },
+        }
+    }
+}
+
+/// Tells the server what the agent does.
+async fn tell_doings(mut view: ViewReader, intake: Arc<Intake>, stop: CancellationToken) {
+    intake.agent_event(doings::started());
+    let mut told = Arc::new(View::default());
+    loop {
+        let now = view.get();
+        for event in doings::between(&told, &now) {
+            intake.agent_event(event);
+        }
+        told = now;
         tokio::select! {
             () = stop.cancelled() => return,
             changed = view.changed() => if !changed { return },

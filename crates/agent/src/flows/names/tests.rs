@@ -65,7 +65,7 @@ fn a_backend_has_the_name_of_the_one_service_that_leads_to_it() {
             services,
             ..View::default()
         });
-        NamesNow::new(reader, no_inputs())
+        NamesNow::new(reader, no_inputs(), [])
     };
     let one = of(vec![port("api", "http"), port("api", "admin")]);
     assert_eq!(behind(&one, 8080, 6).as_deref(), Some("shop/api"));
@@ -83,7 +83,7 @@ fn a_backend_has_the_name_of_the_one_service_that_leads_to_it() {
 #[test]
 fn names_are_those_of_the_view_of_now_wherever_it_lies_in_memory() {
     let (writer, reader) = view::channel();
-    let names = NamesNow::new(reader, no_inputs());
+    let names = NamesNow::new(reader, no_inputs(), []);
     for number in 0..64 {
         let name = format!("api-{number}");
         writer.publish(View {
@@ -139,9 +139,14 @@ fn of_pod(workload: Option<Workload>, labels: &[&str]) -> (String, Vec<String>, 
         endpoints: vec![row],
         ..View::default()
     });
-    let names = NamesNow::new(reader, inputs)
-        .endpoint(BACKEND, 1000)
-        .unwrap();
+    let all = NamesNow::new(reader, inputs, [(2, "eth0".into())]);
+    let interfaces = [7, 2, 3].map(|number| all.interface(number));
+    assert_eq!(
+        interfaces,
+        [Some("lxc7".into()), Some("eth0".into()), None],
+        "of the pod, of the node, and one that nobody knows"
+    );
+    let names = all.endpoint(BACKEND, 1000).unwrap();
     let workloads = names.workloads.iter();
     (
         format!("{}/{}", names.namespace, names.pod_name),
@@ -179,7 +184,7 @@ fn a_pod_of_this_node_has_its_workload_and_the_cluster_of_its_labels() {
 fn what_nobody_knows_has_no_names_and_no_cluster() {
     let (_writer, reader) = view::channel();
     assert_eq!(
-        NamesNow::new(reader, no_inputs()).endpoint(BACKEND, 2),
+        NamesNow::new(reader, no_inputs(), []).endpoint(BACKEND, 2),
         None
     );
 }

@@ -5,10 +5,17 @@ mod walker;
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use api::hubble::flow as pb;
+use api::hubble::{
+    flow as pb,
+    peer::{NotifyRequest, peer_server::Peer as _},
+};
+use futures::StreamExt;
+use prost::Message;
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
     client::Grpc,
@@ -20,6 +27,7 @@ use tonic::{
 use super::{Running, start, unix, unix_channel};
 use crate::{
     intake::LossSource,
+    peer::{PeerConfig, PeerNode, PeerService, PeerTls, Prefer},
     records::{Judgement, Mode, Point, Record, Side, Way, What, protocol},
     sample::{denied, judgement, opened},
 };
@@ -351,6 +359,30 @@ async fn a_peer_has_name_address_and_kind_of_change() {
     let wire = wire().await;
     let answers = call(&wire.channel, "/peer.Peer/Notify", &[], 1).await;
     insta::assert_snapshot!(told("ChangeNotification", &answers));
+}
+
+#[tokio::test]
+async fn a_peer_with_tls_names_its_certificate() {
+    let node = PeerNode {
+        cluster: "east".into(),
+        name: "n1.example".into(),
+        addresses: vec![v6(1), IpAddr::from([10, 0, 0, 1])],
+    };
+    let (_sender, nodes) = tokio::sync::watch::channel(Arc::from([node]));
+    let config = PeerConfig {
+        port: 4244,
+        prefer: Prefer::Ipv6,
+        tls: PeerTls::Named,
+    };
+    let peers = PeerService::new(nodes, config, CancellationToken::new());
+    let request = tonic::Request::new(NotifyRequest {});
+    let mut changes = peers.notify(request).await.unwrap().into_inner();
+    let change = changes.next().await.unwrap().unwrap();
+    assert_eq!(
+        told("ChangeNotification", &[change.encode_to_vec()]),
+        "1 name = \"east/n1.example\"\n2 address = \"[fd00::1]:4244\"\n3 type = 1\n4 tls\n  \
+         1 server_name = \"n1-example.east.hubble-grpc.cilium.io\"\n"
+    );
 }
 
 #[tokio::test]
