@@ -15,6 +15,8 @@ mod services;
 mod soak;
 #[path = "nodes/sockets.rs"]
 mod sockets;
+#[path = "nodes/truth.rs"]
+mod truth;
 
 use testkit::cluster::{Cluster, Options};
 use testkit::demo::possible;
@@ -122,4 +124,18 @@ fn a_busy_life_loses_nothing_and_leaves_nothing() {
     let mut cluster = cluster('b', |options| options);
     let seconds = number("AXONEME_SOAK_SECONDS", 8);
     soak::live(&mut cluster, std::time::Duration::from_secs(seconds as u64));
+}
+
+#[test]
+fn every_connection_is_told_by_exactly_its_flows() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('f', |options| {
+        options
+            .with("bpf-ct-timeout-regular-tcp-syn", "3s")
+            .with("bpf-ct-timeout-regular-tcp-fin", "2s")
+            .with("bpf-ct-timeout-regular-any", "3s")
+    });
+    truth::told(&cluster);
 }
