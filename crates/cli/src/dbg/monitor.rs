@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::context::{Context, Outcome};
 use crate::flows::{self, Told};
 use crate::hubble::connect::ConnectArgs;
+use crate::output::visible;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct MonitorArgs {
@@ -216,11 +217,11 @@ fn write_line(out: &mut dyn Write, flow: &Flow, verbose: u8) -> std::io::Result<
         event_type::TRACE => trace_line(flow),
         other => format!(">> {} {}", name_of(other), packet(flow)),
     };
-    write!(out, "{line}")?;
+    write!(out, "{}", visible(&line))?;
     if verbose > 0 {
         let name = |end: Option<&Endpoint>| end.map_or_else(|| "-".to_owned(), pod);
         let (source, destination) = (name(flow.source.as_ref()), name(flow.destination.as_ref()));
-        write!(out, " ({source} -> {destination})")?;
+        write!(out, " ({} -> {})", visible(&source), visible(&destination))?;
     }
     writeln!(out)
 }

@@ -48,9 +48,14 @@ enum ConfigCommand {
 }
 
 /// Settings that a file can have, with the values they have without one.
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 16] = [
     ("basic-auth-password", "\"\""),
     ("basic-auth-username", "\"\""),
+    ("kube-context", "\"\""),
+    ("kube-namespace", "kube-system"),
+    ("kubeconfig", "\"\""),
+    ("port-forward", "false"),
+    ("port-forward-port", "4245"),
     ("request-timeout", "12s"),
     ("server", DEFAULT_SERVER),
     ("timeout", "5s"),
@@ -122,7 +127,7 @@ impl Settings {
         Ok(Some(value))
     }
 
-    fn switch(&self, key: &str) -> anyhow::Result<Option<bool>> {
+    pub(super) fn switch(&self, key: &str) -> anyhow::Result<Option<bool>> {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };

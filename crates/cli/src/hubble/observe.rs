@@ -69,13 +69,14 @@ struct FlowArgs {
     /// Fields that are wanted of each flow; the server leaves out all others
     #[arg(
         long,
+        alias = "experimental-field-mask",
         value_delimiter = ',',
         value_name = "FIELDS",
         help_heading = "Other"
     )]
     field_mask: Vec<String>,
     /// Ask only for the fields that are shown, unless the output is JSON
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value_t = true,
+    #[arg(long, alias = "experimental-use-default-field-masks", num_args = 0..=1, require_equals = true, default_value_t = true,
         default_missing_value = "true", action = clap::ArgAction::Set, help_heading = "Other")]
     use_default_field_masks: bool,
 }

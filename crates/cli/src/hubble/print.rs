@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use jiff::tz::TimeZone;
 
 use super::time::TimeFormat;
+use crate::output::visible;
 pub(super) use columns::columns;
 use text::Paint;
 
@@ -150,7 +151,8 @@ impl<'a, O: Write, E: Write> Printer<'a, O, E> {
         let time = self.style.time.print(response.time, &self.style.zone);
         let kind = event.r#type().as_str_name();
         let details = text::agent_event(event, &self.style);
-        let node = response.node_name.clone();
+        let details = visible(&details).into_owned();
+        let node = visible(&response.node_name).into_owned();
         match self.style.format {
             Format::Table => self.row(&["TYPE", "DETAILS"], time, node, vec![kind.into(), details]),
             Format::Dict => self.block(&time, &node, &[("TYPE", kind), ("DETAILS", &details)]),
@@ -199,11 +201,11 @@ impl<'a, O: Write, E: Write> Printer<'a, O, E> {
                     verdict.plain(),
                     summary,
                 ];
-                self.row(&header, time, flow.node_name.clone(), row)
+                self.row(&header, time, visible(&flow.node_name).into_owned(), row)
             }
             Format::Dict => self.block(
                 &time,
-                &flow.node_name,
+                &visible(&flow.node_name),
                 &[
                     ("SOURCE", &source.painted(paint)),
                     ("DESTINATION", &destination.painted(paint)),
@@ -221,7 +223,7 @@ impl<'a, O: Write, E: Write> Printer<'a, O, E> {
                     // The initiator stands on the left of both directions.
                     Some(true) => format!("{to} {to_id} <- {from} {from_id}"),
                 };
-                let node = self.node_suffix(&flow.node_name);
+                let node = self.node_suffix(&visible(&flow.node_name));
                 let verdict = verdict.painted(paint);
                 writeln!(
                     self.out,
@@ -240,7 +242,7 @@ impl<'a, O: Write, E: Write> Printer<'a, O, E> {
             .print(response.time.or(lost.first), &self.style.zone);
         let cpu = lost.cpu.as_ref().map_or(0, |cpu| cpu.value);
         let summary = format!("CPU({cpu}) - {}", lost.num_events_lost);
-        let node = response.node_name.clone();
+        let node = visible(&response.node_name).into_owned();
         match self.style.format {
             Format::Table => {
                 let header = ["SOURCE", "DESTINATION", "TYPE", "VERDICT", "SUMMARY"];
@@ -310,7 +312,11 @@ impl<'a, O: Write, E: Write> Printer<'a, O, E> {
             Ok(NodeState::NodeError) => format!("Error {:?} on {nodes}: {names}", status.message),
             _ => format!("Unknown state {} of {nodes}: {names}", status.state_change),
         };
-        writeln!(self.err, "{time} [{}]: {what}", response.node_name)
+        writeln!(
+            self.err,
+            "{time} [{}]: {what}",
+            visible(&response.node_name)
+        )
     }
 
     fn node_suffix(&self, node: &str) -> String {
@@ -367,7 +373,7 @@ fn joined(names: &[String]) -> String {
     let shown = names
         .iter()
         .take(NODE_NAMES)
-        .map(String::as_str)
+        .map(|name| visible(name))
         .collect::<Vec<_>>()
         .join(", ");
     match names.len().saturating_sub(NODE_NAMES) {

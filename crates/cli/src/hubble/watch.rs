@@ -8,6 +8,7 @@ use api::hubble::peer::{
 use clap::{Args, Subcommand};
 
 use super::{ConnectArgs, call_error, config::Settings, connect::Target};
+use crate::output::visible;
 
 /// Arguments of `watch`.
 #[derive(Args, Debug)]
@@ -42,7 +43,7 @@ pub(super) async fn run(
     loop {
         match peers.message().await {
             Ok(Some(change)) => {
-                writeln!(out, "{}", line(&change))?;
+                writeln!(out, "{}", visible(&line(&change)))?;
                 out.flush()?;
             }
             Ok(None) => return Ok(()),

@@ -137,3 +137,119 @@ fn long_lists_of_nodes_are_cut() {
     let names: Vec<String> = (0..52).map(|n| n.to_string()).collect();
     assert!(joined(&names).ends_with("48, 49 (and 2 more)"));
 }
+
+/// A name that clears the screen of who reads it unescaped.
+const EVIL: &str = "x\u{1b}[2J\r\u{9b}31m\n";
+
+#[test]
+#[allow(deprecated, reason = "servers put the text in the deprecated summary")]
+fn names_of_others_do_not_steer_the_terminal() {
+    use api::hubble::flow;
+    let policy = flow::Policy {
+        name: EVIL.into(),
+        kind: EVIL.into(),
+        ..flow::Policy::default()
+    };
+    let base = flow::Flow {
+        ip: Some(flow::Ip::default()),
+        node_name: EVIL.into(),
+        verdict: flow::Verdict::Forwarded.into(),
+        event_type: Some(flow::CiliumEventType {
+            r#type: 5,
+            sub_type: 0,
+        }),
+        egress_allowed_by: vec![policy],
+        summary: EVIL.into(),
+        ..flow::Flow::default()
+    };
+    let pod = flow::Endpoint {
+        namespace: EVIL.into(),
+        pod_name: EVIL.into(),
+        ..flow::Endpoint::default()
+    };
+    let service = flow::Service {
+        name: EVIL.into(),
+        namespace: EVIL.into(),
+    };
+    let dns = flow::Dns {
+        observation_source: EVIL.into(),
+        ..flow::Dns::default()
+    };
+    let flows = [
+        flow::Flow {
+            source: Some(pod),
+            destination_service: Some(service),
+            ..base.clone()
+        },
+        flow::Flow {
+            source_names: vec![EVIL.into()],
+            l7: Some(flow::Layer7 {
+                record: Some(flow::layer7::Record::Dns(dns)),
+                ..flow::Layer7::default()
+            }),
+            ..base.clone()
+        },
+        flow::Flow {
+            ip: None,
+            ethernet: Some(flow::Ethernet {
+                source: EVIL.into(),
+                destination: EVIL.into(),
+            }),
+            ..base
+        },
+    ];
+    let status = NodeStatusEvent {
+        state_change: NodeState::NodeError.into(),
+        node_names: vec![EVIL.into()],
+        message: EVIL.into(),
+    };
+    for format in [Format::Compact, Format::Dict, Format::Table] {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let style = Style {
+            node_name: Show::Yes,
+            policy_names: Show::Yes,
+            ..style(format)
+        };
+        let mut printer = Printer::new(style, &mut out, &mut err);
+        let types = flows.clone().map(ResponseTypes::Flow);
+        for response_types in types
+            .into_iter()
+            .chain([ResponseTypes::NodeStatus(status.clone())])
+        {
+            let response = GetFlowsResponse {
+                node_name: EVIL.into(),
+                response_types: Some(response_types),
+                ..GetFlowsResponse::default()
+            };
+            printer.response(&response).unwrap();
+        }
+        let update = flow::EndpointUpdateNotification {
+            namespace: EVIL.into(),
+            pod_name: EVIL.into(),
+            ..Default::default()
+        };
+        let event = GetAgentEventsResponse {
+            agent_event: Some(flow::AgentEvent {
+                notification: Some(flow::agent_event::Notification::EndpointUpdate(update)),
+                ..flow::AgentEvent::default()
+            }),
+            node_name: EVIL.into(),
+            ..GetAgentEventsResponse::default()
+        };
+        printer.agent_event(&event).unwrap();
+        printer.flush().unwrap();
+        for text in [out, err] {
+            let text = String::from_utf8(text).unwrap();
+            let steering: Vec<char> = text
+                .chars()
+                .filter(|c| c.is_control() && *c != '\n')
+                .collect();
+            assert_eq!(steering, [], "{format:?}: {text}");
+            assert!(!text.contains("\n\n"), "{format:?}: {text}");
+            assert!(
+                text.contains("x\\u{1b}[2J\\r\\u{9b}31m\\n"),
+                "{format:?}: {text}"
+            );
+        }
+    }
+}

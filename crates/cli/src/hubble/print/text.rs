@@ -12,6 +12,7 @@ use hubble::flow::event_type;
 use model::identity::{Identity, Reserved};
 
 use super::{Names, Show, Style};
+use crate::output::visible;
 
 /// Colours of a terminal, or none.
 #[derive(Clone, Copy)]
@@ -65,8 +66,11 @@ pub(super) fn hosts(flow: &Flow, style: &Style) -> (Host, Host) {
     let Some(ip) = &flow.ip else {
         // Frames without IP are told by their hardware addresses.
         let ethernet = flow.ethernet.clone().unwrap_or_default();
-        let host = |name| Host { name, port: None };
-        return (host(ethernet.source), host(ethernet.destination));
+        let host = |name: &str| Host {
+            name: visible(name).into_owned(),
+            port: None,
+        };
+        return (host(&ethernet.source), host(&ethernet.destination));
     };
     (
         host(
@@ -107,7 +111,7 @@ fn host(
         _ => address.to_owned(),
     };
     Host {
-        name,
+        name: visible(&name).into_owned(),
         port: (port != 0).then_some(port),
     }
 }
@@ -177,7 +181,7 @@ fn application(kind: L7FlowType, record: Option<&Record>) -> String {
     };
     match record {
         Some(Record::Http(_)) => format!("http-{kind}"),
-        Some(Record::Dns(dns)) => format!("dns-{kind} {}", dns.observation_source),
+        Some(Record::Dns(dns)) => format!("dns-{kind} {}", visible(&dns.observation_source)),
         Some(Record::Kafka(_)) => format!("kafka-{kind}"),
         None => format!("l7-{kind}"),
     }
@@ -286,7 +290,7 @@ fn by(style: &Style, policies: [&Vec<Policy>; 2]) -> String {
         .into_iter()
         .flatten()
         .filter(|policy| !policy.name.is_empty() && !policy.kind.is_empty())
-        .map(|policy| format!("{} ({})", policy.name, policy.kind))
+        .map(|policy| format!("{} ({})", visible(&policy.name), visible(&policy.kind)))
         .collect();
     if names.is_empty() {
         String::new()
@@ -304,7 +308,7 @@ pub(super) fn summary(flow: &Flow) -> String {
     {
         let _ = write!(text, "IP Trace ID: {}; ", trace.trace_id);
     }
-    text.push_str(&flow.summary);
+    text.push_str(&visible(&flow.summary));
     if flow.auth_type() != AuthType::Disabled {
         let _ = write!(text, "; Auth: {}", flow.auth_type().as_str_name());
     }
