@@ -1,9 +1,11 @@
 //! `axoneme why A B`: policy with its proof, service, route, and what was last seen, in sentences.
 //!
-//! The local agent is asked; names that it does not know are asked of the API server where there is one. The other node's half is unknown unless its flow server is named with `--server`.
+//! The local agent is asked; names that it does not know are asked of the API server where there is one. The other
+//! node's half is asked of its flow server, which wants certificates of `--tls-…`, or is told as unknown.
 
 mod facts;
 mod party;
+mod peer;
 mod proof;
 mod seen;
 mod story;
@@ -17,11 +19,11 @@ use local_api::client::encode;
 
 use crate::apply;
 use crate::dbg::context::Outcome;
-use crate::hubble::connect::ConnectArgs;
 use crate::output::{OutputArgs, Paint};
 
 pub(crate) use facts::Facts;
 pub(crate) use party::Port;
+use peer::Servers;
 pub(crate) use proof::explain;
 
 /// Arguments of the command.
@@ -44,7 +46,7 @@ pub(crate) struct WhyArgs {
     #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     #[command(flatten)]
-    peer: ConnectArgs,
+    servers: Servers,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -65,7 +67,7 @@ pub(crate) fn run(args: &WhyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome
         }
     }
     let question = party::Question::read(&facts, &args.from, &args.to, args.protocol)?;
-    let seen = seen::Seen::look(&args.bpf_root, &args.peer, &question);
+    let seen = seen::Seen::look(&args.bpf_root, &args.servers, &question);
     let story = story::Story::tell(&client, &facts, &question, seen)?;
     match &args.output.output {
         Some(format) => format.write(out, &serde_json::to_value(&story)?)?,

@@ -211,10 +211,12 @@ fn a_running_agent_forbids_the_clean_up() {
 
 fn why(agent: &Agent, words: &[&str]) -> (i32, String) {
     let root = agent.directory.path().display().to_string();
+    // Nobody listens there, and nothing else is asked: tests stay on this machine.
+    let peer = format!("unix://{root}/no-peer.sock");
     let words: Vec<&str> = ["why"]
         .into_iter()
         .chain(words.iter().copied())
-        .chain(["--bpf-root", &root])
+        .chain(["--bpf-root", &root, "--peer-server", &peer])
         .collect();
     let ran = agent.run_as("axoneme", &words);
     (ran.code, ran.out + &ran.err)

@@ -9,11 +9,12 @@ use kernel::{Maps, PinDirectory};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::party::{Place, Question};
-use crate::dbg::FLOW_SOCKET;
+use super::party::Question;
+use super::peer::{self, Servers};
 use crate::dbg::bpf::ct::{self, Entry, State};
 use crate::flows::{self, Told};
 use crate::hubble::connect::ConnectArgs;
+use crate::output::visible;
 
 /// Flows that are asked for of each server.
 const FLOWS: u64 = 5;
@@ -45,7 +46,7 @@ pub(crate) struct Seen {
 }
 
 impl Half {
-    fn of(found: anyhow::Result<Vec<String>>) -> Self {
+    pub(super) fn of(found: anyhow::Result<Vec<String>>) -> Self {
         found.map_or_else(
             |error| Self::Unknown(crate::program::causes(&error)),
             Self::Known,
@@ -55,39 +56,11 @@ impl Half {
 
 impl Seen {
     /// Looks into the maps and asks the flow servers. What cannot be asked is told as unknown and never fails the command.
-    pub(crate) fn look(bpf_root: &Path, server: &ConnectArgs, question: &Question) -> Self {
-        let is_local = |server: &String| server.starts_with("unix://");
-        let local = server
-            .server
-            .clone()
-            .filter(is_local)
-            .unwrap_or_else(|| FLOW_SOCKET.to_owned());
-        let local = ConnectArgs::to(local);
-        let remote = server
-            .server
-            .as_ref()
-            .is_some_and(|server| !is_local(server))
-            .then(|| server.clone());
-        let other = question
-            .targets
-            .iter()
-            .map(|(to, _)| to)
-            .chain([&question.from])
-            .find_map(|party| match &party.place {
-                Place::There { node, .. } => Some(node.clone()),
-                _ => None,
-            });
-        let peer = match (other, remote) {
-            (_, Some(remote)) => Some(Half::of(asked(remote, question))),
-            (Some(node), None) => Some(Half::Unknown(format!(
-                "node {node} was not asked; name its flow server with --server HOST:4244 and the --tls flags"
-            ))),
-            (None, None) => None,
-        };
+    pub(crate) fn look(bpf_root: &Path, servers: &Servers, question: &Question) -> Self {
         Self {
             connections: Half::of(connections(bpf_root, question)),
-            flows: Half::of(asked(local, question)),
-            peer,
+            flows: Half::of(asked(servers.local(), question)),
+            peer: peer::ask(servers, question),
         }
     }
 }
@@ -149,7 +122,8 @@ fn sentence(entry: &Entry) -> String {
     )
 }
 
-fn asked(server: ConnectArgs, question: &Question) -> anyhow::Result<Vec<String>> {
+/// The last flows between the parties, of one server.
+pub(super) fn asked(server: ConnectArgs, question: &Question) -> anyhow::Result<Vec<String>> {
     let to: Vec<String> = targets(question).iter().map(ToString::to_string).collect();
     let mut request = flows::between(&[question.from.address.to_string()], &to, FLOWS);
     for filter in &mut request.whitelist {
@@ -158,7 +132,7 @@ fn asked(server: ConnectArgs, question: &Question) -> anyhow::Result<Vec<String>
     let mut told = Vec::new();
     crate::program::block_on(flows::ask(server, request, |what| {
         if let Told::Flow(flow) = what {
-            told.push(line(&flow));
+            told.push(visible(&line(&flow)).into_owned());
         }
         Ok(())
     }))?;
