@@ -2,6 +2,8 @@
 
 #[path = "dbg/agent.rs"]
 mod agent;
+#[path = "dbg/rows.rs"]
+mod rows;
 
 use agent::Agent;
 use serde_json::{Value, json};

@@ -119,6 +119,9 @@ pub(super) enum LbCommand {
         /// Numbers of services and their frontends
         #[arg(long)]
         revnat: bool,
+        /// Source ranges; services have none in this version, and the flag says so
+        #[arg(long, hide = true)]
+        source_ranges: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -157,11 +160,15 @@ pub(super) enum IpcacheCommand {
     Get {
         /// Address or prefix
         address: String,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// The row of exactly this prefix
     Match {
         /// Address or prefix
         address: String,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     #[command(external_subcommand)]
     Other(Vec<OsString>),
@@ -279,6 +286,7 @@ fn services(context: &mut Context<'_>, command: &LbCommand) -> anyhow::Result<Ou
         frontends,
         backends,
         revnat,
+        source_ranges,
         output,
     } = command
     else {
@@ -287,6 +295,10 @@ fn services(context: &mut Context<'_>, command: &LbCommand) -> anyhow::Result<Ou
         };
         return Err(absent::refuse("bpf lb", words));
     };
+    anyhow::ensure!(
+        !source_ranges,
+        "--source-ranges: services do not limit who may call them in this version, and so there is no table of it"
+    );
     let tables = lb::Tables::read(&context.maps()?)?;
     context.table(output.output.as_ref(), &tables.json(), || {
         match (frontends, backends, revnat) {
@@ -365,7 +377,7 @@ fn addresses(context: &mut Context<'_>, command: &IpcacheCommand) -> anyhow::Res
             let tables = ipcache::Tables::read(&context.maps()?)?;
             context.table(output.output.as_ref(), &tables.json(), || tables.list())
         }
-        IpcacheCommand::Get { address } => {
+        IpcacheCommand::Get { address, output } => {
             let wanted = net(address)?;
             let tables = ipcache::Tables::read(&context.maps()?)?;
             let (found, text) = tables.longest(wanted).ok_or_else(|| {
@@ -373,20 +385,32 @@ fn addresses(context: &mut Context<'_>, command: &IpcacheCommand) -> anyhow::Res
                     "no row holds {address}: it is taken for the world outside the cluster"
                 )
             })?;
-            writeln!(context.out, "{found} maps to {text}")?;
-            Ok(Outcome::Good)
+            one_address(context, output, found, &text)
         }
-        IpcacheCommand::Match { address } => {
+        IpcacheCommand::Match { address, output } => {
             let wanted = net(address)?;
             let tables = ipcache::Tables::read(&context.maps()?)?;
             let text = tables
                 .get(wanted)
                 .ok_or_else(|| anyhow::anyhow!("there is no row of {wanted}"))?;
-            writeln!(context.out, "{wanted} maps to {text}")?;
-            Ok(Outcome::Good)
+            one_address(context, output, wanted, &text)
         }
         IpcacheCommand::Other(words) => Err(absent::refuse("bpf ipcache", words)),
     }
+}
+
+/// In the form of `list`, where a format is asked for.
+fn one_address(
+    context: &mut Context<'_>,
+    output: &OutputArgs,
+    prefix: IpNet,
+    text: &str,
+) -> anyhow::Result<Outcome> {
+    match &output.output {
+        Some(format) => format.write(context.out, &json!({ (prefix.to_string()): [text] }))?,
+        None => writeln!(context.out, "{prefix} maps to {text}")?,
+    }
+    Ok(Outcome::Good)
 }
 
 fn pins(context: &mut Context<'_>, output: &OutputArgs) -> anyhow::Result<Outcome> {

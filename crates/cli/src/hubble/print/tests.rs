@@ -143,6 +143,7 @@ const EVIL: &str = "x\u{1b}[2J\r\u{9b}31m\n";
 
 #[test]
 #[allow(deprecated, reason = "servers put the text in the deprecated summary")]
+#[allow(clippy::too_many_lines, reason = "every field that others fill")]
 fn names_of_others_do_not_steer_the_terminal() {
     use api::hubble::flow;
     let policy = flow::Policy {
