@@ -121,10 +121,6 @@ const REASONS: &[(&str, &str)] = &[
         "policies are objects of the API server: `axoneme apply -f FILE` creates them",
     ),
     (
-        "policy subject-selectors",
-        "the agent does not list the selectors of subjects; `policy get` shows all rules",
-    ),
-    (
         "policy validate",
         "faulty policies are named by `policy get`, with the field",
     ),

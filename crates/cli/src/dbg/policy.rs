@@ -22,6 +22,11 @@ pub(super) enum PolicyCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Selectors of the endpoints that policies are about, and the identities that they select
+    SubjectSelectors {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Which rule decides between two, and what would turn it around
     Explain {
         /// Number of an identity, pod as NAMESPACE/NAME, or address
@@ -64,11 +69,9 @@ pub(super) fn run(context: &mut Context<'_>, command: &PolicyCommand) -> anyhow:
             }
             Ok(Outcome::Good)
         }
-        PolicyCommand::Selectors { output } => {
-            let answer = context.get::<Vec<SelectorIdentityMapping>>("/v1/policy/selectors")?;
-            context.table(output.output.as_ref(), &answer.raw, || {
-                selectors(&answer.typed)
-            })
+        PolicyCommand::Selectors { output } => list(context, "/v1/policy/selectors", output),
+        PolicyCommand::SubjectSelectors { output } => {
+            list(context, "/v1/policy/subject-selectors", output)
         }
         PolicyCommand::Explain {
             from,
@@ -88,6 +91,13 @@ pub(super) fn run(context: &mut Context<'_>, command: &PolicyCommand) -> anyhow:
         ),
         PolicyCommand::Other(words) => Err(absent::refuse("policy", words)),
     }
+}
+
+fn list(context: &mut Context<'_>, path: &str, output: &OutputArgs) -> anyhow::Result<Outcome> {
+    let answer = context.get::<Vec<SelectorIdentityMapping>>(path)?;
+    context.table(output.output.as_ref(), &answer.raw, || {
+        selectors(&answer.typed)
+    })
 }
 
 fn selectors(all: &[SelectorIdentityMapping]) -> Table {

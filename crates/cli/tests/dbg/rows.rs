@@ -45,7 +45,7 @@ const ROWS: &[(&str, Row)] = &[
     ("identity get 1001", Answers),
     ("policy get", Answers),
     ("policy selectors", Answers),
-    ("policy subject-selectors", Refuses),
+    ("policy subject-selectors", Answers),
     ("policy wait 7", Prints),
     ("service list", Answers),
     ("ip list", Answers),
