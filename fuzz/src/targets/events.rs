@@ -91,6 +91,7 @@ impl Names for Everybody {
             kind: "CiliumNetworkPolicy".into(),
             labels: vec![],
             revision: 3,
+            log: "audit of p".into(),
         })]
     }
 
