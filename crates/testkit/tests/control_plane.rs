@@ -5,7 +5,6 @@ mod identities;
 #[path = "control_plane/store.rs"]
 mod stores;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

@@ -97,7 +97,11 @@ fn round(cluster: &mut Cluster, residents: &Residents, counts: &mut Counts) {
     let number = counts.rounds;
     counts.rounds += 1;
     cluster.apply(&shifting(number)).expect("policy");
-    let ready = if number % 2 == 0 { "True" } else { "False" };
+    let ready = if number.is_multiple_of(2) {
+        "True"
+    } else {
+        "False"
+    };
     services::set_ready(cluster, "open", ready);
     let guest = cases::run_as(cluster, number % 2, &format!("guest{number}"), "guest");
     let (open, address) = (&residents.open, residents.open.ipv4().expect("address"));

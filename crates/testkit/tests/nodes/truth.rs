@@ -298,13 +298,12 @@ fn tcp(client: &Namespace, to: SocketAddr) -> SocketAddr {
             said = stream.write(b"x").is_ok();
         }
         match stream.read(&mut byte) {
-            Ok(_) => break,
             Err(error)
                 if matches!(
                     error.kind(),
                     ErrorKind::WouldBlock | ErrorKind::NotConnected
                 ) => {}
-            Err(_) => break,
+            Ok(_) | Err(_) => break,
         }
         std::thread::sleep(Duration::from_millis(5));
     }

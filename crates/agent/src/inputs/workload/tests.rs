@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn of(owners: serde_json::Value, labels: serde_json::Value) -> Option<(String, String)> {
+fn of(owners: &serde_json::Value, labels: &serde_json::Value) -> Option<(String, String)> {
     let pod: Pod = serde_json::from_value(json!({
         "metadata": { "name": "x-1", "generateName": "x-", "ownerReferences": owners, "labels": labels },
     }))
@@ -56,18 +56,21 @@ fn a_pod_belongs_to_what_stands_behind_its_controller() {
             { "apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "2", "controller": true },
         ]);
         let (kind, name) = expected;
-        assert_eq!(of(owners, labels), Some((kind.to_owned(), name.to_owned())));
+        assert_eq!(
+            of(&owners, &labels),
+            Some((kind.to_owned(), name.to_owned()))
+        );
     }
 }
 
 #[test]
 fn a_pod_without_a_controller_or_a_generated_name_belongs_to_nothing() {
     let owner = json!([{ "apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "1", "controller": true }]);
-    assert_eq!(of(json!([]), json!({})), None);
+    assert_eq!(of(&json!([]), &json!({})), None);
     assert_eq!(
         of(
-            json!([{ "apiVersion": "v1", "kind": "A", "name": "b", "uid": "1" }]),
-            json!({})
+            &json!([{ "apiVersion": "v1", "kind": "A", "name": "b", "uid": "1" }]),
+            &json!({})
         ),
         None
     );

@@ -2,8 +2,11 @@
 
 use std::{collections::HashMap, fmt::Write as _, sync::LazyLock};
 
+/// A message's fields by their numbers: name and type.
+type Fields = HashMap<u64, (&'static str, &'static str)>;
+
 /// Numbers and types as Hubble's readers know them; `varint`, `text`, `double`, or the name of a message.
-static DEFINITIONS: LazyLock<HashMap<&str, HashMap<u64, (&str, &str)>>> = LazyLock::new(|| {
+static DEFINITIONS: LazyLock<HashMap<&str, Fields>> = LazyLock::new(|| {
     let lines = include_str!("definitions.txt").lines();
     lines
         .filter_map(|line| line.split_once(": "))
