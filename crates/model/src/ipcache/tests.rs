@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::node::{IpPair, Locality, NodeRow};
 use crate::policy::cidr::{CidrSelector, Reach};
 
 fn net(text: &str) -> IpNet {
