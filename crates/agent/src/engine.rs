@@ -4,6 +4,7 @@
 //! ([`crate::forwarding`]). It runs on a thread of its own, because it talks to the kernel and must not wait for anybody.
 
 mod absorb;
+mod addresses;
 mod compose;
 mod endpoints;
 pub mod interfaces;
@@ -18,30 +19,31 @@ use std::time::{Duration, Instant};
 
 use datapath::abi::Address;
 use futures::stream::{FuturesUnordered, StreamExt};
+use imbl::OrdMap;
 use ipnet::IpNet;
 use kernel::Maps;
 use model::endpoint::{EndpointId, EndpointRow};
 use model::identity::{Identity, Reserved, Stack};
+use model::ipcache;
 use model::labels::{LabelFilter, LabelSet};
 use model::numbers::Numbers;
 use model::policy::{self, PolicyKey, PolicyRows};
-use model::{ipcache, service};
 use reconcile::Subscription;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Enforcement};
-use crate::forwarding::{Desired, Failure, Forwarding, Gone, Report};
+use crate::forwarding::{Failure, Forwarding, Gone, HopTarget, Report};
 use crate::inputs::Inputs;
 use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
-use crate::view::{View, ViewWriter};
+use crate::view::{Known, View, ViewWriter};
 
-pub use absorb::Seen;
-use compose::net_of;
+pub use absorb::{AnnouncedPorts, Seen};
+use compose::{Stale, net_of};
 pub use endpoints::read_saved;
 pub use interfaces::Interfaces;
-pub use services::Services;
+pub use services::{Entries, ServiceRows, Services};
 
 /// What others ask of the engine.
 #[derive(Debug)]
@@ -114,6 +116,7 @@ pub struct Engine {
     forwarding: Forwarding,
     inputs: Inputs,
     seen: Seen,
+    announced_ports: AnnouncedPorts,
     filter: LabelFilter,
     /// Endpoints of this node.
     endpoints: BTreeMap<EndpointId, EndpointRow>,
@@ -123,12 +126,12 @@ pub struct Engine {
     /// Policies whose rows are not yet in the kernel.
     dirty: BTreeSet<PolicyKey>,
     ipcache: ipcache::Snapshot,
-    /// Row and peer of every address and prefix, as far as they are known to the policies.
-    addresses: BTreeMap<IpNet, (ipcache::Row, u32)>,
+    /// Every address and prefix, as far as it is known to the policies.
+    addresses: OrdMap<IpNet, Known>,
     peers: ipcache::PeerNumbers,
     prefixes: Numbers<IpNet>,
     services: Services,
-    nodes: BTreeMap<Arc<str>, model::node::NodeRow>,
+    nodes: OrdMap<Arc<str>, model::node::NodeRow>,
     revision: u64,
     inherited: bool,
     /// Inputs that had not come at the last activation. One that comes empty changes nothing else.
@@ -147,6 +150,12 @@ pub struct Engine {
     strays: bool,
     /// What was refused at the last try.
     failures: Vec<Failure>,
+    stale: Stale,
+    /// The hop that the endpoint at a place holds.
+    ways: BTreeMap<u32, HopTarget>,
+    /// What the table of spared destinations was told, and what of that was listed in the file.
+    spared: BTreeSet<IpNet>,
+    listed: Arc<[IpNet]>,
 }
 
 /// What an engine is made of.
@@ -193,6 +202,7 @@ impl Engine {
             forwarding,
             inputs: parts.inputs,
             seen: Seen::default(),
+            announced_ports: AnnouncedPorts::default(),
             filter: parts.filter,
             endpoints: BTreeMap::new(),
             slots: BTreeMap::new(),
@@ -200,11 +210,11 @@ impl Engine {
             rows: BTreeMap::new(),
             dirty: BTreeSet::new(),
             ipcache: ipcache::Snapshot::default(),
-            addresses: BTreeMap::new(),
+            addresses: OrdMap::new(),
             peers: ipcache::PeerNumbers::default(),
             prefixes: Numbers::new(0x0100_0001..=0x01ff_ffff),
             services,
-            nodes: BTreeMap::new(),
+            nodes: OrdMap::new(),
             revision: 0,
             inherited: true,
             waiting_for: vec!["everything"],
@@ -217,11 +227,18 @@ impl Engine {
             unfinished: BTreeSet::new(),
             strays: true,
             failures: Vec::new(),
+            stale: Stale {
+                spare: true,
+                ..Stale::default()
+            },
+            ways: BTreeMap::new(),
+            spared: BTreeSet::new(),
+            listed: Arc::new([]),
         };
         engine.recover_peers();
         engine.know_reserved_peers();
         engine.restore(restored)?;
-        engine.publish(None, Report::default());
+        engine.publish(Report::default());
         Ok(engine)
     }
 
@@ -269,19 +286,19 @@ impl Engine {
         let before = std::mem::take(&mut self.failures);
         self.waiting_for = self.inputs.waiting_for();
         if !self.waiting_for.is_empty() {
-            self.publish(None, Report::default());
+            self.publish(Report::default());
             return;
         }
         let now = Instant::now();
         let mut failures = self.write_policies(now);
-        let desired = self.compose();
-        let mut report = self.forwarding.commit(&desired, now);
+        self.compose();
+        let mut report = self.forwarding.commit(now);
         self.tell_gone();
         failures.append(&mut report.failures);
         if failures.is_empty() {
-            self.forget_unused(&desired, now, &mut failures);
+            self.forget_unused(now, &mut failures);
         }
-        self.note_in_force(&desired);
+        self.note_in_force();
         if before.is_empty()
             && let Some(Failure { table, key, error }) = failures.first()
         {
@@ -290,7 +307,7 @@ impl Engine {
         }
         self.failures.clone_from(&failures);
         report.failures = failures;
-        self.publish(Some(&desired), report);
+        self.publish(report);
     }
 
     /// Sockets may be connected to what went.
@@ -303,12 +320,13 @@ impl Engine {
     }
 
     /// Gives numbers back that nothing in the kernel names any more.
-    fn forget_unused(&mut self, desired: &Desired, now: Instant, failures: &mut Vec<Failure>) {
-        let used: BTreeSet<PolicyKey> = self.policy.policies().cloned().collect();
-        self.rows.retain(|key, _| used.contains(key));
-        self.forwarding
-            .policies
-            .retain(|key| used.contains(key), now);
+    fn forget_unused(&mut self, now: Instant, failures: &mut Vec<Failure>) {
+        for key in std::mem::take(&mut self.stale.policies) {
+            if !self.policy.uses(&key) {
+                self.rows.remove(&key);
+                self.forwarding.policies.remove(&key, now);
+            }
+        }
         if self.inherited {
             match self.forwarding.policies.drop_inherited(now) {
                 Ok(()) => {
@@ -326,24 +344,19 @@ impl Engine {
             // A former run may have been killed before it closed the sockets of what it removed.
             let _ = self.gone.send(Vec::new());
         }
-        let hops: BTreeSet<u32> = desired.hops.keys().copied().collect();
-        self.forwarding.forget_hops(&hops);
+        self.forwarding.hops.forget_idle();
     }
 
-    fn publish(&mut self, desired: Option<&Desired>, report: Report) {
+    fn publish(&mut self, report: Report) {
         let view = View {
             revision: self.revision,
             endpoints: self.endpoints.values().cloned().collect(),
-            addresses: self
-                .addresses
-                .iter()
-                .map(|(net, (row, peer))| (*net, row.clone(), *peer))
-                .collect(),
-            nodes: self.nodes.values().cloned().collect(),
+            addresses: self.addresses.clone(),
+            nodes: self.nodes.clone(),
             services: self.services.rows(),
             policy: self.policy.clone(),
             faults: self.seen.faults(),
-            plan: desired.map_or_else(Vec::new, |desired| self.forwarding.plan(desired)),
+            plan: self.forwarding.plan(),
             waiting_for: self.waiting_for.clone(),
             error: report.failures.first().map(|first| {
                 let (count, entry) = (report.failures.len(), &first.key);
@@ -376,11 +389,11 @@ impl Engine {
     /// Takes over the numbers of prefixes that the kernel's tables hold, and gives none that stands for a part of an
     /// identity to another: a row from before a restart may be read with a policy from after it.
     fn recover_peers(&mut self) {
-        let prefixes = self.forwarding.cidrs().iter();
+        let prefixes = self.forwarding.cidrs.rows().iter();
         let named = prefixes.filter_map(|(key, row)| Some((row.identity, net_of(key)?)));
         self.prefixes.restore(named);
-        let rows = self.forwarding.addresses().values();
-        let peers = rows.chain(self.forwarding.cidrs().values());
+        let rows = self.forwarding.addresses.rows().values();
+        let peers = rows.chain(self.forwarding.cidrs.rows().values());
         self.peers.begin_after(peers.map(|row| row.peer));
     }
 
@@ -391,8 +404,8 @@ impl Engine {
                 labels: reserved.labels(),
                 ..policy::PeerFacts::default()
             };
-            self.policy
-                .apply(policy::Change::Peer(policy::Peer(reserved.id().0), facts));
+            let change = policy::Change::Peer(policy::Peer(reserved.id().0), facts);
+            self.tell_policy(change, &mut policy::Touched::default());
         }
     }
 }
@@ -423,6 +436,3 @@ async fn wait(mut subscription: Subscription) -> Subscription {
     subscription.changed().await;
     subscription
 }
-
-/// A service row with its key, as the view shows it.
-pub type ServiceRow = (service::RowKey, u32, service::Row);

@@ -1,5 +1,6 @@
 //! What the store says, as tables: one reflector for each kind, and how an object becomes a row.
 
+pub(crate) mod services;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -19,11 +20,14 @@ use model::node::{AddressKind, NodeObject};
 use model::policy::{
     CidrGroup, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy,
 };
+use model::service::{self, ServiceName};
 use reconcile::tasks::TaskGroup;
 use reconcile::{Subscription, Table};
 use store::{Client, Scope, reflect};
 
 use crate::last_good::{Judged, LastGood};
+pub use services::SliceRow;
+
 use crate::policy_status::Stated;
 pub use workload::Workload;
 
@@ -81,10 +85,10 @@ pub struct Inputs {
     pub identities: Table<Identity, LabelSet>,
     /// Endpoints of all nodes.
     pub endpoints: Table<PodName, RemoteEndpoint>,
-    /// Services.
-    pub services: Table<PodName, Service>,
-    /// Endpoint slices.
-    pub slices: Table<PodName, EndpointSlice>,
+    /// Services with a virtual address.
+    pub services: Table<ServiceName, service::Service>,
+    /// Endpoint slices of services.
+    pub slices: Table<PodName, SliceRow>,
     /// Policies of all kinds.
     pub network_policies: Table<ObjectKey, PolicyRow>,
     /// Policies of a namespace.
@@ -173,7 +177,7 @@ impl Inputs {
                 Scope::all(),
                 "services",
                 Service,
-                |of: Service| vec![(name_of(&of), of)]
+                |of: Service| services::service_row(&of)
             ),
             slices: reflected!(
                 client,
@@ -181,7 +185,7 @@ impl Inputs {
                 Scope::all(),
                 "endpointslices",
                 EndpointSlice,
-                |of: EndpointSlice| vec![(name_of(&of), of)]
+                |of: EndpointSlice| services::slice_row(&of)
             ),
             network_policies: reflected!(
                 client,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use imbl::OrdMap;
 use ipnet::IpNet;
 use model::endpoint::{EndpointId, EndpointRow};
 use model::node::NodeRow;
@@ -11,22 +12,33 @@ use model::policy::ObjectKey;
 use model::{ipcache, policy};
 use tokio::sync::watch;
 
-use crate::engine::ServiceRow;
+use crate::engine::ServiceRows;
 use crate::forwarding::{Report, TablePlan};
 
-/// The state after a commit.
+/// An address or prefix: whose it is, and the numbers by which the kernel knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Row.
+    pub row: ipcache::Row,
+    /// Peer by which policies know it.
+    pub peer: u32,
+    /// Hop that leads to it.
+    pub hop: u32,
+}
+
+/// The state after a commit. What grows with the cluster shares its content with the state before.
 #[derive(Clone)]
 pub struct View {
     /// Revision of the policies.
     pub revision: u64,
     /// Endpoints of this node.
     pub endpoints: Vec<EndpointRow>,
-    /// Addresses and prefixes, with row and peer.
-    pub addresses: Vec<(IpNet, ipcache::Row, u32)>,
+    /// Addresses and prefixes.
+    pub addresses: OrdMap<IpNet, Known>,
     /// Nodes of the cluster.
-    pub nodes: Vec<NodeRow>,
+    pub nodes: OrdMap<Arc<str>, NodeRow>,
     /// Services.
-    pub services: Vec<ServiceRow>,
+    pub services: ServiceRows,
     /// All that policies depend on; clones share their content.
     pub policy: policy::Snapshot,
     /// Objects that could not be read, with the reason and what is in force instead.
@@ -46,9 +58,9 @@ impl Default for View {
         Self {
             revision: 0,
             endpoints: Vec::new(),
-            addresses: Vec::new(),
-            nodes: Vec::new(),
-            services: Vec::new(),
+            addresses: OrdMap::new(),
+            nodes: OrdMap::new(),
+            services: ServiceRows::new(),
             policy: policy::Snapshot::new(policy::Settings::default()),
             faults: BTreeMap::new(),
             plan: Vec::new(),

@@ -224,6 +224,17 @@ impl PeerNumbers {
             .or_else(|| self.pods.forget(number))
     }
 
+    /// The numbers of an identity's parts.
+    pub fn parts_of(&self, identity: Identity) -> impl Iterator<Item = (u32, &PartKey)> {
+        let first = PartKey {
+            identity,
+            cover: Cover::default(),
+        };
+        let same = move |(_, key): &(u32, &PartKey)| key.identity == identity;
+        let nodes = self.nodes.from(&first).take_while(same);
+        nodes.chain(self.pods.from(&first).take_while(same))
+    }
+
     /// All numbers with what they stand for.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &PartKey)> {
         self.nodes
@@ -320,6 +331,11 @@ impl Snapshot {
             .range(from..=to)
             .filter_map(|((address, len), _)| IpNet::new(*address, *len).ok());
         inside.filter(|of| net.contains(of)).collect()
+    }
+
+    /// All who make claims.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.by_resource.keys()
     }
 
     /// All keys.

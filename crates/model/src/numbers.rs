@@ -129,6 +129,12 @@ impl<K: Ord + Clone> Numbers<K> {
         self.by_key.get(key).map(|entry| entry.id)
     }
 
+    /// The numbers of `first` and of the keys after it, in order of the keys.
+    pub fn from<'a>(&'a self, first: &K) -> impl Iterator<Item = (u32, &'a K)> + use<'a, K> {
+        let entries = self.by_key.range(first..);
+        entries.map(|(key, entry)| (entry.id, key))
+    }
+
     /// The key of a number, used or not.
     pub fn key(&self, id: u32) -> Option<&K> {
         self.by_id.get(&id)

@@ -80,7 +80,7 @@ pub use rule::{
     Action, DefaultDeny, Direction, GroupTerm, Kind, NamedPorts, ObjectKey, PeerTerm, Peers,
     PolicyObject, PortTerm, Ports, Protocol, Rule, Section, Subject, Tier,
 };
-pub use snapshot::{Change, CidrsTouched, Extent, Snapshot, SubjectId, Touched};
+pub use snapshot::{Change, Extent, Snapshot, SubjectId, Touched};
 
 #[cfg(test)]
 mod tests;

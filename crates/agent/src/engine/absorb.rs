@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
-use model::endpoint::{EndpointId, NamedPort, PodName};
-use model::identity::{Identity, cidr_labels};
+use model::endpoint::{EndpointId, EndpointRow, NamedPort, PodName};
+use model::identity::Identity;
 use model::labels::{LabelSet, PodLabels, pod_labels};
 use model::policy::{
-    Change, CidrsTouched, Extent, Kind, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol,
-    SubjectFacts, SubjectId, Touched,
+    Change, Extent, Kind, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol, SubjectFacts,
+    SubjectId, Touched,
 };
 use model::{ipcache, node};
 use reconcile::{Changes, Revision, Snapshot, Table};
 
+use super::compose::place_of;
 use super::{Engine, Wanted};
 use crate::inputs::{PolicyRow, RemoteEndpoint};
 
@@ -27,8 +27,56 @@ pub struct Seen {
     tables: BTreeMap<&'static str, Revision>,
     faults: BTreeMap<ObjectKey, String>,
     complete: bool,
-    /// Identities of remote endpoints, for the named ports of identities.
-    remote: BTreeMap<PodName, (Identity, Vec<NamedPort>)>,
+}
+
+/// Named ports of endpoints, as their agents announce them; of those that have any.
+#[derive(Debug, Default)]
+pub struct AnnouncedPorts {
+    by_identity: BTreeMap<Identity, BTreeMap<PodName, Vec<NamedPort>>>,
+    by_pod: BTreeMap<PodName, Identity>,
+}
+
+impl AnnouncedPorts {
+    /// Takes in the named ports of an announced endpoint; names the identities that have others now.
+    fn note(&mut self, name: &PodName, row: Option<&RemoteEndpoint>) -> Vec<Identity> {
+        let new = row.filter(|row| !row.named_ports.is_empty());
+        let mut changed = Vec::new();
+        if let Some(id) = self.by_pod.remove(name)
+            && let Some(of) = self.by_identity.get_mut(&id)
+        {
+            let old = of.remove(name);
+            if of.is_empty() {
+                self.by_identity.remove(&id);
+            }
+            let same =
+                new.is_some_and(|row| row.identity == id && old.as_ref() == Some(&row.named_ports));
+            changed.extend((!same).then_some(id));
+            if same && let Some(row) = new {
+                self.insert(name, row);
+                return changed;
+            }
+        }
+        if let Some(row) = new {
+            self.insert(name, row);
+            changed.push(row.identity);
+        }
+        changed
+    }
+
+    fn insert(&mut self, name: &PodName, row: &RemoteEndpoint) {
+        self.by_pod.insert(name.clone(), row.identity);
+        let of = self.by_identity.entry(row.identity).or_default();
+        of.insert(name.clone(), row.named_ports.clone());
+    }
+}
+
+/// What became of the store's identities.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum IdentitiesChanged {
+    No,
+    Yes,
+    /// One that is in use may be among them.
+    SomeGone,
 }
 
 impl Seen {
@@ -58,7 +106,7 @@ impl Seen {
     }
 }
 
-fn everything<K: reconcile::table::Key, V: reconcile::table::Value>(
+pub(super) fn everything<K: reconcile::table::Key, V: reconcile::table::Value>(
     snapshot: &Snapshot<K, V>,
     known: Vec<K>,
 ) -> Vec<(K, Option<Arc<V>>)> {
@@ -77,11 +125,11 @@ impl Engine {
         let mut touched = Touched::default();
         let mut changed = self.absorb_nodes();
         let identities = self.absorb_identities(&mut touched);
-        changed |= identities;
+        changed |= identities != IdentitiesChanged::No;
         changed |= self.absorb_remote_endpoints(&mut touched);
         changed |= self.absorb_policies(&mut touched);
         changed |= self.absorb_pods(identities);
-        let (services, slices) = (self.inputs.services.clone(), self.inputs.slices.clone());
+        let (services, slices) = (&self.inputs.services, &self.inputs.slices);
         changed |= self
             .services
             .absorb(&services.snapshot(), &slices.snapshot());
@@ -96,11 +144,28 @@ impl Engine {
 
     /// Lets changes work through: prefixes of policies, rows of addresses, parts of identities, rows of policies.
     pub(super) fn settle(&mut self, mut touched: Touched) {
-        if touched.cidrs == CidrsTouched::Yes {
+        if !touched.cidrs.is_empty() {
             self.claim_prefixes(&mut touched);
+            for net in &touched.cidrs {
+                self.stale.nets.extend(self.ipcache.inside(*net));
+            }
         }
         self.refresh_addresses(&mut touched);
         self.refresh_policies(&touched);
+        for SubjectId(id) in &touched.subjects {
+            let id = u16::try_from(*id).map(EndpointId);
+            if let Some(row) = id.ok().and_then(|id| self.endpoints.get(&id)) {
+                self.stale.places.insert(place_of(row));
+            }
+        }
+    }
+
+    /// Tells the policies, and notes whom they know now.
+    pub(super) fn tell_policy(&mut self, change: Change, touched: &mut Touched) {
+        if let Change::Peer(peer, _) | Change::PeerGone(peer) = &change {
+            self.stale.peers.insert(*peer);
+        }
+        touched.merge(self.policy.apply(change));
     }
 
     fn absorb_nodes(&mut self) -> bool {
@@ -108,16 +173,16 @@ impl Engine {
             self.inputs.nodes.clone(),
             self.inputs.announced_nodes.clone(),
         );
-        let known: Vec<Arc<str>> = self.nodes.keys().cloned().collect();
+        let known = || self.nodes.keys().cloned().collect();
         let mut names: BTreeSet<Arc<str>> = self
             .seen
-            .changes(&nodes, || known.clone())
+            .changes(&nodes, known)
             .into_iter()
             .map(|(name, _)| name)
             .collect();
         names.extend(
             self.seen
-                .changes(&announced, || known)
+                .changes(&announced, known)
                 .into_iter()
                 .map(|(name, _)| name),
         );
@@ -130,30 +195,34 @@ impl Engine {
                 &self.config.node,
             );
             let claims = row.as_ref().map(ipcache::node_claims).unwrap_or_default();
-            self.ipcache
-                .apply(&ipcache::Resource::Node(Arc::clone(name)), claims);
+            self.claim(&ipcache::Resource::Node(Arc::clone(name)), claims);
             match row {
                 Some(row) => self.nodes.insert(Arc::clone(name), row),
                 None => self.nodes.remove(name),
             };
         }
+        self.stale.spare |= !names.is_empty();
         !names.is_empty()
     }
 
-    fn absorb_identities(&mut self, touched: &mut Touched) -> bool {
+    fn absorb_identities(&mut self, touched: &mut Touched) -> IdentitiesChanged {
         let table = self.inputs.identities.clone();
         let known = || {
             let peers = self.policy.peers().map(|(peer, _)| Identity(peer.0));
             peers.filter(|id| GLOBAL.contains(&id.0)).collect()
         };
         let changes = self.seen.changes(&table, known);
+        let mut changed = IdentitiesChanged::No;
         for (id, labels) in &changes {
-            match labels {
-                Some(labels) => self.tell_peer(*id, labels, touched),
-                None => touched.merge(self.policy.apply(Change::PeerGone(Peer(id.0)))),
+            if let Some(labels) = labels {
+                changed = changed.max(IdentitiesChanged::Yes);
+                self.tell_peer(*id, labels, touched);
+            } else {
+                changed = IdentitiesChanged::SomeGone;
+                self.tell_policy(Change::PeerGone(Peer(id.0)), touched);
             }
         }
-        !changes.is_empty()
+        changed
     }
 
     fn tell_peer(&mut self, id: Identity, labels: &LabelSet, touched: &mut Touched) {
@@ -162,17 +231,14 @@ impl Engine {
             named_ports: self.named_ports_of(id),
             ..PeerFacts::default()
         };
-        touched.merge(self.policy.apply(Change::Peer(Peer(id.0), facts)));
+        self.tell_policy(Change::Peer(Peer(id.0), facts), touched);
+        self.tell_parts_of(id, touched);
     }
 
     /// Named ports of all pods of an identity, here and elsewhere.
     fn named_ports_of(&self, id: Identity) -> NamedPorts {
-        let remote = self
-            .seen
-            .remote
-            .values()
-            .filter(|(of, _)| *of == id)
-            .flat_map(|(_, ports)| ports);
+        let announced = self.announced_ports.by_identity.get(&id);
+        let remote = announced.into_iter().flat_map(BTreeMap::values).flatten();
         let local = self
             .endpoints
             .values()
@@ -183,8 +249,15 @@ impl Engine {
 
     fn absorb_remote_endpoints(&mut self, touched: &mut Touched) -> bool {
         let table = self.inputs.endpoints.clone();
-        let known: Vec<PodName> = self.seen.remote.keys().cloned().collect();
-        let changes = self.seen.changes(&table, || known);
+        let known = || {
+            let claiming = self.ipcache.resources().filter_map(|of| match of {
+                ipcache::Resource::CiliumEndpoint(name) => Some(name.clone()),
+                _ => None,
+            });
+            let with_ports = self.announced_ports.by_pod.keys().cloned();
+            claiming.chain(with_ports).collect()
+        };
+        let changes = self.seen.changes(&table, known);
         let own = self.own_addresses();
         let mut identities = BTreeSet::new();
         for (name, row) in &changes {
@@ -192,24 +265,11 @@ impl Engine {
                 .as_deref()
                 .and_then(remote_endpoint)
                 .map(|of| ipcache::remote_endpoint_claims(&of, &own));
-            self.ipcache.apply(
+            self.claim(
                 &ipcache::Resource::CiliumEndpoint(name.clone()),
                 claims.unwrap_or_default(),
             );
-            let new = row
-                .as_ref()
-                .map(|row| (row.identity, row.named_ports.clone()));
-            let old = match new.clone() {
-                Some(new) => self.seen.remote.insert(name.clone(), new),
-                None => self.seen.remote.remove(name),
-            };
-            if old != new {
-                let with_ports = old
-                    .into_iter()
-                    .chain(new)
-                    .filter(|(_, ports)| !ports.is_empty());
-                identities.extend(with_ports.map(|(id, _)| id));
-            }
+            identities.extend(self.announced_ports.note(name, row.as_deref()));
         }
         for id in identities {
             if let Some(labels) = self.inputs.identities.get(&id) {
@@ -289,17 +349,29 @@ impl Engine {
 
     /// Labels and ports of this node's pods; asks for identities of labels that changed, and for one that somebody deleted
     /// although it is in use.
-    fn absorb_pods(&mut self, identities_changed: bool) -> bool {
-        let pods = self.inputs.pods.clone();
-        let namespaces = self.inputs.namespaces.clone();
-        let any = !self.seen.changes(&pods, Vec::new).is_empty()
-            | !self.seen.changes(&namespaces, Vec::new).is_empty();
-        if !any && !identities_changed {
+    fn absorb_pods(&mut self, identities: IdentitiesChanged) -> bool {
+        let (pods, namespaces) = (&self.inputs.pods, &self.inputs.namespaces);
+        let pods: BTreeSet<PodName> = self
+            .seen
+            .changes(pods, Vec::new)
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let namespaces = !self.seen.changes(namespaces, Vec::new).is_empty();
+        let any = namespaces || !pods.is_empty();
+        if !any && identities == IdentitiesChanged::No {
             return false;
         }
-        let identities = self.inputs.identities.snapshot();
-        let lost = |id: Identity| identities.is_initialized() && identities.get(&id).is_none();
-        let ids: Vec<EndpointId> = self.endpoints.keys().copied().collect();
+        let concerned = |row: &EndpointRow| {
+            namespaces
+                || identities == IdentitiesChanged::SomeGone
+                || (identities == IdentitiesChanged::Yes && row.identity.is_none())
+                || row.pod.as_ref().is_some_and(|name| pods.contains(name))
+        };
+        let rows = self.endpoints.values().filter(|row| concerned(row));
+        let ids: Vec<EndpointId> = rows.map(|row| row.id).collect();
+        let table = self.inputs.identities.snapshot();
+        let lost = |id: Identity| table.is_initialized() && table.get(&id).is_none();
         for id in ids {
             let Some(labels) = self.labels_now(id) else {
                 continue;
@@ -334,98 +406,6 @@ impl Engine {
         Some(pod_labels(facts, &self.filter))
     }
 
-    /// Gives every prefix that policies name an identity of its own; the world's own covers what is left.
-    fn claim_prefixes(&mut self, touched: &mut Touched) {
-        let partition = self.policy.cidrs().partition();
-        let gone: Vec<IpNet> = self
-            .claimed
-            .iter()
-            .copied()
-            .filter(|net| !partition.contains_key(net))
-            .collect();
-        for net in gone {
-            self.claimed.remove(&net);
-            self.ipcache
-                .apply(&ipcache::Resource::Prefix(net), Vec::new());
-            let number = self.prefixes.get(&net);
-            self.prefixes.release(&net);
-            if let Some(number) = number {
-                touched.merge(self.policy.apply(Change::PeerGone(Peer(number))));
-                self.prefixes.forget(number);
-            }
-        }
-        let stack = self.stack();
-        for (net, cover) in partition {
-            let identity = if net.prefix_len() == 0 {
-                model::identity::world_of(&net, stack).id()
-            } else {
-                let known = self
-                    .prefixes
-                    .get(&net)
-                    .filter(|_| self.claimed.contains(&net));
-                match known.map_or_else(|| self.prefixes.acquire(&net), Ok) {
-                    Ok(number) => Identity(number),
-                    Err(error) => {
-                        tracing::error!(prefix = %net, %error, "a prefix has no identity, it stays the world's");
-                        continue;
-                    }
-                }
-            };
-            if net.prefix_len() > 0 {
-                self.claimed.insert(net);
-            }
-            let facts = PeerFacts {
-                labels: cidr_labels(&net, stack),
-                cover,
-                ..PeerFacts::default()
-            };
-            touched.merge(self.policy.apply(Change::Peer(Peer(identity.0), facts)));
-            if net.prefix_len() > 0 {
-                self.ipcache.apply(
-                    &ipcache::Resource::Prefix(net),
-                    ipcache::prefix_claims(net, identity),
-                );
-            }
-        }
-    }
-
-    /// Rows of all addresses, with the peers by which policies know them.
-    fn refresh_addresses(&mut self, touched: &mut Touched) {
-        let mut rows = BTreeMap::new();
-        for net in self.ipcache.keys() {
-            let Some(row) = self.ipcache.row(net, self.policy.cidrs()) else {
-                continue;
-            };
-            let peer = match self.peers.acquire(&row) {
-                Ok(peer) => peer,
-                Err(error) => {
-                    tracing::error!(address = %net, %error, "an address has no peer number and is left out");
-                    continue;
-                }
-            };
-            if let Some(part) = row.part()
-                && let Some(facts) = self.facts_of_part(&part)
-            {
-                touched.merge(self.policy.apply(Change::Peer(Peer(peer), facts)));
-            }
-            rows.insert(net, (row, peer));
-        }
-        for (row, _) in std::mem::replace(&mut self.addresses, rows).values() {
-            if let Some(number) = self.peers.release(row) {
-                touched.merge(self.policy.apply(Change::PeerGone(Peer(number))));
-                self.peers.forget(number);
-            }
-        }
-    }
-
-    fn facts_of_part(&self, part: &ipcache::PartKey) -> Option<PeerFacts> {
-        let whole = self.policy.peer(Peer(part.identity.0))?.clone();
-        Some(PeerFacts {
-            cover: part.cover.clone(),
-            ..whole
-        })
-    }
-
     fn refresh_policies(&mut self, touched: &Touched) {
         for (key, extent) in &touched.policies {
             let kept = match self.rows.get_mut(key) {
@@ -443,6 +423,7 @@ impl Engine {
                 self.dirty.insert(key.clone());
             } else {
                 self.dirty.remove(key);
+                self.stale.policies.insert(key.clone());
             }
         }
     }

@@ -1,6 +1,6 @@
-//! From models to the tables of the kernel.
+//! From models to the tables of the kernel: what changed, and nothing else.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,12 +15,31 @@ use datapath::abi::node::Node;
 use ipnet::IpNet;
 use model::endpoint::{EndpointId, EndpointRow};
 use model::identity::Reserved;
-use model::ipcache::{Location, Row};
-use model::policy::{Direction, Origin, PolicyKey, SubjectId};
+use model::ipcache::Location;
+use model::policy::{Direction, Origin, Peer, PolicyKey, SubjectId};
 
 use super::Engine;
-use crate::config::Routing;
-use crate::forwarding::{Desired, Effect, Failure, HopTarget};
+use crate::forwarding::{Effect, Failure, HopTarget};
+use crate::view::Known;
+
+/// What may be another than what the tables were told, key by key. A commit looks at nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Stale {
+    /// Addresses and prefixes of which somebody says something else.
+    pub(super) nets: BTreeSet<IpNet>,
+    /// Addresses and prefixes whose row changed.
+    pub(super) addresses: BTreeSet<IpNet>,
+    /// Places of endpoints.
+    pub(super) places: BTreeSet<u32>,
+    /// Ways.
+    pub(super) hops: BTreeSet<HopTarget>,
+    /// Peers that policies came to know, or forgot.
+    pub(super) peers: BTreeSet<Peer>,
+    /// Policies that no endpoint uses any more.
+    pub(super) policies: BTreeSet<PolicyKey>,
+    /// Whether prefixes of pods came or went.
+    pub(super) spare: bool,
+}
 
 impl Engine {
     /// Brings the rows of changed policies into the kernel, and notes whose decisions are stale by that. One that is refused
@@ -31,10 +50,10 @@ impl Engine {
             let Some(rows) = self.rows.get(&key) else {
                 continue;
             };
+            let before = self.forwarding.policies.index(&key);
             let outcome = self.forwarding.policies.set(rows, now);
-            if outcome.effect == Effect::Verdicts {
-                self.judge_again(&key);
-            }
+            let moved = self.forwarding.policies.index(&key) != before;
+            self.note_policy(&key, outcome.effect, moved);
             if let Some(error) = outcome.refused {
                 failures.push(Failure {
                     table: error.map,
@@ -61,10 +80,20 @@ impl Engine {
         format!("{} by {}", key.direction, objects.join(", "))
     }
 
-    fn judge_again(&mut self, key: &PolicyKey) {
+    /// What a change of a policy in the tables means for the endpoints that it is of.
+    fn note_policy(&mut self, key: &PolicyKey, effect: Effect, moved: bool) {
+        if effect != Effect::Verdicts && !moved {
+            return;
+        }
         for row in self.endpoints.values() {
             let subject = SubjectId(row.id.0.into());
-            if self.policy.policy_of(subject, key.direction) == Some(key) {
+            if self.policy.policy_of(subject, key.direction) != Some(key) {
+                continue;
+            }
+            if moved {
+                self.stale.places.insert(place_of(row));
+            }
+            if effect == Effect::Verdicts {
                 for address in row.ips.iter() {
                     self.forwarding.raise(&address.into());
                 }
@@ -72,21 +101,33 @@ impl Engine {
         }
     }
 
-    /// All tables as they should be.
-    pub(super) fn compose(&mut self) -> Desired {
-        let mut desired = Desired {
-            node: self.node(),
-            ..Desired::default()
-        };
-        self.compose_fixed_hops(&mut desired);
-        for id in self.endpoints.keys().copied().collect::<Vec<_>>() {
-            self.compose_endpoint(id, &mut desired);
+    /// Tells the tables what became of everything that may have changed; all else is as it was told.
+    pub(super) fn compose(&mut self) {
+        let node = self.node();
+        self.forwarding.want_node(node);
+        self.compose_fixed_hops();
+        self.compose_endpoints();
+        self.compose_addresses();
+        self.compose_hops();
+        for peer in std::mem::take(&mut self.stale.peers) {
+            let known = self.policy.peer(peer).map(|_| 1);
+            self.forwarding.known.want(peer.0, known);
         }
-        self.compose_addresses(&mut desired);
-        desired.known = self.policy.peers().map(|(peer, _)| (peer.0, 1)).collect();
-        self.services.compose(&mut desired);
-        self.compose_spare(&mut desired);
-        desired
+        self.compose_services();
+        self.compose_spare();
+    }
+
+    fn compose_services(&mut self) {
+        let entries = self.services.take_changed();
+        for (key, value) in entries.frontends {
+            self.forwarding.frontends.want(key, value);
+        }
+        for (key, value) in entries.slots {
+            self.forwarding.slots.want(key, value);
+        }
+        for (key, value) in entries.backends {
+            self.forwarding.backends.want(key, value);
+        }
     }
 
     fn node(&self) -> Node {
@@ -120,7 +161,7 @@ impl Engine {
         }
     }
 
-    fn compose_fixed_hops(&self, desired: &mut Desired) {
+    fn compose_fixed_hops(&mut self) {
         let stack = Hop {
             kind: hop_kind::STACK,
             ifindex: self.devices.host.index,
@@ -133,109 +174,167 @@ impl Engine {
             mtu: self.devices.device_mtu,
             ..Hop::default()
         };
-        desired
-            .hops
-            .extend([(HOP_STACK, stack), (HOP_ROUTE, route)]);
+        self.forwarding.hop_rows.want(HOP_STACK, Some(stack));
+        self.forwarding.hop_rows.want(HOP_ROUTE, Some(route));
     }
 
-    /// The row of an endpoint and its hop. Until both its policies are in the kernel nothing may pass.
-    fn compose_endpoint(&mut self, id: EndpointId, desired: &mut Desired) {
-        let Some(row) = self.endpoints.get(&id) else {
+    /// Rows of endpoints, by place. One that finds no hop free is tried again each time.
+    fn compose_endpoints(&mut self) {
+        let places = std::mem::take(&mut self.stale.places);
+        if places.is_empty() {
             return;
+        }
+        let rows = self.endpoints.values();
+        let owners: BTreeMap<u32, EndpointId> = rows
+            .map(|row| (place_of(row), row.id))
+            .filter(|(place, _)| places.contains(place))
+            .collect();
+        for place in places {
+            let row = owners.get(&place).and_then(|id| self.endpoints.get(id));
+            let target = row.map(|row| HopTarget::Local(row.ifindex));
+            let held = self.hold_way(place, target);
+            let endpoint = held.then(|| self.endpoint(owners.get(&place)?)).flatten();
+            self.forwarding.endpoints.want(place, endpoint);
+        }
+    }
+
+    /// Makes `target` what the endpoint at a place holds; says whether it does.
+    fn hold_way(&mut self, place: u32, target: Option<HopTarget>) -> bool {
+        let before = self.ways.get(&place).copied();
+        self.stale.hops.extend(before.into_iter().chain(target));
+        if before == target {
+            return true;
+        }
+        let hop = target.map(|target| self.forwarding.hops.hold(target));
+        let now = target.filter(|_| hop != Some(None));
+        match now {
+            Some(target) => self.ways.insert(place, target),
+            None => self.ways.remove(&place),
         };
-        let slot = self.slots.get(&id).copied().unwrap_or_default();
-        let Some(hop) = self.forwarding.hops.id(HopTarget::Local(row.ifindex)) else {
-            return;
-        };
+        if let Some(before) = before {
+            self.forwarding.hops.release(before);
+        }
+        if now != target {
+            self.stale.places.insert(place);
+        }
+        now == target
+    }
+
+    /// The row of an endpoint. Until both its policies are in the kernel nothing may pass.
+    fn endpoint(&self, id: &EndpointId) -> Option<Endpoint> {
+        let row = self.endpoints.get(id)?;
+        let slot = self.slots.get(id).copied().unwrap_or_default();
+        let hop = self.forwarding.hops.id(&HopTarget::Local(row.ifindex))?;
         let subject = SubjectId(id.0.into());
         let index = |direction| {
             let key = self.policy.policy_of(subject, direction)?;
             self.forwarding.policies.index(key)
         };
         let policies = index(Direction::Egress).zip(index(Direction::Ingress));
-        let endpoint = endpoint_row(row, slot, hop, policies, self.devices.route_mtu);
-        desired.endpoints.insert(row.ifindex & 0xffff, endpoint);
-        let local = Hop {
-            kind: hop_kind::LOCAL,
-            incarnation: (hop >> 16) as u8,
-            mtu: self.devices.device_mtu,
-            ifindex: row.ifindex,
-            destination_mac: abi::Mac(row.mac.0),
-            source_mac: abi::Mac(row.host_mac.0),
-            slot,
-            endpoint: id.0,
-            ..Hop::default()
-        };
-        desired.hops.insert(hop & 0xffff, local);
+        let mtu = self.devices.route_mtu;
+        Some(endpoint_row(row, slot, hop, policies, mtu))
     }
 
-    fn compose_addresses(&mut self, desired: &mut Desired) {
-        let mut hops: HashMap<u32, Hop> = HashMap::new();
-        for (net, (row, peer)) in &self.addresses {
-            let Some((hop, tunnel)) =
-                way(&mut self.forwarding.hops, self.config.datapath.routing, row)
-            else {
-                continue;
-            };
-            if let Some(node) = tunnel {
-                let overlay = self.devices.overlay.as_ref().map_or(0, |link| link.index);
-                let tunnel = Hop {
-                    kind: hop_kind::TUNNEL,
-                    incarnation: (hop >> 16) as u8,
-                    mtu: self.devices.route_mtu,
-                    ifindex: overlay,
-                    tunnel: node.into(),
-                    ..Hop::default()
+    fn compose_addresses(&mut self) {
+        for net in std::mem::take(&mut self.stale.addresses) {
+            let value = self.addresses.get(&net).map(address_row);
+            if net.prefix_len() == net.max_prefix_len() {
+                let key = AddressKey {
+                    address: net.addr().into(),
+                    ..AddressKey::default()
                 };
-                hops.insert(hop & 0xffff, tunnel);
-            }
-            let (ifindex, bits) = match row.location {
-                Location::LocalEndpoint { ifindex, .. } => (ifindex, flags::LOCAL_ENDPOINT),
-                Location::LocalNode => (0, flags::LOCAL_NODE | flags::NO_MASQUERADE),
-                Location::RemoteNode => (0, flags::REMOTE_NODE | flags::NO_MASQUERADE),
-                Location::RemoteEndpoint { .. } => (0, flags::NO_MASQUERADE),
-                Location::World => (0, 0),
-            };
-            let value = AddressRow {
-                identity: row.identity.0,
-                peer: *peer,
-                hop,
-                ifindex,
-                flags: bits,
-                pad: 0,
-            };
-            let host = net.prefix_len() == net.max_prefix_len();
-            if host {
-                desired.addresses.insert(
-                    AddressKey {
-                        address: net.addr().into(),
-                        ..AddressKey::default()
-                    },
-                    value,
-                );
+                self.forwarding.addresses.want(key, value);
             } else {
-                desired.cidrs.insert(prefix_key(net), value);
+                self.forwarding.cidrs.want(prefix_key(&net), value);
             }
         }
-        desired.hops.extend(hops);
     }
 
-    fn compose_spare(&mut self, desired: &mut Desired) {
+    /// Rows of hops that got their first user, lost their last, or lead to an endpoint that changed.
+    fn compose_hops(&mut self) {
+        for target in std::mem::take(&mut self.stale.hops) {
+            let Some(id) = self.forwarding.hops.id(&target) else {
+                continue;
+            };
+            let used = self.forwarding.hops.is_used(&target);
+            let row = used.then(|| self.hop(target, (id >> 16) as u8)).flatten();
+            self.forwarding.hop_rows.want(id & 0xffff, row);
+        }
+    }
+
+    fn hop(&self, target: HopTarget, incarnation: u8) -> Option<Hop> {
+        match target {
+            HopTarget::Node(node) => Some(Hop {
+                kind: hop_kind::TUNNEL,
+                incarnation,
+                mtu: self.devices.route_mtu,
+                ifindex: self.devices.overlay.as_ref().map_or(0, |link| link.index),
+                tunnel: node.into(),
+                ..Hop::default()
+            }),
+            HopTarget::Local(ifindex) => {
+                let row = self.endpoints.values().find(|row| row.ifindex == ifindex)?;
+                Some(Hop {
+                    kind: hop_kind::LOCAL,
+                    incarnation,
+                    mtu: self.devices.device_mtu,
+                    ifindex,
+                    destination_mac: abi::Mac(row.mac.0),
+                    source_mac: abi::Mac(row.host_mac.0),
+                    slot: self.slots.get(&row.id).copied().unwrap_or_default(),
+                    endpoint: row.id.0,
+                    ..Hop::default()
+                })
+            }
+        }
+    }
+
+    fn compose_spare(&mut self) {
+        let listed = Arc::clone(&self.spare.borrow_and_update().nets);
+        if !std::mem::take(&mut self.stale.spare) && listed == self.listed {
+            return;
+        }
         let datapath = &self.config.datapath;
         let native = datapath
             .native_ipv4
             .map(IpNet::V4)
             .into_iter()
             .chain(datapath.native_ipv6.map(IpNet::V6));
-        let pods: BTreeSet<IpNet> = self
+        let pods = self
             .nodes
             .values()
-            .flat_map(model::node::NodeRow::pod_cidrs)
-            .collect();
-        let listed = Arc::clone(&self.spare.borrow_and_update().nets);
-        for net in native.chain(pods).chain(listed.iter().copied()) {
-            desired.spare.insert(prefix_key(&net), 1);
+            .flat_map(model::node::NodeRow::pod_cidrs);
+        let wanted: BTreeSet<IpNet> = native.chain(pods).chain(listed.iter().copied()).collect();
+        for net in self.spared.difference(&wanted) {
+            self.forwarding.spare.want(prefix_key(net), None);
         }
+        for net in &wanted {
+            self.forwarding.spare.want(prefix_key(net), Some(1));
+        }
+        (self.spared, self.listed) = (wanted, listed);
+    }
+}
+
+/// Where an endpoint's row is: the low 16 bits of its interface's index.
+pub(super) fn place_of(row: &EndpointRow) -> u32 {
+    row.ifindex & 0xffff
+}
+
+fn address_row(of: &Known) -> AddressRow {
+    let (ifindex, flags) = match of.row.location {
+        Location::LocalEndpoint { ifindex, .. } => (ifindex, flags::LOCAL_ENDPOINT),
+        Location::LocalNode => (0, flags::LOCAL_NODE | flags::NO_MASQUERADE),
+        Location::RemoteNode => (0, flags::REMOTE_NODE | flags::NO_MASQUERADE),
+        Location::RemoteEndpoint { .. } => (0, flags::NO_MASQUERADE),
+        Location::World => (0, 0),
+    };
+    AddressRow {
+        identity: of.row.identity.0,
+        peer: of.peer,
+        hop: of.hop,
+        ifindex,
+        flags,
+        pad: 0,
     }
 }
 
@@ -264,25 +363,6 @@ fn endpoint_row(
         hop,
         flags: if ready { 0 } else { endpoint_flags::NOT_READY },
         mtu,
-    }
-}
-
-/// The hop that leads to an address, and the tunnel's other end if it is one.
-fn way(
-    hops: &mut crate::forwarding::Hops,
-    routing: Routing,
-    row: &Row,
-) -> Option<(u32, Option<IpAddr>)> {
-    match row.location {
-        Location::LocalEndpoint { ifindex, .. } => {
-            Some((hops.id(HopTarget::Local(ifindex))?, None))
-        }
-        Location::LocalNode => Some((HOP_STACK, None)),
-        Location::RemoteNode | Location::World => Some((HOP_ROUTE, None)),
-        Location::RemoteEndpoint { node } => match routing {
-            Routing::Tunnel => Some((hops.id(HopTarget::Node(node))?, Some(node))),
-            Routing::Native { .. } => Some((HOP_ROUTE, None)),
-        },
     }
 }
 

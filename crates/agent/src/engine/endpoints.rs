@@ -9,8 +9,8 @@ use model::identity::Identity;
 use model::ipcache;
 use model::labels::LabelSet;
 
+use super::compose::place_of;
 use super::{Command, Engine, Error};
-use crate::forwarding::Desired;
 
 impl Engine {
     pub(super) fn execute(&mut self, command: Command) {
@@ -41,7 +41,7 @@ impl Engine {
         if let Some(other) = self
             .endpoints
             .values()
-            .find(|other| other.ifindex & 0xffff == row.ifindex & 0xffff)
+            .find(|other| place_of(other) == place_of(&row))
         {
             self.slots.remove(&id);
             let taken = format!(
@@ -53,6 +53,7 @@ impl Engine {
         if row.identity.is_some() {
             row.life.apply(Event::IdentityKnown);
         }
+        self.stale.places.insert(place_of(&row));
         self.endpoints.insert(id, row);
         match self.build(id) {
             Ok(()) => Ok(self.endpoints.get(&id).cloned().ok_or(Error::Unknown(id))?),
@@ -75,12 +76,11 @@ impl Engine {
             flags: flags::NOT_READY,
             ..Endpoint::default()
         };
-        self.forwarding
-            .place_endpoint(row.ifindex & 0xffff, closed)?;
+        self.forwarding.place_endpoint(place_of(&row), closed)?;
         self.interfaces.attach(row.ifindex)?;
         self.tell(id, Event::BuildStarted);
         self.absorb();
-        self.ipcache.apply(
+        self.claim(
             &ipcache::Resource::Endpoint(id),
             ipcache::endpoint_claims(&row),
         );
@@ -111,8 +111,8 @@ impl Engine {
         self.slots.remove(&id);
         self.asked.remove(&id);
         self.unfinished.remove(&id);
-        self.ipcache
-            .apply(&ipcache::Resource::Endpoint(id), Vec::new());
+        self.claim(&ipcache::Resource::Endpoint(id), Vec::new());
+        self.stale.places.insert(place_of(&row));
         let touched = self.tell_subject(id);
         self.settle(touched);
         self.bring_about();
@@ -133,7 +133,8 @@ impl Engine {
         row.life.apply(Event::BuildRequested);
         row.life.apply(Event::BuildStarted);
         let row = row.clone();
-        self.ipcache.apply(
+        self.stale.places.insert(place_of(&row));
+        self.claim(
             &ipcache::Resource::Endpoint(id),
             ipcache::endpoint_claims(&row),
         );
@@ -180,7 +181,7 @@ impl Engine {
     }
 
     /// After a commit: which endpoints have in force what was asked for.
-    pub(super) fn note_in_force(&mut self, desired: &Desired) {
+    pub(super) fn note_in_force(&mut self) {
         let revision = self.revision.max(1);
         for row in self
             .endpoints
@@ -190,12 +191,7 @@ impl Engine {
             if row.life.wants_build() {
                 row.life.apply(Event::BuildStarted);
             }
-            let slot = row.ifindex & 0xffff;
-            let ready = desired
-                .endpoints
-                .get(&slot)
-                .is_some_and(|endpoint| endpoint.flags & flags::NOT_READY == 0);
-            if ready && self.forwarding.has_endpoint(slot, desired) {
+            if self.forwarding.has_endpoint(place_of(row)) {
                 row.life.apply(Event::BuildSucceeded);
                 row.policy_revision = revision;
             } else {
@@ -210,7 +206,8 @@ impl Engine {
     pub(super) fn restore(&mut self, rows: Vec<EndpointRow>) -> Result<(), Error> {
         let slots: BTreeMap<u16, u16> = self
             .forwarding
-            .endpoints()
+            .endpoints
+            .rows()
             .values()
             .map(|endpoint| (endpoint.id, endpoint.slot))
             .collect();
@@ -240,10 +237,11 @@ impl Engine {
                 _ => self.free_slot()?,
             };
             self.slots.insert(id, slot);
-            self.ipcache.apply(
+            self.claim(
                 &ipcache::Resource::Endpoint(id),
                 ipcache::endpoint_claims(&row),
             );
+            self.stale.places.insert(place_of(&row));
             self.endpoints.insert(id, row);
             let touched = self.tell_subject(id);
             self.settle(touched);

@@ -1,38 +1,44 @@
-//! Services: from objects to frontends, slots and backends, under numbers that survive a restart.
+//! Services: from rows of the store to frontends, slots and backends, under numbers that survive a restart.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+mod entries;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use datapath::abi::address::Address;
-use datapath::abi::service::{self as abi, FrontendKey, SlotKey, backend_state, flags};
+use imbl::OrdMap;
 use kernel::{MapError, Maps};
 use model::endpoint::PodName;
 use model::numbers::Numbers;
 use model::service::{
-    Algorithm, BackendAddress, BackendState, Change, ClientScope, Condition, FrontendAddress,
-    FrontendKind, Protocol, Row, RowKey, Service, ServiceIds, ServiceName, ServicePort, Slice,
-    SliceEndpoint, SlicePort, Snapshot, TrafficPolicy,
+    BackendAddress, Change, FrontendAddress, Row, RowKey, Service, ServiceIds, ServiceName,
+    Snapshot,
 };
 use reconcile::Changes;
 
-use super::ServiceRow;
 use crate::config::Config;
-use crate::forwarding::Desired;
+use crate::inputs::SliceRow;
 
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub use entries::Entries;
+use entries::{Stale, frontend_address, recover_backends};
+
+/// Rows with their numbers; clones share their content.
+pub type ServiceRows = OrdMap<RowKey, (u32, Arc<Row>)>;
 
 /// The services of the cluster, as this node sees them.
 pub struct Services {
     enabled: bool,
     snapshot: Snapshot,
-    rows: BTreeMap<RowKey, Row>,
+    /// Those that have a number.
+    rows: ServiceRows,
+    /// Who claims an address, in order; the first has it.
+    claims: HashMap<FrontendAddress, Vec<RowKey>>,
     ids: ServiceIds,
     /// One for each service that a backend is of: a client's last backend counts while it is of that service.
     backends: Numbers<(u32, BackendAddress)>,
     /// Which service each slice is of.
     slices: BTreeMap<PodName, ServiceName>,
     seen: (u64, u64),
+    stale: Stale,
 }
 
 impl Services {
@@ -46,58 +52,59 @@ impl Services {
                 .filter_map(|(key, value)| Some((frontend_address(key)?, value.service))),
         );
         let backends = recover_backends(maps)?;
-        Ok(Self {
-            enabled: config.services.enabled,
-            snapshot: Snapshot::new(config.node.as_str()),
-            rows: BTreeMap::new(),
+        Ok(Self::new(
+            config.services.enabled,
+            &config.node,
+            ids,
+            backends,
+        ))
+    }
+
+    fn new(
+        enabled: bool,
+        node: &str,
+        ids: ServiceIds,
+        backends: Numbers<(u32, BackendAddress)>,
+    ) -> Self {
+        Self {
+            enabled,
+            snapshot: Snapshot::new(node),
+            rows: ServiceRows::new(),
+            claims: HashMap::new(),
             ids,
             backends,
             slices: BTreeMap::new(),
             seen: (0, 0),
-        })
+            stale: Stale::default(),
+        }
     }
 
     /// Takes in what changed; says whether anything did.
     pub fn absorb(
         &mut self,
-        services: &reconcile::Snapshot<PodName, api::kubernetes::Service>,
-        slices: &reconcile::Snapshot<PodName, api::kubernetes::EndpointSlice>,
+        services: &reconcile::Snapshot<ServiceName, Service>,
+        slices: &reconcile::Snapshot<PodName, SliceRow>,
     ) -> bool {
         if !self.enabled {
             return false;
         }
         let mut touched = BTreeSet::new();
-        for (name, value) in changes(services, self.seen.0, || self.snapshot.names()) {
-            let model = value
-                .and_then(|service| Self::service(&service))
-                .map(Arc::new);
-            touched.extend(
-                self.snapshot
-                    .apply(Change::Service(service_name(&name), model)),
-            );
+        for (name, value) in changes(services, self.seen.0, || self.names()) {
+            touched.extend(self.snapshot.apply(Change::Service(name, value)));
         }
         for (name, value) in changes(slices, self.seen.1, || {
             self.slices.keys().cloned().collect()
         }) {
-            let of = value.as_ref().and_then(|slice| service_of(slice));
-            if let Some(old) = self
-                .slices
-                .remove(&name)
-                .filter(|old| Some(old) != of.as_ref())
-            {
-                touched.extend(self.snapshot.apply(Change::Slice(
-                    old,
-                    Arc::clone(&name.name),
-                    None,
-                )));
+            let of = value.as_ref().map(|row| &row.service);
+            if let Some(old) = self.slices.remove(&name).filter(|old| Some(old) != of) {
+                let gone = Change::Slice(old, Arc::clone(&name.name), None);
+                touched.extend(self.snapshot.apply(gone));
             }
-            if let (Some(of), Some(slice)) = (of, value) {
-                self.slices.insert(name.clone(), of.clone());
-                touched.extend(self.snapshot.apply(Change::Slice(
-                    of,
-                    name.name,
-                    Some(Arc::new(slice_of(&slice))),
-                )));
+            if let Some(row) = value {
+                self.slices.insert(name.clone(), row.service.clone());
+                let slice = Some(Arc::clone(&row.slice));
+                let change = Change::Slice(row.service.clone(), name.name, slice);
+                touched.extend(self.snapshot.apply(change));
             }
         }
         self.seen = (services.revision(), slices.revision());
@@ -107,37 +114,84 @@ impl Services {
         !touched.is_empty()
     }
 
+    fn names(&self) -> Vec<ServiceName> {
+        let names: BTreeSet<ServiceName> = self
+            .snapshot
+            .keys()
+            .into_iter()
+            .map(|key| key.service)
+            .collect();
+        names.into_iter().collect()
+    }
+
+    /// Makes one row anew, and notes which entries that may change.
     fn refresh(&mut self, key: &RowKey) {
         let (new, old) = (self.snapshot.row(key), self.rows.remove(key));
-        let before = self.ids.get(key);
-        if let Some(row) = &new
-            && self.ids.assign(key, row).is_none()
-        {
+        if let Some((service, row)) = &old {
+            self.note_stale(*service, row);
+        }
+        let number = new.as_ref().and_then(|row| self.ids.assign(key, row));
+        if new.is_some() && number.is_none() {
             tracing::error!(service = %key.service, "a service has no number and is left out");
         }
-        let numbered = |service: Option<u32>, row: Option<&Row>| -> Vec<(u32, BackendAddress)> {
-            let backends = row.map_or(&[][..], |row| &row.backends);
-            service
-                .into_iter()
-                .flat_map(|service| backends.iter().map(move |b| (service, b.address)))
-                .collect()
-        };
-        for backend in numbered(self.ids.get(key), new.as_ref()) {
+        let new = number.zip(new.map(Arc::new));
+        for backend in numbered(new.as_ref()) {
             if let Err(error) = self.backends.acquire(&backend) {
                 tracing::error!(service = %key.service, %error, "a backend has no number and is left out");
             }
         }
-        for backend in numbered(before, old.as_ref()) {
+        for backend in numbered(old.as_ref()) {
             if self.backends.release(&backend) == model::numbers::Release::Unused
                 && let Some(id) = self.backends.get(&backend)
             {
                 self.backends.forget(id);
             }
         }
+        self.claim(
+            key,
+            old.as_ref().map(|(_, row)| &**row),
+            new.as_ref().map(|(_, row)| &**row),
+        );
         if let Some(row) = new {
             self.rows.insert(key.clone(), row);
+            self.stale.rows.insert(key.clone());
         } else {
             self.ids.release(key);
+        }
+    }
+
+    /// What a row has in the tables may go, or change.
+    fn note_stale(&mut self, service: u32, row: &Row) {
+        let slots = self.slots_of(service, row);
+        let noted = self.stale.slots.entry(service).or_default();
+        *noted = slots.max(*noted);
+        let ids = row.backends.iter();
+        let ids = ids.filter_map(|backend| self.backends.get(&(service, backend.address)));
+        self.stale.backends.extend(ids);
+    }
+
+    fn claim(&mut self, key: &RowKey, old: Option<&Row>, new: Option<&Row>) {
+        let of = |row: Option<&Row>| -> BTreeSet<FrontendAddress> {
+            let frontends = row.map_or(&[][..], |row| &row.frontends);
+            frontends.iter().map(|frontend| frontend.address).collect()
+        };
+        let (before, after) = (of(old), of(new));
+        for address in before.difference(&after) {
+            if let Some(keys) = self.claims.get_mut(address) {
+                keys.retain(|other| other != key);
+                if keys.is_empty() {
+                    self.claims.remove(address);
+                }
+            }
+            self.stale.frontends.insert(*address);
+        }
+        for address in after.difference(&before) {
+            let keys = self.claims.entry(*address).or_default();
+            if let Err(at) = keys.binary_search(key) {
+                keys.reserve_exact(1);
+                keys.insert(at, key.clone());
+            }
+            self.stale.frontends.insert(*address);
         }
     }
 
@@ -150,269 +204,35 @@ impl Services {
     }
 
     /// All rows with their numbers.
-    pub fn rows(&self) -> Vec<ServiceRow> {
-        self.rows
-            .iter()
-            .filter_map(|(key, row)| Some((key.clone(), self.ids.get(key)?, row.clone())))
+    pub fn rows(&self) -> ServiceRows {
+        self.rows.clone()
+    }
+}
+
+fn numbered(row: Option<&(u32, Arc<Row>)>) -> Vec<(u32, BackendAddress)> {
+    let of = |(service, row): &(u32, Arc<Row>)| {
+        let backends = row.backends.iter();
+        backends
+            .map(|backend| (*service, backend.address))
             .collect()
-    }
-
-    /// The tables of services.
-    pub fn compose(&self, desired: &mut Desired) {
-        let conflicts = Snapshot::conflicts(&self.rows);
-        for (key, row) in &self.rows {
-            let Some(service) = self.ids.get(key) else {
-                continue;
-            };
-            let usable = row.usable();
-            let mut slots = 0;
-            // The usable ones are the first. The others have a row and no slot: they keep what they have.
-            for (at, backend) in row.backends.iter().enumerate() {
-                let Some(id) = self.backends.get(&(service, backend.address)) else {
-                    continue;
-                };
-                desired
-                    .backends
-                    .insert(id, backend_row(&backend.address, backend.state));
-                if at < usable.len() {
-                    let slot = slots;
-                    desired.slots.insert(SlotKey { service, slot }, id);
-                    slots += 1;
-                }
-            }
-            for frontend in &row.frontends {
-                // The first row that claims a frontend has it.
-                if conflicts
-                    .get(&frontend.address)
-                    .is_some_and(|keys| keys.first() != Some(key))
-                {
-                    continue;
-                }
-                let mut bits = if row.affinity_seconds.is_some() {
-                    flags::AFFINITY
-                } else {
-                    0
-                };
-                if frontend.kind == FrontendKind::NodePort {
-                    bits |= flags::NODEPORT;
-                }
-                if key.reach == model::service::Reach::ThisNode {
-                    bits |= if frontend.kind == FrontendKind::ClusterIp {
-                        flags::INTERNAL_LOCAL
-                    } else {
-                        flags::EXTERNAL_LOCAL
-                    };
-                }
-                if row.algorithm == Algorithm::Maglev {
-                    bits |= flags::MAGLEV;
-                }
-                let value = abi::Frontend {
-                    service,
-                    slots,
-                    affinity_seconds: row.affinity_seconds.unwrap_or_default(),
-                    flags: bits,
-                    pad: 0,
-                };
-                desired
-                    .frontends
-                    .insert(frontend_key(&frontend.address), value);
-            }
-        }
-    }
-
-    fn service(from: &api::kubernetes::Service) -> Option<Service> {
-        let addresses: Vec<IpAddr> = from
-            .spec
-            .cluster_ips
-            .iter()
-            .filter_map(|text| text.parse().ok())
-            .collect();
-        if addresses.is_empty() {
-            return None;
-        }
-        let policy = |text: &str| {
-            if text == "Local" {
-                TrafficPolicy::Local
-            } else {
-                TrafficPolicy::Cluster
-            }
-        };
-        let ports = from.spec.ports.iter().filter_map(|port| {
-            Some(ServicePort {
-                name: port.name.as_str().into(),
-                protocol: port.protocol.parse().ok()?,
-                port: port.port,
-                node_port: port.node_port.filter(|port| *port != 0),
-            })
-        });
-        Some(Service {
-            cluster_ips: addresses,
-            ports: ports.collect(),
-            affinity_seconds: affinity(from),
-            external_policy: policy(&from.spec.external_traffic_policy),
-            internal_policy: policy(&from.spec.internal_traffic_policy),
-            ..Service::default()
-        })
-    }
+    };
+    row.map(of).unwrap_or_default()
 }
 
-/// The numbers that the kernel holds, by the slots that name them. A client's last backend that has no slot is forgotten, because
-/// its number may be given to another.
-fn recover_backends(maps: &Maps) -> Result<Numbers<(u32, BackendAddress)>, MapError> {
-    let mut numbers = Numbers::new(1..=u32::MAX - 1);
-    let held: BTreeMap<u32, abi::Backend> = maps.backends.dump()?.into_iter().collect();
-    let slots = maps.service_slots.dump()?;
-    numbers.restore(slots.iter().filter_map(|(key, id)| {
-        let address = backend_address(held.get(id)?)?;
-        Some((*id, (key.service, address)))
-    }));
-    let last = maps.affinity.dump()?;
-    let stale: Vec<_> = last
-        .iter()
-        .filter(|(_, last)| numbers.key(last.backend).is_none())
-        .map(|(key, _)| *key)
-        .collect();
-    maps.affinity.remove_all(&stale)?;
-    Ok(numbers)
-}
+type Changed<K, V> = Vec<(K, Option<Arc<V>>)>;
 
-fn affinity(from: &api::kubernetes::Service) -> Option<u32> {
-    const DEFAULT_SECONDS: u32 = 10_800;
-    (from.spec.session_affinity == "ClientIP").then(|| {
-        let config = from.spec.session_affinity_config.as_ref();
-        let seconds = config
-            .and_then(|of| of.client_ip.as_ref())
-            .and_then(|of| of.timeout_seconds);
-        seconds.unwrap_or(DEFAULT_SECONDS)
-    })
-}
-
-type Changed<V> = Vec<(PodName, Option<Arc<V>>)>;
-
-fn changes<V: reconcile::table::Value>(
-    snapshot: &reconcile::Snapshot<PodName, V>,
+fn changes<K: reconcile::table::Key, V: reconcile::table::Value>(
+    snapshot: &reconcile::Snapshot<K, V>,
     since: u64,
-    known: impl FnOnce() -> Vec<PodName>,
-) -> Changed<V> {
+    known: impl FnOnce() -> Vec<K>,
+) -> Changed<K, V> {
     match snapshot.changes_since(since) {
         Changes::Since(changes) => changes
             .into_iter()
             .map(|change| (change.key, change.value))
             .collect(),
-        Changes::Everything => {
-            let keys: BTreeSet<PodName> = known()
-                .into_iter()
-                .chain(snapshot.keys().cloned())
-                .collect();
-            keys.into_iter()
-                .map(|key| {
-                    let value = snapshot.get_shared(&key);
-                    (key, value)
-                })
-                .collect()
-        }
+        Changes::Everything => super::absorb::everything(snapshot, known()),
     }
-}
-
-trait Names {
-    fn names(&self) -> Vec<PodName>;
-}
-
-impl Names for Snapshot {
-    fn names(&self) -> Vec<PodName> {
-        let names: BTreeSet<ServiceName> = self.keys().into_iter().map(|key| key.service).collect();
-        names
-            .into_iter()
-            .map(|name| PodName {
-                namespace: name.namespace,
-                name: name.name,
-            })
-            .collect()
-    }
-}
-
-fn service_name(name: &PodName) -> ServiceName {
-    ServiceName {
-        namespace: Arc::clone(&name.namespace),
-        name: Arc::clone(&name.name),
-    }
-}
-
-fn service_of(slice: &api::kubernetes::EndpointSlice) -> Option<ServiceName> {
-    let name = slice.metadata.labels.get(SERVICE_LABEL)?;
-    Some(ServiceName {
-        namespace: slice.metadata.namespace.as_str().into(),
-        name: name.as_str().into(),
-    })
-}
-
-fn slice_of(from: &api::kubernetes::EndpointSlice) -> Slice {
-    let ports = from.ports.iter().filter_map(|port| {
-        Some(SlicePort {
-            name: port.name.as_str().into(),
-            protocol: port.protocol.parse().ok()?,
-            port: port.port?,
-        })
-    });
-    let endpoints = from.endpoints.iter().filter_map(|endpoint| {
-        let condition = &endpoint.conditions;
-        Some(SliceEndpoint {
-            address: endpoint.addresses.first()?.parse().ok()?,
-            node: endpoint.node_name.as_deref().map(Into::into),
-            condition: Condition::from_api(
-                condition.ready,
-                condition.serving,
-                condition.terminating,
-            ),
-        })
-    });
-    Slice {
-        ports: ports.collect(),
-        endpoints: endpoints.collect(),
-    }
-}
-
-fn frontend_key(address: &FrontendAddress) -> FrontendKey {
-    FrontendKey {
-        address: address.address.into(),
-        port: address.port.to_be(),
-        protocol: address.protocol.number(),
-        scope: u8::from(address.scope == ClientScope::Inside),
-    }
-}
-
-fn frontend_address(key: &FrontendKey) -> Option<FrontendAddress> {
-    Some(FrontendAddress {
-        address: key.address.into(),
-        port: u16::from_be(key.port),
-        protocol: Protocol::from_number(key.protocol)?,
-        scope: if key.scope == 1 {
-            ClientScope::Inside
-        } else {
-            ClientScope::Everybody
-        },
-    })
-}
-
-fn backend_row(address: &BackendAddress, state: BackendState) -> abi::Backend {
-    abi::Backend {
-        address: Address::from(address.address),
-        port: address.port.to_be(),
-        protocol: address.protocol.number(),
-        state: if state == BackendState::Active {
-            backend_state::ACTIVE
-        } else {
-            backend_state::TERMINATING
-        },
-    }
-}
-
-fn backend_address(backend: &abi::Backend) -> Option<BackendAddress> {
-    Some(BackendAddress {
-        address: backend.address.into(),
-        port: u16::from_be(backend.port),
-        protocol: Protocol::from_number(backend.protocol)?,
-    })
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+mod scale;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,35 +1,308 @@
 //! The names that flows have at this moment, out of the view and the store's tables.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
-use model::endpoint::PodName;
+use imbl::ordmap::DiffItem;
+use model::endpoint::{EndpointId, EndpointRow, PodName};
+use model::identity::Identity;
 use model::labels::{CLUSTER, LabelSet, Source};
 use model::policy::{ObjectKey, Origin, Peer, RuleId};
+use model::service::RowKey;
+use reconcile::Changes;
 
-use crate::inputs::Inputs;
+use crate::engine::ServiceRows;
+use crate::inputs::{Inputs, Workload};
 use crate::view::{View, ViewReader};
 
-/// Names out of the view and the store's tables; what is looked up for every flow is indexed once per commit.
+/// Names out of the view and the store's tables; what is looked up for every flow is indexed, and the index follows what
+/// changed.
 pub struct NamesNow {
     view: ViewReader,
     inputs: Inputs,
     devices: HashMap<u32, Arc<str>>,
-    // Not a table: a cache that any reader may fill anew.
+    // Not a table: a cache that any reader may bring up to date.
     index: RwLock<Index>,
 }
 
 #[derive(Default)]
 struct Index {
-    /// Keeps the view's address from being given to another one, not the view.
-    of: Weak<View>,
-    pods: HashMap<IpAddr, Arc<EndpointNames>>,
+    /// The state of which it is.
+    view: Option<Arc<View>>,
+    /// Up to which change of remote endpoints.
+    seen: u64,
+    /// Who has an address. Nearly always there is one; of several, as while an address is given anew, the last counts.
+    pods: HashMap<IpAddr, Vec<Pod>>,
+    /// Addresses of each remote endpoint.
+    remote: HashMap<PodName, Box<[IpAddr]>>,
+    /// Endpoints of this node, with the addresses that they gave.
+    local: BTreeMap<EndpointId, (PodName, Vec<IpAddr>)>,
+    /// Names of the interfaces of this node's pods.
     interfaces: HashMap<u32, Arc<str>>,
-    services: HashMap<(IpAddr, u16), Arc<ServiceName>>,
-    /// By backend and protocol; nothing where several services share one.
-    behind: HashMap<(IpAddr, u16, u8), Option<Arc<ServiceName>>>,
+    services: HashMap<(IpAddr, u16), Claimants>,
+    /// By backend and protocol; it has a name where one service alone has it.
+    behind: HashMap<(IpAddr, u16, u8), Claimants>,
+}
+
+/// Services that have an address. Nearly always there is one.
+type Claimants = Box<[Arc<ServiceName>]>;
+
+/// Who has an address.
+struct Pod {
+    name: PodName,
+    labels: LabelsOf,
+    /// Of its first flow, with the facts of that moment.
+    names: OnceLock<(Facts, Arc<EndpointNames>)>,
+}
+
+/// Where the labels of a pod are found.
+#[derive(PartialEq, Eq)]
+enum LabelsOf {
+    /// A pod of this node has its own.
+    Endpoint(LabelSet),
+    /// Of a pod elsewhere we know the identity.
+    Identity(Identity),
+}
+
+/// What names are made of. It may come after a pod's first flow.
+#[derive(PartialEq, Eq)]
+struct Facts {
+    labels: LabelSet,
+    workload: Option<Workload>,
+}
+
+impl Pod {
+    fn new(name: &PodName, labels: LabelsOf) -> Self {
+        Self {
+            name: name.clone(),
+            labels,
+            names: OnceLock::new(),
+        }
+    }
+
+    fn names(&self, view: &View, inputs: &Inputs) -> Arc<EndpointNames> {
+        let labels = match &self.labels {
+            LabelsOf::Endpoint(labels) => labels.clone(),
+            LabelsOf::Identity(identity) => labels_of(view, *identity),
+        };
+        // Only pods of this node are in this table.
+        let pod = inputs.pods.get(&self.name);
+        let workload = pod.and_then(|pod| pod.workload.clone());
+        let facts = Facts { labels, workload };
+        match self.names.get() {
+            Some((of, names)) if *of == facts => Arc::clone(names),
+            Some(_) => Arc::new(self.named(&facts)),
+            None => {
+                let names = Arc::new(self.named(&facts));
+                // Whoever was first has made the same.
+                let _ = self.names.set((facts, Arc::clone(&names)));
+                names
+            }
+        }
+    }
+
+    fn named(&self, facts: &Facts) -> EndpointNames {
+        let workload = facts.workload.clone();
+        EndpointNames {
+            namespace: Arc::clone(&self.name.namespace),
+            pod_name: Arc::clone(&self.name.name),
+            workloads: workload.map(|of| (of.name, of.kind)).into_iter().collect(),
+            ..labelled(&facts.labels)
+        }
+    }
+}
+
+fn labels_of(view: &View, identity: Identity) -> LabelSet {
+    let peer = view.policy.peer(Peer(identity.0));
+    peer.map(|facts| facts.labels.clone()).unwrap_or_default()
+}
+
+/// What labels alone tell of an end. One without the label of a cluster, as the world, belongs to none.
+fn labelled(labels: &LabelSet) -> EndpointNames {
+    EndpointNames {
+        labels: labels.to_texts().into_iter().map(Into::into).collect(),
+        cluster_name: labels.get(&Source::K8s, CLUSTER).unwrap_or_default().into(),
+        ..EndpointNames::default()
+    }
+}
+
+impl Index {
+    /// Follows what changed: remote endpoints by the log of their table, all else by comparing two states that share what
+    /// they have in common.
+    fn follow(&mut self, view: &Arc<View>, inputs: &Inputs) {
+        self.follow_remote(inputs);
+        self.follow_local(&view.endpoints);
+        let before = self.view.replace(Arc::clone(view));
+        let before = before.map(|view| view.services.clone()).unwrap_or_default();
+        let changed: BTreeSet<&RowKey> = before
+            .diff(&view.services)
+            .map(|item| match item {
+                DiffItem::Add(key, _) | DiffItem::Remove(key, _) => key,
+                DiffItem::Update { new: (key, _), .. } => key,
+            })
+            .collect();
+        let mut last = None;
+        for key in changed {
+            // All ports of a service at once, since two of them may share an address and number.
+            if last.replace(&key.service) != Some(&key.service) {
+                self.take_service(key, &before, Taking::Away);
+                self.take_service(key, &view.services, Taking::In);
+            }
+        }
+    }
+
+    fn follow_remote(&mut self, inputs: &Inputs) {
+        let table = inputs.endpoints.snapshot();
+        let since = std::mem::replace(&mut self.seen, table.revision());
+        let changes: Vec<_> = match table.changes_since(since) {
+            Changes::Since(changes) => changes.into_iter().map(|of| (of.key, of.value)).collect(),
+            Changes::Everything => {
+                let known = self.remote.keys().cloned();
+                let keys: BTreeSet<PodName> = known.chain(table.keys().cloned()).collect();
+                let row = |key: PodName| (table.get_shared(&key), key);
+                keys.into_iter()
+                    .map(row)
+                    .map(|(row, key)| (key, row))
+                    .collect()
+            }
+        };
+        for (name, row) in changes {
+            for address in self.remote.remove(&name).unwrap_or_default() {
+                self.forget(address, &name);
+            }
+            if let Some(row) = row {
+                for address in &row.addresses {
+                    self.claim(*address, Pod::new(&name, LabelsOf::Identity(row.identity)));
+                }
+                self.remote.insert(name, row.addresses.clone().into());
+            }
+        }
+    }
+
+    fn claim(&mut self, address: IpAddr, pod: Pod) {
+        self.forget(address, &pod.name);
+        let pods = self.pods.entry(address).or_default();
+        pods.reserve_exact(1);
+        pods.push(pod);
+    }
+
+    fn forget(&mut self, address: IpAddr, name: &PodName) {
+        if let Some(pods) = self.pods.get_mut(&address) {
+            pods.retain(|of| of.name != *name);
+            if pods.is_empty() {
+                self.pods.remove(&address);
+            }
+        }
+    }
+
+    /// This node knows its own pods first and best.
+    fn follow_local(&mut self, endpoints: &[EndpointRow]) {
+        let names = endpoints.iter();
+        self.interfaces = names
+            .map(|row| (row.ifindex, Arc::clone(&row.ifname)))
+            .collect();
+        let ids: BTreeSet<EndpointId> = endpoints.iter().map(|row| row.id).collect();
+        let gone: Vec<EndpointId> = self
+            .local
+            .keys()
+            .filter(|id| !ids.contains(id))
+            .copied()
+            .collect();
+        for id in gone {
+            if let Some((name, addresses)) = self.local.remove(&id) {
+                for address in addresses {
+                    self.forget(address, &name);
+                }
+            }
+        }
+        for row in endpoints {
+            let Some(name) = &row.pod else {
+                continue;
+            };
+            for address in row.ips.iter() {
+                let last = self.pods.get(&address).and_then(|pods| pods.last());
+                let same = |of: &Pod| {
+                    of.name == *name
+                        && matches!(&of.labels, LabelsOf::Endpoint(labels) if *labels == row.labels)
+                };
+                if !last.is_some_and(same) {
+                    let labels = LabelsOf::Endpoint(row.labels.clone());
+                    self.claim(address, Pod::new(name, labels));
+                }
+            }
+            self.local
+                .entry(row.id)
+                .or_insert_with(|| (name.clone(), row.ips.iter().collect()));
+        }
+    }
+
+    /// Takes the addresses of all rows of a service in, or away.
+    fn take_service(&mut self, of: &RowKey, rows: &ServiceRows, taking: Taking) {
+        let name = Arc::new(ServiceName {
+            name: Arc::clone(&of.service.name),
+            namespace: Arc::clone(&of.service.namespace),
+        });
+        let (mut frontends, mut backends) = (BTreeSet::new(), BTreeSet::new());
+        let rows = ports_of(of, rows);
+        for (_, row) in rows {
+            frontends.extend(
+                row.frontends
+                    .iter()
+                    .map(|of| (of.address.address, of.address.port)),
+            );
+            backends.extend(row.backends.iter().map(|of| {
+                let at = of.address;
+                (at.address, at.port, at.protocol.number())
+            }));
+        }
+        for key in frontends {
+            take(&mut self.services, key, &name, taking);
+        }
+        for key in backends {
+            take(&mut self.behind, key, &name, taking);
+        }
+    }
+}
+
+/// The rows of the service that a key is of.
+fn ports_of<'a>(
+    of: &'a RowKey,
+    rows: &'a ServiceRows,
+) -> impl Iterator<Item = &'a (u32, Arc<model::service::Row>)> {
+    let first = RowKey {
+        port: "".into(),
+        protocol: model::service::Protocol::Tcp,
+        family: model::ipam::Family::Ipv4,
+        reach: model::service::Reach::All,
+        ..of.clone()
+    };
+    let rows = rows.range(first..);
+    rows.take_while(|(key, _)| key.service == of.service)
+        .map(|(_, row)| row)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Taking {
+    In,
+    Away,
+}
+
+fn take<K: Eq + Hash>(
+    claims: &mut HashMap<K, Claimants>,
+    key: K,
+    name: &Arc<ServiceName>,
+    taking: Taking,
+) {
+    let before = claims.remove(&key).unwrap_or_default();
+    let others = before.into_iter().filter(|other| **other != **name);
+    let added = (taking == Taking::In).then(|| Arc::clone(name));
+    let after: Claimants = others.chain(added).collect();
+    if !after.is_empty() {
+        claims.insert(key, after);
+    }
 }
 
 impl NamesNow {
@@ -47,112 +320,43 @@ impl NamesNow {
         }
     }
 
-    fn indexed<T>(&self, look: impl Fn(&Index) -> T) -> T {
+    fn indexed<T>(&self, look: impl Fn(&Index, &View) -> Option<T>) -> Option<T> {
         let view = self.view.get();
         {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            if std::ptr::eq(index.of.as_ptr(), Arc::as_ptr(&view)) {
-                return look(&index);
+            if index.view.as_ref().is_some_and(|of| Arc::ptr_eq(of, &view)) {
+                return look(&index, &view);
             }
         }
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        *index = self.build(&view);
-        look(&index)
-    }
-
-    fn build(&self, view: &Arc<View>) -> Index {
-        let mut index = Index {
-            of: Arc::downgrade(view),
-            ..Index::default()
-        };
-        for (name, remote) in self.inputs.endpoints.snapshot().iter() {
-            let names = Arc::new(self.pod_names(name, &Self::labels(view, remote.identity.0)));
-            index.pods.extend(
-                remote
-                    .addresses
-                    .iter()
-                    .map(|address| (*address, Arc::clone(&names))),
-            );
-        }
-        for row in &view.endpoints {
-            index
-                .interfaces
-                .insert(row.ifindex, Arc::clone(&row.ifname));
-            if let Some(pod) = &row.pod {
-                let names = Arc::new(self.pod_names(pod, &row.labels));
-                index
-                    .pods
-                    .extend(row.ips.iter().map(|address| (address, Arc::clone(&names))));
-            }
-        }
-        for (key, _, row) in &view.services {
-            let name = ServiceName {
-                name: Arc::clone(&key.service.name),
-                namespace: Arc::clone(&key.service.namespace),
-            };
-            let name = Arc::new(name);
-            index.services.extend(
-                row.frontends
-                    .iter()
-                    .map(|f| ((f.address.address, f.address.port), Arc::clone(&name))),
-            );
-            for backend in &row.backends {
-                let at = backend.address;
-                index
-                    .behind
-                    .entry((at.address, at.port, at.protocol.number()))
-                    .and_modify(|known| {
-                        known.take_if(|known| **known != *name);
-                    })
-                    .or_insert_with(|| Some(Arc::clone(&name)));
-            }
-        }
-        index
-    }
-
-    fn pod_names(&self, name: &PodName, labels: &LabelSet) -> EndpointNames {
-        // Only pods of this node are in this table.
-        let pod = self.inputs.pods.get(name);
-        let workload = pod.and_then(|pod| pod.workload.clone());
-        EndpointNames {
-            namespace: Arc::clone(&name.namespace),
-            pod_name: Arc::clone(&name.name),
-            workloads: workload.map(|of| (of.name, of.kind)).into_iter().collect(),
-            ..labelled(labels)
-        }
-    }
-
-    fn labels(view: &View, identity: u32) -> LabelSet {
-        let peer = view.policy.peer(Peer(identity));
-        peer.map(|facts| facts.labels.clone()).unwrap_or_default()
-    }
-}
-
-/// What labels alone tell of an end. One without the label of a cluster, as the world, belongs to none.
-fn labelled(labels: &LabelSet) -> EndpointNames {
-    EndpointNames {
-        labels: labels.to_texts().into_iter().map(Into::into).collect(),
-        cluster_name: labels.get(&Source::K8s, CLUSTER).unwrap_or_default().into(),
-        ..EndpointNames::default()
+        index.follow(&view, &self.inputs);
+        look(&index, &view)
     }
 }
 
 impl Names for NamesNow {
     fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
-        self.indexed(|index| index.pods.get(&address).cloned())
-            .or_else(|| {
-                let labels = Self::labels(&self.view.get(), identity);
-                (!labels.is_empty()).then(|| Arc::new(labelled(&labels)))
-            })
+        self.indexed(|index, view| {
+            let pod = index.pods.get(&address)?.last()?;
+            Some(pod.names(view, &self.inputs))
+        })
+        .or_else(|| {
+            let labels = labels_of(&self.view.get(), Identity(identity));
+            (!labels.is_empty()).then(|| Arc::new(labelled(&labels)))
+        })
     }
 
     fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
-        self.indexed(|index| index.services.get(&(address, port)).cloned())
+        self.indexed(|index, _| index.services.get(&(address, port))?.first().cloned())
     }
 
     fn service_behind(&self, address: IpAddr, port: u16, protocol: u8) -> Option<Arc<ServiceName>> {
-        self.indexed(|index| index.behind.get(&(address, port, protocol)).cloned())
-            .flatten()
+        self.indexed(
+            |index, _| match &**index.behind.get(&(address, port, protocol))? {
+                [only] => Some(Arc::clone(only)),
+                _ => None,
+            },
+        )
     }
 
     fn fqdns(&self, _asker: u16, _address: IpAddr) -> Vec<Arc<str>> {
@@ -197,8 +401,7 @@ impl Names for NamesNow {
     }
 
     fn interface(&self, number: u32) -> Option<Arc<str>> {
-        let of_pod = |index: &Index| index.interfaces.get(&number).cloned();
-        self.indexed(of_pod)
+        self.indexed(|index, _| index.interfaces.get(&number).cloned())
             .or_else(|| self.devices.get(&number).cloned())
     }
 }

@@ -288,19 +288,11 @@ impl PolicyTables {
         head
     }
 
-    /// Takes policies out of the tables that `keep` refuses. No endpoint may name them any more.
-    pub fn retain(&mut self, keep: impl Fn(&PolicyKey) -> bool, now: Instant) {
-        let gone: Vec<PolicyKey> = self
-            .installed
-            .keys()
-            .filter(|key| !keep(key))
-            .cloned()
-            .collect();
-        for key in gone {
-            if let Some(mut old) = self.installed.remove(&key) {
-                let index = old.index;
-                self.retire(&mut old, Some(index), now);
-            }
+    /// Takes a policy out of the tables. No endpoint may name it any more.
+    pub fn remove(&mut self, key: &PolicyKey, now: Instant) {
+        if let Some(mut old) = self.installed.remove(key) {
+            let index = old.index;
+            self.retire(&mut old, Some(index), now);
         }
     }
 

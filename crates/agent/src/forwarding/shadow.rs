@@ -1,7 +1,9 @@
-//! One table of the kernel with what is known of its content, so that only differences are written.
+//! One table of the kernel with what is known of its content and what it should be, so that only differences are touched.
 //!
-//! An entry whose write failed may have its old value or the new one: it is in doubt, and written or removed again
-//! whatever the desired value is by then.
+//! What an entry should be is told when it changes ([`Shadow::want`]). Entries that are not yet so are *pending*; all others are
+//! as they should be, so a commit looks at the pending ones only. What the kernel held when the table was opened is pending
+//! removal until somebody wants it. An entry whose write failed may have its old value or the new one: it is in doubt, and
+//! written or removed again whatever is wanted by then.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
@@ -53,10 +55,12 @@ enum Leaving<V> {
     Becoming(fn(&V) -> V),
 }
 
-/// A table and its content as last written or read.
+/// A table, its content as last written or read, and what differs from that.
 pub struct Shadow<K, V> {
     map: Map<K, V>,
     rows: HashMap<K, V>,
+    /// What entries should be that are not, or not for sure; `None` = not there.
+    pending: HashMap<K, Option<V>>,
     doubtful: HashSet<K>,
     leaving: Leaving<V>,
 }
@@ -65,27 +69,32 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
     /// Reads a hash or trie.
     pub fn hash(map: Map<K, V>) -> Result<Self, MapError> {
         let rows = map.dump()?.into_iter().collect();
-        Ok(Self {
-            map,
-            rows,
-            doubtful: HashSet::new(),
-            leaving: Leaving::Removed,
-        })
+        Ok(Self::adopting(map, rows, Leaving::Removed))
     }
 
-    /// Reads an array, whose zero entries are free; an entry that is not desired becomes what `empty` makes of it.
+    /// Reads an array, whose zero entries are free; an entry that is not wanted becomes what `empty` makes of it.
     pub fn array(map: Map<K, V>, empty: fn(&V) -> V) -> Result<Self, MapError> {
         let rows = map
             .dump()?
             .into_iter()
             .filter(|(_, value)| *value != V::default())
             .collect();
-        Ok(Self {
+        Ok(Self::adopting(map, rows, Leaving::Becoming(empty)))
+    }
+
+    fn adopting(map: Map<K, V>, rows: HashMap<K, V>, leaving: Leaving<V>) -> Self {
+        let keys: Vec<K> = rows.keys().copied().collect();
+        let mut shadow = Self {
             map,
             rows,
+            pending: HashMap::new(),
             doubtful: HashSet::new(),
-            leaving: Leaving::Becoming(empty),
-        })
+            leaving,
+        };
+        for key in keys {
+            shadow.want(key, None);
+        }
+        shadow
     }
 
     /// The content.
@@ -93,13 +102,42 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
         &self.rows
     }
 
-    /// Whether the kernel has this value for sure.
-    pub fn holds(&self, key: &K, value: &V) -> bool {
-        self.rows.get(key) == Some(value) && !self.doubtful.contains(key)
+    /// Says what an entry should be, `None` = not there; the next commit brings it about.
+    pub fn want(&mut self, key: K, value: Option<V>) {
+        if self.is_so(&key, value.as_ref()) {
+            self.pending.remove(&key);
+        } else {
+            self.pending.insert(key, value);
+        }
     }
 
-    /// Writes one entry.
-    pub fn set(&mut self, key: K, value: V) -> Result<(), MapError> {
+    /// Whether the kernel has it so for sure.
+    fn is_so(&self, key: &K, value: Option<&V>) -> bool {
+        if self.doubtful.contains(key) {
+            return false;
+        }
+        match (self.rows.get(key), value, &self.leaving) {
+            (None, None, _) => true,
+            (Some(row), None, Leaving::Becoming(empty)) => empty(row) == *row,
+            (row, value, _) => row == value,
+        }
+    }
+
+    /// What an entry should be.
+    pub fn wanted(&self, key: &K) -> Option<&V> {
+        match self.pending.get(key) {
+            Some(value) => value.as_ref(),
+            None => self.rows.get(key),
+        }
+    }
+
+    /// Whether an entry is as it should be.
+    pub fn is_settled(&self, key: &K) -> bool {
+        !self.pending.contains_key(key)
+    }
+
+    /// Writes one entry at once, whatever is wanted.
+    pub(super) fn set(&mut self, key: K, value: V) -> Result<(), MapError> {
         if let Err(error) = self.map.set(&key, &value) {
             self.doubtful.insert(key);
             return Err(error);
@@ -117,39 +155,25 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
         }
     }
 
-    fn missing<'a>(&'a self, desired: &'a HashMap<K, V>) -> impl Iterator<Item = (K, V)> + 'a {
-        desired
-            .iter()
-            .filter(|(key, value)| !self.holds(key, value))
-            .map(|(key, value)| (*key, *value))
+    /// Entries to be written.
+    pub(super) fn missing(&self) -> impl Iterator<Item = (K, V)> {
+        let pending = self.pending.iter();
+        pending.filter_map(|(key, value)| Some((*key, (*value)?)))
     }
 
-    /// What is not desired, with what it becomes.
-    fn stale<'a>(
-        &'a self,
-        desired: &'a HashMap<K, V>,
-    ) -> impl Iterator<Item = (K, Option<V>)> + 'a {
-        let unsure = self
-            .doubtful
-            .iter()
-            .filter(|key| !self.rows.contains_key(key));
-        let keys = self.rows.keys().chain(unsure);
-        keys.filter(|key| !desired.contains_key(key))
-            .filter_map(|key| match self.leaving {
-                Leaving::Removed => Some((*key, None)),
-                Leaving::Becoming(empty) => {
-                    let value = empty(&self.rows.get(key).copied().unwrap_or_default());
-                    (!self.holds(key, &value)).then_some((*key, Some(value)))
-                }
-            })
+    /// Entries that are there, perhaps, and not wanted.
+    pub(super) fn stale(&self) -> impl Iterator<Item = K> {
+        let pending = self.pending.iter();
+        pending.filter_map(|(key, value)| value.is_none().then_some(*key))
     }
 
     /// Writes what is missing or different; says how many entries that were. One that is refused stops no other.
-    pub fn add(&mut self, desired: &HashMap<K, V>, failures: &mut Vec<Failure>) -> usize {
-        let missing: Vec<(K, V)> = self.missing(desired).collect();
+    pub(super) fn add(&mut self, failures: &mut Vec<Failure>) -> usize {
+        let missing: Vec<(K, V)> = self.missing().collect();
         if self.map.set_all(&missing).is_ok() {
             for (key, value) in &missing {
                 self.note(*key, *value);
+                self.pending.remove(key);
             }
             return missing.len();
         }
@@ -157,24 +181,33 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
         let mut written = 0;
         for (key, value) in missing {
             match self.set(key, value) {
-                Ok(()) => written += 1,
+                Ok(()) => {
+                    self.pending.remove(&key);
+                    written += 1;
+                }
                 Err(error) => failures.push(Failure::of(&key, &error)),
             }
         }
         written
     }
 
-    /// Removes what is not desired; says how many entries that were.
-    pub fn prune(&mut self, desired: &HashMap<K, V>, failures: &mut Vec<Failure>) -> usize {
-        let stale: Vec<(K, Option<V>)> = self.stale(desired).collect();
+    /// Removes what is not wanted; says how many entries that were.
+    pub(super) fn prune(&mut self, failures: &mut Vec<Failure>) -> usize {
+        let stale: Vec<K> = self.stale().collect();
         let mut removed = 0;
-        for (key, becomes) in stale {
-            let result = match becomes {
-                Some(value) => self.set(key, value),
-                None => self.remove(key),
+        for key in stale {
+            let result = match self.leaving {
+                Leaving::Becoming(empty) => {
+                    let value = empty(&self.rows.get(&key).copied().unwrap_or_default());
+                    self.set(key, value)
+                }
+                Leaving::Removed => self.remove(key),
             };
             match result {
-                Ok(()) => removed += 1,
+                Ok(()) => {
+                    self.pending.remove(&key);
+                    removed += 1;
+                }
                 Err(error) => failures.push(Failure::of(&key, &error)),
             }
         }
@@ -191,13 +224,14 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
         Ok(())
     }
 
-    /// How the table differs from `desired`.
-    pub fn summary(&self, desired: &HashMap<K, V>) -> TablePlan {
+    /// How far the table is from what it should be.
+    pub(super) fn summary(&self) -> TablePlan {
+        let write = self.missing().count();
         TablePlan {
             table: self.map.name(),
             entries: self.rows.len(),
-            write: self.missing(desired).count(),
-            remove: self.stale(desired).count(),
+            write,
+            remove: self.pending.len() - write,
         }
     }
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::ask::{MaybeBody, Query};
 use super::{Api, Refusal};
-use crate::view::View;
+use crate::view::{Known, View};
 
 fn element(address: Option<IpAddr>, ranges: &[String]) -> NodeAddressingElement {
     NodeAddressingElement {
@@ -50,7 +50,7 @@ fn node_element(row: &NodeRow) -> NodeElement {
 }
 
 pub(super) fn node_elements(view: &View) -> Vec<NodeElement> {
-    view.nodes.iter().map(node_element).collect()
+    view.nodes.values().map(node_element).collect()
 }
 
 /// `GET /v1/cluster/nodes`.
@@ -155,8 +155,8 @@ pub(super) async fn addresses(
     let entries = view
         .addresses
         .iter()
-        .filter(|(net, ..)| wanted.is_none_or(|wanted| *net == wanted));
-    let entries = entries.map(|(net, row, _)| rest::IpListEntry {
+        .filter(|(net, _)| wanted.is_none_or(|wanted| *net == wanted));
+    let entries = entries.map(|(net, Known { row, .. })| rest::IpListEntry {
         cidr: net.to_string(),
         identity: row.identity.0.into(),
         host_ip: host(row),
@@ -276,7 +276,7 @@ pub(super) async fn subject_selectors(
 pub(super) async fn services(State(api): State<Api>) -> Json<Vec<svc::Service>> {
     let view = api.view.get();
     let mut all = Vec::new();
-    for (key, id, row) in &view.services {
+    for (key, (id, row)) in &view.services {
         let backends: Vec<svc::BackendAddress> = row
             .backends
             .iter()

@@ -119,13 +119,17 @@ pub(super) async fn keep_nodes(
 ) {
     loop {
         let now = view.get();
-        if let Some(own) = now.nodes.iter().find(|row| row.locality == Locality::Local) {
+        if let Some(own) = now
+            .nodes
+            .values()
+            .find(|row| row.locality == Locality::Local)
+        {
             let labels = own.labels.iter();
             observer.set_node_labels(labels.map(|(key, value)| format!("{key}={value}")));
         }
         let peers: Arc<[PeerNode]> = now
             .nodes
-            .iter()
+            .values()
             .map(|row| PeerNode {
                 cluster: cluster.clone(),
                 name: row.name.to_string(),

@@ -111,7 +111,7 @@ pub(super) async fn keep_routes(
         let nodes: Vec<RemoteNode> = view
             .get()
             .nodes
-            .iter()
+            .values()
             .filter(|row| row.locality == model::node::Locality::Remote)
             .map(|row| RemoteNode {
                 addresses: row.ip.iter().collect(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
+use ipnet::IpNet;
 
 use super::classes::{Decider, Peer, PolicyRows, Ranked, Scope, Signature, port_names};
 use super::ids::{Origin, RuleId, RuleIds};
@@ -69,18 +70,9 @@ pub struct Touched {
     pub subjects: BTreeSet<SubjectId>,
     /// Rules that got an id, lost it, or mean something else now.
     pub rules: BTreeSet<RuleId>,
-    /// Whether CIDR selectors came or went, so that addresses may need other peers.
-    pub cidrs: CidrsTouched,
-}
-
-/// See [`Touched::cidrs`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CidrsTouched {
-    /// No.
-    #[default]
-    No,
-    /// Yes: ask [`Snapshot::cidrs`] again.
-    Yes,
+    /// Prefixes of CIDR selectors that came or went: addresses inside may need other peers. If there is one,
+    /// [`Snapshot::cidrs`] is to be asked again.
+    pub cidrs: BTreeSet<IpNet>,
 }
 
 impl Touched {
@@ -116,9 +108,7 @@ impl Touched {
         }
         self.subjects.extend(later.subjects);
         self.rules.extend(later.rules);
-        if later.cidrs == CidrsTouched::Yes {
-            self.cidrs = CidrsTouched::Yes;
-        }
+        self.cidrs.extend(later.cidrs);
     }
 }
 
@@ -343,6 +333,11 @@ impl Snapshot {
     /// The policies in use.
     pub fn policies(&self) -> impl Iterator<Item = &PolicyKey> {
         self.keys.keys()
+    }
+
+    /// Whether an endpoint uses a policy.
+    pub fn uses(&self, key: &PolicyKey) -> bool {
+        self.keys.contains_key(key)
     }
 
     /// The policy of an endpoint in a direction.

@@ -1,11 +1,12 @@
 //! A node in memory: a store, the kernel's tables, interfaces, and an engine that can be restarted.
 
+pub(super) mod crowd;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api::kubernetes::{EndpointSlice, Service};
 use datapath::abi::address::Address;
 use datapath::abi::endpoint::{Endpoint, flags as endpoint_flags};
 use datapath::abi::generation;
@@ -19,6 +20,7 @@ use model::identity::Identity;
 use model::labels::{LabelFilter, LabelSet, PodLabels, pod_labels};
 use model::node::{AddressKind, IpPair, NodeObject};
 use model::policy::{CidrGroup, Kind, ObjectKey, ParseOptions, Peer, Scope, parse_policy};
+use model::service::{Service, ServiceName};
 use netlink::Link;
 use reconcile::{Snapshot, Step, Table, TableWriter, Target};
 use serde_json::{Value, json};
@@ -27,7 +29,8 @@ use tokio::sync::{mpsc, watch};
 use crate::config::{Config, Given};
 use crate::engine::compose::prefix_key;
 use crate::engine::{Engine, Error, Interfaces, Parts, Wanted, read_saved};
-use crate::inputs::{Inputs, PodRow, PolicyRow, RemoteEndpoint};
+use crate::inputs::services::{service_row, slice_row};
+use crate::inputs::{Inputs, PodRow, PolicyRow, RemoteEndpoint, SliceRow};
 use crate::last_good::{Judged, LastGood};
 use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
@@ -69,8 +72,8 @@ struct Writers {
     announced: TableWriter<Arc<str>, NodeObject>,
     identities: TableWriter<Identity, LabelSet>,
     endpoints: TableWriter<PodName, RemoteEndpoint>,
-    services: TableWriter<PodName, Service>,
-    slices: TableWriter<PodName, EndpointSlice>,
+    services: TableWriter<ServiceName, Service>,
+    slices: TableWriter<PodName, SliceRow>,
     network: TableWriter<ObjectKey, PolicyRow>,
     cilium: TableWriter<ObjectKey, PolicyRow>,
     clusterwide: TableWriter<ObjectKey, PolicyRow>,
@@ -238,6 +241,7 @@ pub(super) struct World {
     gone: Option<mpsc::UnboundedReceiver<Vec<Address>>>,
     closer: Option<Closer>,
     generations: BTreeMap<u32, u32>,
+    size: crowd::Size,
 }
 
 fn name(of: &str) -> PodName {
@@ -291,6 +295,7 @@ impl World {
             gone: None,
             closer: None,
             generations: BTreeMap::new(),
+            size: crowd::Size::default(),
         }
     }
 
@@ -409,14 +414,14 @@ impl World {
                 store
                     .services
                     .iter()
-                    .map(|(of, (ip, _))| (name(of), service(of, ip)))
+                    .flat_map(|(of, (ip, _))| service(of, ip))
             ),
             7 => tell!(
                 slices,
                 store
                     .services
                     .iter()
-                    .map(|(of, (_, ips))| (name(of), slice(of, ips)))
+                    .flat_map(|(of, (_, ips))| slice(of, ips))
             ),
             8 => tell!(network, []),
             9 => tell!(
@@ -504,29 +509,8 @@ impl World {
             .names
             .insert(index, format!("lxc{pod}"));
         let address = format!("10.9.1.{index}").parse().unwrap();
-        let row = EndpointRow {
-            id: EndpointId(0),
-            pod: Some(name(pod)),
-            pod_uid: None,
-            container_id: pod.into(),
-            container_interface: "eth0".into(),
-            netns: "".into(),
-            netns_cookie: 0,
-            ips: IpPair {
-                v4: Some(address),
-                v6: None,
-            },
-            mac: Mac([2, 0, 0, 0, 0, index as u8]),
-            host_mac: Mac([2, 0, 0, 0, 1, index as u8]),
-            ifname: format!("lxc{pod}").into(),
-            ifindex: index,
-            labels: labels(app),
-            identity: self.store.apps.get(app).copied().map(Identity),
-            named_ports: Vec::new(),
-            service_account: None,
-            policy_revision: 0,
-            life: LifeCycle::created(),
-        };
+        let identity = self.store.apps.get(app).copied().map(Identity);
+        let row = endpoint(pod, index, address, labels(app), identity);
         let made = self.engine.as_mut().unwrap().create(row);
         if made.is_err() {
             // A runtime deletes what it could not add; then the plugin removes what it made.
@@ -904,6 +888,40 @@ impl World {
     }
 }
 
+/// A pod's row before it is in force.
+fn endpoint(
+    pod: &str,
+    index: u32,
+    address: IpAddr,
+    labels: LabelSet,
+    identity: Option<Identity>,
+) -> EndpointRow {
+    let v4 = match address {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
+    };
+    EndpointRow {
+        id: EndpointId(0),
+        pod: Some(name(pod)),
+        pod_uid: None,
+        container_id: pod.into(),
+        container_interface: "eth0".into(),
+        netns: "".into(),
+        netns_cookie: 0,
+        ips: IpPair { v4, v6: None },
+        mac: Mac([2, 0, 0, 0, 0, index as u8]),
+        host_mac: Mac([2, 0, 0, 0, 1, index as u8]),
+        ifname: format!("lxc{pod}").into(),
+        ifindex: index,
+        labels,
+        identity,
+        named_ports: Vec::new(),
+        service_account: None,
+        policy_revision: 0,
+        life: LifeCycle::created(),
+    }
+}
+
 fn pod_row(app: &str) -> PodRow {
     PodRow {
         labels: BTreeMap::from([("app".into(), app.into())]),
@@ -937,15 +955,15 @@ fn remote(store: &Store, (app, address): &(&str, &str)) -> RemoteEndpoint {
     }
 }
 
-fn service(name: &str, address: &str) -> Service {
+fn service(name: &str, address: &str) -> Vec<(ServiceName, Service)> {
     let object = json!({
         "metadata": { "namespace": "shop", "name": name },
         "spec": { "clusterIP": address, "clusterIPs": [address], "ports": [{ "port": 80, "protocol": "TCP", "name": "http" }] },
     });
-    serde_json::from_value(object).unwrap()
+    service_row(&serde_json::from_value(object).unwrap())
 }
 
-fn slice(service: &str, addresses: &[&str]) -> EndpointSlice {
+fn slice(service: &str, addresses: &[&str]) -> Vec<(PodName, SliceRow)> {
     let endpoints: Vec<Value> = addresses
         .iter()
         .map(|ip| json!({ "addresses": [ip], "conditions": { "ready": true } }))
@@ -955,7 +973,7 @@ fn slice(service: &str, addresses: &[&str]) -> EndpointSlice {
         "addressType": "IPv4", "endpoints": endpoints,
         "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
     });
-    serde_json::from_value(object).unwrap()
+    slice_row(&serde_json::from_value(object).unwrap())
 }
 
 /// The policies as the agent reads them; what is good is kept at once.

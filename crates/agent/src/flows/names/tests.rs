@@ -1,14 +1,13 @@
-use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac};
+use model::endpoint::{LifeCycle, Mac};
 use model::ipam::Family;
 use model::node::IpPair;
 use model::service::{
-    Algorithm, Backend, BackendAddress, BackendState, Protocol, Reach, Row, RowKey,
-    ServiceName as Key,
+    Algorithm, Backend, BackendAddress, BackendState, Protocol, Reach, Row, ServiceName as Key,
 };
 use reconcile::Table;
 
 use super::*;
-use crate::inputs::{PodRow, Workload};
+use crate::inputs::{PodRow, RemoteEndpoint};
 use crate::view;
 
 fn no_inputs() -> Inputs {
@@ -24,7 +23,7 @@ fn no_inputs() -> Inputs {
 const BACKEND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 2, 3));
 
 /// A port of a service whose one backend is the one that all tests ask for.
-fn port(service: &str, port: &str) -> crate::engine::ServiceRow {
+fn port(service: &str, port: &str) -> (RowKey, (u32, Arc<Row>)) {
     let key = RowKey {
         service: Key {
             namespace: "shop".into(),
@@ -49,7 +48,7 @@ fn port(service: &str, port: &str) -> crate::engine::ServiceRow {
         affinity_seconds: None,
         algorithm: Algorithm::Random,
     };
-    (key, 1, row)
+    (key, (1, Arc::new(row)))
 }
 
 fn behind(names: &NamesNow, port: u16, protocol: u8) -> Option<String> {
@@ -62,7 +61,7 @@ fn a_backend_has_the_name_of_the_one_service_that_leads_to_it() {
     let of = |services: Vec<_>| {
         let (writer, reader) = view::channel();
         writer.publish(View {
-            services,
+            services: services.into_iter().collect(),
             ..View::default()
         });
         NamesNow::new(reader, no_inputs(), [])
@@ -87,7 +86,7 @@ fn names_are_those_of_the_view_of_now_wherever_it_lies_in_memory() {
     for number in 0..64 {
         let name = format!("api-{number}");
         writer.publish(View {
-            services: vec![port(&name, "http")],
+            services: std::iter::once(port(&name, "http")).collect(),
             ..View::default()
         });
         assert_eq!(behind(&names, 8080, 6), Some(format!("shop/{name}")));
@@ -187,4 +186,74 @@ fn what_nobody_knows_has_no_names_and_no_cluster() {
         NamesNow::new(reader, no_inputs(), []).endpoint(BACKEND, 2),
         None
     );
+}
+
+/// Names that were brought up to date after each of many changes are those of somebody who looks for the first time.
+#[test]
+fn names_that_follow_every_change_are_those_looked_up_anew() {
+    let (writer, reader) = view::channel();
+    let (mut remote, endpoints) = Table::new("endpoints", &[]);
+    let inputs = Inputs {
+        endpoints,
+        ..no_inputs()
+    };
+    let follows = NamesNow::new(reader.clone(), inputs.clone());
+    let mut services = ServiceRows::new();
+    let mut seed = 5_u64;
+    let mut dice = |below: u64| {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (seed >> 33) % below
+    };
+    let address = |octet: u64| IpAddr::from([10, 0, 3, octet as u8]);
+    for step in 0..500 {
+        let name = format!("n{}", dice(5));
+        let (key, row) = port(&name, ["http", "admin"][dice(2) as usize]);
+        let pod = PodName {
+            namespace: "shop".into(),
+            name: name.as_str().into(),
+        };
+        match dice(4) {
+            0 => drop(services.insert(key, row)),
+            1 => drop(services.remove(&key)),
+            2 => drop(remote.remove(&pod)),
+            _ => {
+                let row = RemoteEndpoint {
+                    identity: Identity(1000 + dice(2) as u32),
+                    addresses: vec![address(dice(4))],
+                    ..RemoteEndpoint::default()
+                };
+                remote.set(pod, row);
+            }
+        }
+        writer.publish(View {
+            services: services.clone(),
+            ..View::default()
+        });
+        let anew = NamesNow::new(reader.clone(), inputs.clone());
+        assert_eq!(
+            behind(&follows, 8080, 6),
+            behind(&anew, 8080, 6),
+            "step {step}"
+        );
+        for octet in 0..4 {
+            let of = |names: &NamesNow| {
+                let names = names.endpoint(address(octet), 0)?;
+                Some(names.pod_name.to_string())
+            };
+            // Of two that claim one address either may be right.
+            if claimants(&inputs, address(octet)) < 2 {
+                assert_eq!(of(&follows), of(&anew), "step {step}");
+            }
+        }
+    }
+}
+
+fn claimants(inputs: &Inputs, address: IpAddr) -> usize {
+    let table = inputs.endpoints.snapshot();
+    table
+        .iter()
+        .filter(|(_, row)| row.addresses.contains(&address))
+        .count()
 }

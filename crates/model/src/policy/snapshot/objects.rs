@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::{
-    ActiveObject, ActiveRule, CidrsTouched, ObjectKey, Origin, PeerList, PolicyObject, Ranked,
-    Rule, RuleId, Snapshot, Touched,
+    ActiveObject, ActiveRule, ObjectKey, Origin, PeerList, PolicyObject, Ranked, Rule, RuleId,
+    Snapshot, Touched,
 };
 use crate::policy::cidr::CidrSelector;
 use crate::policy::parts::{Changed, PartId};
@@ -127,9 +129,10 @@ impl Snapshot {
     }
 
     fn acquire_part(&mut self, list: PeerList, touched: &mut Touched) -> PartId {
+        let nets: Vec<IpNet> = list.cidrs.iter().map(CidrSelector::net).collect();
         let (part, changed) = self.parts.acquire(list);
         if changed == Changed::ListAndCidrs {
-            touched.cidrs = CidrsTouched::Yes;
+            touched.cidrs.extend(nets);
         }
         if changed != Changed::Nothing {
             self.match_part(part);
@@ -138,9 +141,11 @@ impl Snapshot {
     }
 
     fn release_part(&mut self, part: PartId, touched: &mut Touched) {
+        let list = self.parts.get(part).cloned();
         let changed = self.parts.release(part);
         if changed == Changed::ListAndCidrs {
-            touched.cidrs = CidrsTouched::Yes;
+            let cidrs = list.iter().flat_map(|list| &list.cidrs);
+            touched.cidrs.extend(cidrs.map(CidrSelector::net));
         }
         if changed != Changed::Nothing {
             self.unmatch_part(part);
