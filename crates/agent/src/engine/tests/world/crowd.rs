@@ -1,6 +1,7 @@
 //! A node of a large cluster in memory: many pods here and elsewhere, many policies, many services.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
 
 use super::*;
 
@@ -36,7 +37,9 @@ fn labels(app: &str, team: usize) -> LabelSet {
         service_account: Some("default"),
         cluster: "default",
     };
-    pod_labels(facts, &LabelFilter::standard().unwrap())
+    // Its expressions take longer to compile than all else here.
+    static FILTER: LazyLock<LabelFilter> = LazyLock::new(|| LabelFilter::standard().unwrap());
+    pod_labels(facts, &FILTER)
 }
 
 fn elsewhere(number: usize) -> (PodName, RemoteEndpoint) {
