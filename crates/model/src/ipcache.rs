@@ -248,7 +248,8 @@ impl PeerNumbers {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     by_resource: OrdMap<Resource, Arc<[(IpNet, Claim)]>>,
-    by_address: OrdMap<(IpAddr, u8), OrdMap<Resource, Claim>>,
+    /// In order of the resources. Nearly always there is one, for which a map of its own would be twenty times as large.
+    by_address: OrdMap<(IpAddr, u8), Arc<[(Resource, Claim)]>>,
     /// How many claims about ranges of other nodes' pods have prefixes of each length.
     range_lengths: BTreeMap<u8, usize>,
 }
@@ -281,12 +282,7 @@ impl Snapshot {
             {
                 *count -= 1;
             }
-            if let Some(users) = self.by_address.get_mut(&key_of(*net)) {
-                users.remove(resource);
-                if users.is_empty() {
-                    self.by_address.remove(&key_of(*net));
-                }
-            }
+            self.set_claim(*net, resource, None);
         }
         let claims: Arc<[(IpNet, Claim)]> = claims
             .into_iter()
@@ -303,10 +299,7 @@ impl Snapshot {
             if is_range(net, claim) {
                 *self.range_lengths.entry(net.prefix_len()).or_default() += 1;
             }
-            self.by_address
-                .entry(key_of(*net))
-                .or_default()
-                .insert(resource.clone(), claim.clone());
+            self.set_claim(*net, resource, Some(claim));
         }
         self.range_lengths.retain(|_, count| *count > 0);
         lengths.extend(self.range_lengths.keys());
@@ -320,6 +313,24 @@ impl Snapshot {
             self.by_resource.insert(resource.clone(), claims);
         }
         touched
+    }
+
+    fn set_claim(&mut self, net: IpNet, resource: &Resource, claim: Option<&Claim>) {
+        let key = key_of(net);
+        let known = self.by_address.get(&key);
+        let mut users: Vec<(Resource, Claim)> = known.map(|of| of.to_vec()).unwrap_or_default();
+        let at = users.binary_search_by(|(of, _)| of.cmp(resource));
+        match (at, claim) {
+            (Ok(at), None) => drop(users.remove(at)),
+            (Ok(at), Some(claim)) => users[at].1 = claim.clone(),
+            (Err(_), None) => return,
+            (Err(at), Some(claim)) => users.insert(at, (resource.clone(), claim.clone())),
+        }
+        if users.is_empty() {
+            self.by_address.remove(&key);
+        } else {
+            self.by_address.insert(key, users.into());
+        }
     }
 
     /// The keys inside a prefix, that one included: what a CIDR selector that came or went can have touched.
@@ -348,7 +359,8 @@ impl Snapshot {
     /// All claims about an address or prefix, the one that counts first.
     pub fn claims(&self, net: IpNet) -> Vec<(&Resource, &Claim)> {
         let users = self.by_address.get(&key_of(net.trunc()));
-        let mut all: Vec<_> = users.into_iter().flat_map(|users| users.iter()).collect();
+        let users = users.into_iter().flat_map(|users| users.iter());
+        let mut all: Vec<_> = users.map(|(of, claim)| (of, claim)).collect();
         all.sort_by(|(a, x), (b, y)| {
             (y.source, y.created)
                 .cmp(&(x.source, x.created))
