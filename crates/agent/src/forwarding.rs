@@ -27,7 +27,7 @@ pub use shadow::{Failure, Shadow, TablePlan};
 /// What one commit did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Report {
-    /// Entries that differed, or were in doubt; nothing else was looked at.
+    /// Entries that may have changed, or were refused before; no other was looked at.
     pub examined: usize,
     /// Entries written.
     pub written: usize,
@@ -170,8 +170,7 @@ impl Forwarding {
     pub fn commit(&mut self, now: Instant) -> Report {
         let mut report = Report::default();
         let failures = &mut report.failures;
-        let plan = self.plan().into_iter().skip(1);
-        report.examined = plan.map(|of| of.write + of.remove).sum();
+        report.examined = self.take_told();
         self.note_changed();
         self.write_node(failures);
         let mut written = self.known.add(failures);
@@ -198,6 +197,18 @@ impl Forwarding {
         self.policies.sweep(now, failures);
         (report.written, report.removed, report.raised) = (written, removed, raised);
         report
+    }
+
+    fn take_told(&mut self) -> usize {
+        self.known.take_told()
+            + self.hop_rows.take_told()
+            + self.endpoints.take_told()
+            + self.backends.take_told()
+            + self.slots.take_told()
+            + self.frontends.take_told()
+            + self.spare.take_told()
+            + self.addresses.take_told()
+            + self.cidrs.take_told()
     }
 
     fn write_node(&mut self, failures: &mut Vec<Failure>) {

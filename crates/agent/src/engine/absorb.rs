@@ -225,7 +225,7 @@ impl Engine {
         changed
     }
 
-    fn tell_peer(&mut self, id: Identity, labels: &LabelSet, touched: &mut Touched) {
+    pub(super) fn tell_peer(&mut self, id: Identity, labels: &LabelSet, touched: &mut Touched) {
         let facts = PeerFacts {
             labels: labels.clone(),
             named_ports: self.named_ports_of(id),

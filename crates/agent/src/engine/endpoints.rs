@@ -134,12 +134,14 @@ impl Engine {
         row.life.apply(Event::BuildStarted);
         let row = row.clone();
         self.stale.places.insert(place_of(&row));
+        self.absorb();
+        let mut touched = self.tell_subject(id);
+        // The store may tell it later, and until then policies would drop whom they do not know.
+        self.tell_peer(identity, &row.labels, &mut touched);
         self.claim(
             &ipcache::Resource::Endpoint(id),
             ipcache::endpoint_claims(&row),
         );
-        let touched = self.tell_subject(id);
-        self.absorb();
         self.settle(touched);
         if let Err(error) = self.save(id) {
             tracing::error!(endpoint = %id, %error, "a changed identity is not saved yet, trying again");

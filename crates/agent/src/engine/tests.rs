@@ -1,3 +1,5 @@
+mod changes;
+mod relabel;
 mod scale;
 mod world;
 

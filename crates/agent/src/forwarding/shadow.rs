@@ -63,6 +63,8 @@ pub struct Shadow<K, V> {
     pending: HashMap<K, Option<V>>,
     doubtful: HashSet<K>,
     leaving: Leaving<V>,
+    /// How often somebody said what an entry should be, since the last commit.
+    told: usize,
 }
 
 impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> {
@@ -90,6 +92,7 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
             pending: HashMap::new(),
             doubtful: HashSet::new(),
             leaving,
+            told: 0,
         };
         for key in keys {
             shadow.want(key, None);
@@ -104,6 +107,7 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
 
     /// Says what an entry should be, `None` = not there; the next commit brings it about.
     pub fn want(&mut self, key: K, value: Option<V>) {
+        self.told += 1;
         if self.is_so(&key, value.as_ref()) {
             self.pending.remove(&key);
         } else {
@@ -211,6 +215,10 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
                 Err(error) => failures.push(Failure::of(&key, &error)),
             }
         }
+        if self.pending.is_empty() {
+            // As many as at the start are never pending again.
+            self.pending.shrink_to(64);
+        }
         removed
     }
 
@@ -222,6 +230,11 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
         self.doubtful.remove(&key);
         self.rows.remove(&key);
         Ok(())
+    }
+
+    /// How many entries a commit has to do with: those that were told since the last, or are still pending from before.
+    pub(super) fn take_told(&mut self) -> usize {
+        std::mem::take(&mut self.told).max(self.pending.len())
     }
 
     /// How far the table is from what it should be.

@@ -31,7 +31,7 @@ use crate::engine::compose::prefix_key;
 use crate::engine::{Engine, Error, Interfaces, Parts, Wanted, read_saved};
 use crate::inputs::services::{service_row, slice_row};
 use crate::inputs::{Inputs, PodRow, PolicyRow, RemoteEndpoint, SliceRow};
-use crate::last_good::{Judged, LastGood};
+use crate::last_good::{Good, Judged, LastGood};
 use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
 use crate::sockets::Closer;
@@ -61,6 +61,8 @@ pub(super) struct Store {
     pub(super) remote: BTreeMap<&'static str, (&'static str, &'static str)>,
     /// Specs by name.
     pub(super) policies: BTreeMap<&'static str, Value>,
+    /// Specs of NetworkPolicies by name.
+    pub(super) network: BTreeMap<&'static str, Value>,
     /// Address and backends by name.
     pub(super) services: BTreeMap<&'static str, (&'static str, Vec<&'static str>)>,
 }
@@ -218,7 +220,7 @@ pub(super) struct Picture {
     pub(super) addresses: BTreeSet<String>,
     pub(super) endpoints: BTreeSet<String>,
     pub(super) services: BTreeSet<String>,
-    pub(super) known: BTreeSet<u32>,
+    pub(super) known: Vec<u32>,
     pub(super) hops: usize,
     pub(super) heads: usize,
     pub(super) rows: (usize, usize),
@@ -370,6 +372,12 @@ impl World {
         self.deliver_all();
     }
 
+    /// Another agent with the same pods and objects, over empty tables.
+    pub(super) fn start_anew(&mut self) {
+        self.maps = kernel::Maps::in_memory(&kernel::Config::default(), &self.faults).unwrap();
+        self.restart();
+    }
+
     pub(super) fn start(&mut self) {
         self.restart();
         self.settle();
@@ -423,7 +431,13 @@ impl World {
                     .iter()
                     .flat_map(|(of, (_, ips))| slice(of, ips))
             ),
-            8 => tell!(network, []),
+            8 => tell!(
+                network,
+                store
+                    .network
+                    .iter()
+                    .map(|(of, spec)| network_policy(of, spec))
+            ),
             9 => tell!(
                 cilium,
                 policies(&store, &writers.cilium.snapshot(), &self.last_good)
@@ -484,6 +498,37 @@ impl World {
         panic!("not settled: {:?}", self.view().last_commit.failures);
     }
 
+    /// Takes every key for one that may have changed, of the models and of the tables; says what that makes different.
+    pub(super) fn told_anew(&mut self) -> Vec<String> {
+        let engine = self.engine.as_mut().unwrap();
+        let rows = engine.forwarding.cidrs.rows().keys();
+        let nets: Vec<IpNet> = rows.filter_map(crate::engine::compose::net_of).collect();
+        let hosts = engine.forwarding.addresses.rows().keys();
+        let hosts = hosts.map(|key| IpNet::from(IpAddr::from(key.address)));
+        engine.stale.nets.extend(nets.into_iter().chain(hosts));
+        engine.stale.nets.extend(engine.ipcache.keys());
+        engine.stale.nets.extend(engine.addresses.keys().copied());
+        engine.settle(model::policy::Touched::default());
+        let places = engine.forwarding.endpoints.rows().keys();
+        engine.stale.places.extend(places);
+        let rows = engine.endpoints.values();
+        engine
+            .stale
+            .places
+            .extend(rows.map(crate::engine::compose::place_of));
+        let known = engine.forwarding.known.rows().keys();
+        engine.stale.peers.extend(known.map(|peer| Peer(*peer)));
+        let peers = engine.policy.peers().map(|(peer, _)| peer);
+        engine.stale.peers.extend(peers);
+        engine.stale.spare = true;
+        engine.compose();
+        // The first are the policies, which are not told but refreshed; old rows of theirs may wait.
+        let plan = engine.forwarding.plan().into_iter().skip(1);
+        plan.filter(|of| of.write + of.remove > 0)
+            .map(|of| format!("{of:?}"))
+            .collect()
+    }
+
     /// Asks again, as a runtime does, until it works.
     pub(super) fn repeat(&mut self, work: impl Fn(&mut Self) -> Result<(), Error>) {
         for _ in 0..1_000 {
@@ -535,6 +580,25 @@ impl World {
             self.deliver(0);
         }
         gone
+    }
+
+    /// A pod gets the labels of another app, whose identity is known to who asked for it.
+    pub(super) fn relabel(&mut self, pod: &'static str, app: &'static str, identity: u32) {
+        self.store.pods.insert(pod, app);
+        self.deliver(PODS);
+        let engine = self.engine.as_mut().unwrap();
+        let mut rows = engine.endpoints.values();
+        let id = rows.find(|row| *row.container_id == *pod).unwrap().id;
+        engine.identify(id, labels(app), Identity(identity));
+    }
+
+    /// The identity of a pod's address in the tables.
+    pub(super) fn identity_of(&self, pod: &str) -> u32 {
+        let key = AddressKey {
+            address: self.address(pod).into(),
+            ..AddressKey::default()
+        };
+        self.maps.addresses.get(&key).unwrap().unwrap().identity
     }
 
     pub(super) fn view(&self) -> Arc<View> {
@@ -798,6 +862,11 @@ impl World {
         let frontends = frontends.map(|(key, row)| {
             format!("{:?}:{} {}", IpAddr::from(key.address), key.port, row.slots)
         });
+        let known = self.maps.known_identities.dump().unwrap().into_iter();
+        // Of this node's own numbers only the kind.
+        let shown = |id: u32| if id < 1 << 24 { id } else { id >> 24 << 24 };
+        let mut known: Vec<u32> = known.map(|(id, _)| shown(id)).collect();
+        known.sort_unstable();
         let heads = self.maps.policies.dump().unwrap();
         let hops = self
             .maps
@@ -811,14 +880,7 @@ impl World {
             addresses: addresses.collect(),
             endpoints: endpoints.collect(),
             services: frontends.chain(slots).collect(),
-            known: self
-                .maps
-                .known_identities
-                .dump()
-                .unwrap()
-                .into_iter()
-                .map(|(id, _)| id)
-                .collect(),
+            known,
             hops: hops.count(),
             heads: heads.len(),
             rows: (
@@ -1002,14 +1064,42 @@ fn policy(
         "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
         "metadata": { "namespace": "shop", "name": name, "uid": format!("uid-of-{name}") }, "spec": spec,
     });
-    let key = ObjectKey {
-        kind: Kind::CiliumNetworkPolicy,
-        namespace: "shop".into(),
-        name: name.into(),
-    };
+    let key = key_of(Kind::CiliumNetworkPolicy, name);
     let before = before.get(&key).map(|row| &row.judged);
     let options = ParseOptions::default();
     let judged = last_good.judge(object, before, |object| parse_policy(object, &options));
+    let stated = None;
+    (key, PolicyRow { judged, stated })
+}
+
+fn network_policy(name: &str, spec: &Value) -> (ObjectKey, PolicyRow) {
+    let object = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": { "namespace": "shop", "name": name }, "spec": spec,
+    });
+    good_policy(key_of(Kind::NetworkPolicy, name), &object)
+}
+
+fn key_of(kind: Kind, name: &str) -> ObjectKey {
+    ObjectKey {
+        kind,
+        namespace: "shop".into(),
+        name: name.into(),
+    }
+}
+
+/// A policy that is known to be good, without a file.
+fn good_policy(key: ObjectKey, object: &Value) -> (ObjectKey, PolicyRow) {
+    let read = parse_policy(object, &ParseOptions::default()).unwrap();
+    let good = Good {
+        object: Arc::new(read),
+        uid: "".into(),
+        text: "".into(),
+    };
+    let judged = Judged {
+        fault: None,
+        good: Some(good),
+    };
     let stated = None;
     (key, PolicyRow { judged, stated })
 }
@@ -1038,6 +1128,14 @@ pub(super) fn api_ports(ports: impl IntoIterator<Item = u16>) -> Value {
 /// Pods `app` may be reached from a prefix only.
 pub(super) fn from_prefix(app: &str, net: &str) -> Value {
     json!({ "endpointSelector": { "matchLabels": { "app": app } }, "ingress": [{ "fromCIDR": [net] }] })
+}
+
+/// A NetworkPolicy: pods `app` may be reached from a prefix less another, whoever is there.
+pub(super) fn from_block(app: &str, net: &str, except: &str) -> Value {
+    json!({
+        "podSelector": { "matchLabels": { "app": app } },
+        "ingress": [{ "from": [{ "ipBlock": { "cidr": net, "except": [except] } }] }],
+    })
 }
 
 /// Pods `app` may be reached by nobody.

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use super::*;
 
-/// Values of the label by which policies select peers.
-const TEAMS: usize = 100;
+/// Pods of other nodes that a policy selects: as many in a large cluster as in a small one.
+const TEAM: usize = 10;
 /// Port of the first policy; the next ones follow.
 const FIRST_PORT: usize = 8000;
 const FIRST_IDENTITY: usize = 10_000;
@@ -24,14 +24,20 @@ pub(in crate::engine::tests) struct Size {
     pub(in crate::engine::tests) backends: usize,
 }
 
+impl Size {
+    /// The label by which policies select peers.
+    fn team(self, number: usize) -> String {
+        format!("t{}", number % (self.identities / TEAM).max(1))
+    }
+}
+
 fn address(first: u8, place: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(10, first, 0, 0)) + place as u32)
 }
 
-fn labels(app: &str, team: usize) -> LabelSet {
-    let team = format!("t{}", team % TEAMS);
+fn labels(app: &str, team: &str) -> LabelSet {
     let facts = PodLabels {
-        pod: [("app", app), ("team", team.as_str())],
+        pod: [("app", app), ("team", team)],
         namespace: "shop",
         namespace_labels: std::iter::empty(),
         service_account: Some("default"),
@@ -54,15 +60,20 @@ fn elsewhere(number: usize) -> (PodName, RemoteEndpoint) {
 }
 
 /// Lets the pods of one team come in to one app, on a port.
-fn team_policy(number: usize, app: &str, port: usize) -> (ObjectKey, PolicyRow) {
+fn team_policy(number: usize, team: &str, app: &str, port: usize) -> (ObjectKey, PolicyRow) {
     let spec = json!({
         "endpointSelector": { "matchLabels": { "app": app } },
         "ingress": [{
-            "fromEndpoints": [{ "matchLabels": { "team": format!("t{}", number % TEAMS) } }],
+            "fromEndpoints": [{ "matchLabels": { "team": team } }],
             "toPorts": [{ "ports": [{ "port": port.to_string(), "protocol": "TCP" }] }],
         }],
     });
-    policy(&format!("p{number}"), &spec)
+    let name = format!("p{number}");
+    let object = json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy",
+        "metadata": { "namespace": "shop", "name": name }, "spec": spec,
+    });
+    good_policy(key_of(Kind::CiliumNetworkPolicy, &name), &object)
 }
 
 fn many_backends(service: usize, number: usize) -> Vec<String> {
@@ -91,11 +102,11 @@ impl World {
         let writers = self.writers.as_mut().unwrap();
         let remote = (0..size.identities).map(|number| {
             let id = Identity((FIRST_IDENTITY + number) as u32);
-            (id, labels(&format!("r{number}"), number))
+            (id, labels(&format!("r{number}"), &size.team(number)))
         });
         let local = (0..size.pods).map(|number| {
             let id = Identity((FIRST_IDENTITY + size.identities + number) as u32);
-            (id, labels(&format!("a{number}"), number))
+            (id, labels(&format!("a{number}"), &size.team(number)))
         });
         writers.identities.replace(remote.chain(local));
         writers
@@ -103,7 +114,8 @@ impl World {
             .replace((0..size.identities).map(elsewhere));
         let apps = size.pods.max(1);
         writers.cilium.replace((0..size.policies).map(|number| {
-            team_policy(number, &format!("a{}", number % apps), FIRST_PORT + number)
+            let app = format!("a{}", number % apps);
+            team_policy(number, &size.team(number), &app, FIRST_PORT + number)
         }));
         writers
             .services
@@ -131,11 +143,11 @@ impl World {
         number: usize,
     ) -> Result<EndpointRow, Error> {
         let (app, index) = (format!("a{number}"), 100 + number as u32);
-        let own = labels(&app, number);
+        let own = labels(&app, &self.size.team(number));
         let row = PodRow {
             labels: BTreeMap::from([
                 ("app".into(), app.as_str().into()),
-                ("team".into(), format!("t{}", number % TEAMS).into()),
+                ("team".into(), self.size.team(number).as_str().into()),
             ]),
             service_account: Some("default".into()),
             ..PodRow::default()
@@ -152,15 +164,19 @@ impl World {
         self.engine.as_mut().unwrap().create(row)
     }
 
-    /// A policy for one pod alone: its first one if no other selects it, else a further one.
-    pub(in crate::engine::tests) fn set_policy(&mut self, number: usize, pod: usize, port: usize) {
-        let (key, row) = team_policy(number, &format!("a{pod}"), port);
-        self.writers.as_mut().unwrap().cilium.set(key, row);
+    /// A further pod, which no policy selects; its number.
+    pub(in crate::engine::tests) fn create_alone(&mut self) -> Result<usize, Error> {
+        let number = self.size.pods;
+        let id = Identity((FIRST_IDENTITY + self.size.identities + number) as u32);
+        let own = labels(&format!("a{number}"), &self.size.team(number));
+        self.writers.as_mut().unwrap().identities.set(id, own);
+        self.create_numbered(number).map(|_| number)
     }
 
-    pub(in crate::engine::tests) fn remove_policy(&mut self, number: usize) {
-        let (key, _) = team_policy(number, "", 1);
-        self.writers.as_mut().unwrap().cilium.remove(&key);
+    /// A policy for one pod alone: its first one if no other selects it, else a further one.
+    pub(in crate::engine::tests) fn set_policy(&mut self, number: usize, pod: usize, port: usize) {
+        let (key, row) = team_policy(number, &self.size.team(number), &format!("a{pod}"), port);
+        self.writers.as_mut().unwrap().cilium.set(key, row);
     }
 
     /// A service loses its last backend, or gets it back.
@@ -176,7 +192,7 @@ impl World {
         let writers = self.writers.as_mut().unwrap();
         let id = Identity((FIRST_IDENTITY + number) as u32);
         if there {
-            let of = labels(&format!("r{number}"), number);
+            let of = labels(&format!("r{number}"), &self.size.team(number));
             writers.identities.set(id, of);
             writers.endpoints.set(key, row);
         } else {
