@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error.to_string()),
     };
+    kernel::heap::limit();
     start_log(&config);
     for key in &config.unknown {
         tracing::warn!(key, "a configuration key is not known and has no effect");

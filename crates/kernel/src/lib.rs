@@ -9,6 +9,7 @@ pub mod collector;
 pub mod config;
 pub mod events;
 pub mod fake;
+pub mod heap;
 mod instruction;
 pub mod layout;
 pub mod map;
