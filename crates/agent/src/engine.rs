@@ -151,6 +151,9 @@ pub struct Engine {
     /// What was refused at the last try.
     failures: Vec<Failure>,
     stale: Stale,
+    /// Entries that commits had to do with since free memory was given back, and whether there was one since the last tick.
+    worked: usize,
+    busy: bool,
     /// The hop that the endpoint at a place holds.
     ways: BTreeMap<u32, HopTarget>,
     /// What the table of spared destinations was told, and what of that was listed in the file.
@@ -231,6 +234,8 @@ impl Engine {
                 spare: true,
                 ..Stale::default()
             },
+            worked: 0,
+            busy: false,
             ways: BTreeMap::new(),
             spared: BTreeSet::new(),
             listed: Arc::new([]),
@@ -262,8 +267,21 @@ impl Engine {
                     self.round();
                 }
                 Ok(()) = spare.changed() => self.round(),
-                _ = tick.tick() => self.round(),
+                _ = tick.tick() => {
+                    self.round();
+                    self.give_back();
+                }
             }
+        }
+    }
+
+    /// Much that changed left much behind that is free. In the first quiet second after it that goes back.
+    fn give_back(&mut self) {
+        const MUCH: usize = 2000;
+        let busy = std::mem::take(&mut self.busy);
+        if self.worked > MUCH && !busy {
+            self.worked = 0;
+            kernel::heap::give_back();
         }
     }
 
@@ -299,6 +317,8 @@ impl Engine {
             self.forget_unused(now, &mut failures);
         }
         self.note_in_force();
+        self.worked += report.examined;
+        self.busy = true;
         if before.is_empty()
             && let Some(Failure { table, key, error }) = failures.first()
         {

@@ -14,14 +14,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use model::labels::{Label, LabelFilter, LabelSet, PodLabels, Source, pod_labels};
 use model::policy::cidr::{Cover, Owner, Reach};
 use model::policy::{
-    Action, AllowLocalhost, Change, Class, ClusterDefault, DefaultDeny, Direction, Enforcement,
-    Enforcing, Fit, Governed, NamedPorts, Origin, ParseOptions, Peer, PeerFacts, PeerTerm, Peers,
-    PolicyKey, PolicyObject, PolicyRows, PortTerm, PortVerdict, Ports, Protocol, Rule, RuleId,
-    Settings, Snapshot, SubjectFacts, SubjectId, Verdict, parse_cidr_group, parse_policy,
+    Action, AllowLocalhost, Audit, Change, Class, ClusterDefault, DefaultDeny, Direction,
+    Enforcement, Enforcing, Fit, Governed, Kind, NamedPorts, ObjectKey, Origin, ParseOptions, Peer,
+    PeerFacts, PeerTerm, Peers, PolicyKey, PolicyObject, PolicyRows, PortTerm, PortVerdict, Ports,
+    Protocol, Rule, RuleId, Section, Settings, Snapshot, Subject, SubjectFacts, SubjectId, Tier,
+    Verdict, parse_cidr_group, parse_policy,
 };
+use model::selector::{LabelSelector, Operator, Requirement, SelectorKey};
 use serde_json::Value;
 use testkit::oracle::{
-    Answer, Dice, Mode, Party, Question, Way, World, judge, random_question, random_world,
+    Answer, Dice, Effect, Mode, Ordered, Party, Question, Rung, Way, World, judge, random_question,
+    random_world,
 };
 
 const QUESTIONS_PER_WORLD: u64 = 10;
@@ -39,6 +42,10 @@ enum Sabotage {
     BlocksSpareThePods,
     OtherProtocolsFirst,
     SelectorsForgetOneRequirement,
+    TiersAreOne,
+    PrioritiesAreOne,
+    PassIsAllow,
+    AuditForgotten,
 }
 
 /// A rule list with every rule changed.
@@ -115,7 +122,30 @@ fn sabotaged(mut object: PolicyObject, sabotage: Sabotage) -> PolicyObject {
         })
     };
     match sabotage {
-        Sabotage::Nothing | Sabotage::NamedPortsForgotten | Sabotage::OtherProtocolsFirst => object,
+        Sabotage::Nothing
+        | Sabotage::NamedPortsForgotten
+        | Sabotage::OtherProtocolsFirst
+        | Sabotage::AuditForgotten => object,
+        Sabotage::TiersAreOne => with_rules(object, |rule| {
+            Some(Rule {
+                tier: Tier::Normal,
+                ..rule
+            })
+        }),
+        Sabotage::PrioritiesAreOne => with_rules(object, |rule| {
+            Some(Rule {
+                priority: 0,
+                order: 0,
+                ..rule
+            })
+        }),
+        Sabotage::PassIsAllow => with_rules(object, |rule| {
+            let action = match rule.action {
+                Action::Pass => Action::Allow,
+                other => other,
+            };
+            Some(Rule { action, ..rule })
+        }),
         Sabotage::DenyIgnored => {
             with_rules(object, |rule| (rule.action != Action::Deny).then_some(rule))
         }
@@ -147,6 +177,67 @@ fn sabotaged(mut object: PolicyObject, sabotage: Sabotage) -> PolicyObject {
             }
             object
         }
+    }
+}
+
+/// An ordered rule as an object in rule form, as if it had been parsed.
+fn object_of(from: &Ordered) -> PolicyObject {
+    let by_app = |app: &Option<String>| -> LabelSelector {
+        let value = app.iter().map(|app| Requirement {
+            key: SelectorKey::k8s("app"),
+            operator: Operator::In([app.as_str().into()].into()),
+        });
+        value.collect()
+    };
+    let rule = Rule {
+        tier: match from.rung {
+            Rung::Admin => Tier::Admin,
+            Rung::Normal => Tier::Normal,
+            Rung::Baseline => Tier::Baseline,
+        },
+        priority: from.priority,
+        order: from.place,
+        action: match from.effect {
+            Effect::Deny => Action::Deny,
+            Effect::Pass => Action::Pass,
+            Effect::Allow => Action::Allow,
+        },
+        direction: match from.way {
+            Way::In => Direction::Ingress,
+            Way::Out => Direction::Egress,
+        },
+        peers: match &from.other {
+            None => Peers::Any,
+            other => Peers::Of(vec![PeerTerm::Labels(by_app(other))]),
+        },
+        ports: match from.ports {
+            None => Ports::All,
+            Some((protocol, first, last)) => Ports::Of(vec![PortTerm::Range {
+                protocol: Protocol(protocol),
+                first,
+                last,
+            }]),
+        },
+        path: "spec.rules[0]".into(),
+    };
+    PolicyObject {
+        key: ObjectKey {
+            kind: Kind::ClusterNetworkPolicy,
+            namespace: "".into(),
+            name: from.name.as_str().into(),
+        },
+        uid: "".into(),
+        sections: vec![Section {
+            subject: Subject::Endpoints(by_app(&from.subject)),
+            ingress_default: DefaultDeny::Off,
+            egress_default: DefaultDeny::Off,
+            rules: vec![Arc::new(rule)],
+            labels: Arc::new([]),
+            description: "".into(),
+            log: "".into(),
+            path: "spec".into(),
+        }],
+        warnings: Vec::new(),
     }
 }
 
@@ -202,6 +293,11 @@ impl<'a> Engine<'a> {
                 AllowLocalhost::Policy
             },
             cluster: world.cluster.as_str().into(),
+            audit: if world.audit && sabotage != Sabotage::AuditForgotten {
+                Audit::On
+            } else {
+                Audit::Off
+            },
             ..Settings::default()
         };
         let mut snapshot = Snapshot::new(settings);
@@ -212,6 +308,10 @@ impl<'a> Engine<'a> {
         for object in &world.objects {
             let object = parse_policy(object, &options).map_err(|error| error.to_string())?;
             snapshot.apply(Change::Object(Arc::new(sabotaged(object, sabotage))));
+        }
+        for ordered in &world.ordered {
+            let object = sabotaged(object_of(ordered), sabotage);
+            snapshot.apply(Change::Object(Arc::new(object)));
         }
         let filter = LabelFilter::standard().map_err(|error| error.to_string())?;
         let (numbers, subjects, rows) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
@@ -363,7 +463,7 @@ impl<'a> Engine<'a> {
         subject: SubjectId,
         peer: Peer,
         question: &Question,
-    ) -> Result<(Enforcing, PortVerdict), String> {
+    ) -> Result<(Enforcing, Audit, PortVerdict), String> {
         let direction = if question.way == Way::In {
             Direction::Ingress
         } else {
@@ -393,7 +493,7 @@ impl<'a> Engine<'a> {
                 return Err(format!("explained as {explained:?}, compiled as {found:?}"));
             }
         }
-        Ok((rows.enforcing, found))
+        Ok((rows.enforcing, rows.audit, found))
     }
 
     /// The verdict that the explanation of the question gives.
@@ -468,6 +568,11 @@ fn look_up(
     longest(protocol).or_else(|| longest(Protocol::OTHER))
 }
 
+/// What is denied is only reported while audit is on; what is allowed passes anyway.
+fn is_audited_rightly(world: &World, audit: Audit, answer: &Answer) -> bool {
+    matches!(answer, Answer::Allowed(_)) || (audit == Audit::On) == world.audit
+}
+
 /// Why the engine's answer is not the oracle's.
 fn disagreement(
     engine: &Engine<'_>,
@@ -530,7 +635,11 @@ fn first_mismatch(
     for (at, (question, (subject, peer))) in questions.iter().zip(parties).enumerate() {
         let answer = judge(world, question);
         let problem = match engine.ask(subject, peer, question) {
-            Ok((enforcing, found)) => disagreement(&engine, enforcing, found, &answer),
+            Ok((_, audit, _)) if !is_audited_rightly(world, audit, &answer) => Some(format!(
+                "{audit:?} where audit is {}: {answer:?}",
+                world.audit
+            )),
+            Ok((enforcing, _, found)) => disagreement(&engine, enforcing, found, &answer),
             Err(problem) => Some(problem),
         };
         if let Some(problem) = problem {
@@ -663,6 +772,11 @@ fn compiled_rows_say_what_the_oracle_says() {
     );
 }
 
+fn is_ordered(names: &BTreeSet<String>) -> bool {
+    let mut names = names.iter();
+    names.any(|name| name.starts_with("ClusterNetworkPolicy"))
+}
+
 #[test]
 fn the_questions_have_every_kind_of_answer() {
     let mut counts = BTreeMap::new();
@@ -670,7 +784,10 @@ fn the_questions_have_every_kind_of_answer() {
         let (world, questions) = case(seed);
         for question in &questions {
             let kind = match judge(&world, question) {
+                Answer::Denied(_) | Answer::NotAllowed(_) if world.audit => "only reported",
                 Answer::Allowed(names) if names.is_empty() => "passes unasked",
+                Answer::Allowed(names) if is_ordered(&names) => "allowed by an ordered rule",
+                Answer::Denied(names) if is_ordered(&names) => "denied by an ordered rule",
                 Answer::Allowed(_) => "allowed by a rule",
                 Answer::Denied(_) => "denied by a rule",
                 Answer::NotAllowed(_) => "denied by default",
@@ -683,6 +800,9 @@ fn the_questions_have_every_kind_of_answer() {
         "allowed by a rule",
         "denied by a rule",
         "denied by default",
+        "only reported",
+        "allowed by an ordered rule",
+        "denied by an ordered rule",
     ] {
         assert!(
             counts.get(kind).is_some_and(|count| *count >= 300),
@@ -703,6 +823,10 @@ fn a_wrong_engine_is_found_out() {
         Sabotage::BlocksSpareThePods,
         Sabotage::OtherProtocolsFirst,
         Sabotage::SelectorsForgetOneRequirement,
+        Sabotage::TiersAreOne,
+        Sabotage::PrioritiesAreOne,
+        Sabotage::PassIsAllow,
+        Sabotage::AuditForgotten,
     ] {
         let found = (0..3000).any(|seed| {
             let (world, questions) = case(seed);
@@ -741,6 +865,7 @@ fn the_oracle_knows_the_two_languages_apart() {
         mode: Mode::Default,
         localhost_always: false,
         default_local: false,
+        ordered: Vec::new(),
         ..random_world(&mut dice)
     };
     let pod = &world.pods[0];

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::judge::{Answer, Question, Way, judge};
 use super::matching::NamedPort;
+use super::ordered::{Ordered, random_ordered};
 use super::random::Dice;
 use super::selectors::Tag;
 
@@ -86,6 +87,10 @@ pub struct World {
     pub groups: Vec<Value>,
     /// Policies.
     pub objects: Vec<Value>,
+    /// Rules with tiers.
+    pub ordered: Vec<Ordered>,
+    /// `policy-audit-mode`: what is denied passes, and is reported.
+    pub audit: bool,
 }
 
 impl World {
@@ -232,6 +237,8 @@ pub fn random_world(dice: &mut Dice) -> World {
         pods: Vec::new(),
         groups: Vec::new(),
         objects: Vec::new(),
+        ordered: Vec::new(),
+        audit: false,
     };
     for _ in 0..2 + dice.below(4) {
         world.pods.push(random_pod(dice, cluster));
@@ -241,6 +248,14 @@ pub fn random_world(dice: &mut Dice) -> World {
     }
     for at in 0..=dice.below(4) {
         world.objects.push(objects::random_object(dice, at));
+    }
+    // A sequence of its own, so that what a seed meant before it still means.
+    let mut apart = Dice::new(dice.clone().throw());
+    world.audit = apart.chance(20);
+    if apart.chance(40) {
+        for at in 0..=apart.below(6) {
+            world.ordered.push(random_ordered(&mut apart, at));
+        }
     }
     world
 }
