@@ -172,22 +172,33 @@ pub async fn follow(
     stop: CancellationToken,
 ) {
     let node = node_address(&addressing);
+    let mut last: Option<Vec<EndpointRow>> = None;
     loop {
         let now = view.get();
         // Endpoints are restored before anything is published, so any state that was published is complete.
-        if now.revision > 0 || now.waiting_for.is_empty() {
-            let rows: BTreeMap<PodName, Announced> = now
-                .endpoints
+        let endpoints: Vec<EndpointRow> = now.endpoints.iter().map(without_revision).collect();
+        let complete = now.revision > 0 || now.waiting_for.is_empty();
+        if complete && last.as_ref() != Some(&endpoints) {
+            let rows: BTreeMap<PodName, Announced> = endpoints
                 .iter()
                 .filter_map(|row| announced(row, &node))
                 .collect();
             writer.replace(rows);
             writer.mark_initialized("endpoints");
+            last = Some(endpoints);
         }
         tokio::select! {
             () = stop.cancelled() => return,
             changed = view.changed() => if !changed { return },
         }
+    }
+}
+
+/// What every change of a policy changes is not announced.
+fn without_revision(row: &EndpointRow) -> EndpointRow {
+    EndpointRow {
+        policy_revision: 0,
+        ..row.clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::endpoint::{EndpointId, EndpointRow, NamedPort, PodName};
+use model::endpoint::{EndpointId, NamedPort, PodName};
 use model::identity::Identity;
 use model::labels::{LabelSet, PodLabels, pod_labels};
 use model::policy::{
@@ -351,24 +351,14 @@ impl Engine {
     /// although it is in use.
     fn absorb_pods(&mut self, identities: IdentitiesChanged) -> bool {
         let (pods, namespaces) = (&self.inputs.pods, &self.inputs.namespaces);
-        let pods: BTreeSet<PodName> = self
-            .seen
-            .changes(pods, Vec::new)
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        let namespaces = !self.seen.changes(namespaces, Vec::new).is_empty();
-        let any = namespaces || !pods.is_empty();
+        let any = !self.seen.changes(pods, Vec::new).is_empty()
+            | !self.seen.changes(namespaces, Vec::new).is_empty();
         if !any && identities == IdentitiesChanged::No {
             return false;
         }
-        let concerned = |row: &EndpointRow| {
-            namespaces
-                || identities == IdentitiesChanged::SomeGone
-                || (identities == IdentitiesChanged::Yes && row.identity.is_none())
-                || row.pod.as_ref().is_some_and(|name| pods.contains(name))
-        };
-        let rows = self.endpoints.values().filter(|row| concerned(row));
+        let all = any || identities == IdentitiesChanged::SomeGone;
+        let rows = self.endpoints.values();
+        let rows = rows.filter(|row| all || row.identity.is_none());
         let ids: Vec<EndpointId> = rows.map(|row| row.id).collect();
         let table = self.inputs.identities.snapshot();
         let lost = |id: Identity| table.is_initialized() && table.get(&id).is_none();
