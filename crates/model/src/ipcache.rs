@@ -244,12 +244,14 @@ impl PeerNumbers {
     }
 }
 
+/// Who claims an address, in order. Nearly always there is one, for which a map of its own would be twenty times as large.
+type Claimants = Arc<[(Resource, Claim)]>;
+
 /// All claims. Clones share their content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     by_resource: OrdMap<Resource, Arc<[(IpNet, Claim)]>>,
-    /// In order of the resources. Nearly always there is one, for which a map of its own would be twenty times as large.
-    by_address: OrdMap<(IpAddr, u8), Arc<[(Resource, Claim)]>>,
+    by_address: OrdMap<(IpAddr, u8), Claimants>,
     /// How many claims about ranges of other nodes' pods have prefixes of each length.
     range_lengths: BTreeMap<u8, usize>,
 }

@@ -193,7 +193,7 @@ impl Engine {
             let row = owners.get(&place).and_then(|id| self.endpoints.get(id));
             let target = row.map(|row| HopTarget::Local(row.ifindex));
             let held = self.hold_way(place, target);
-            let endpoint = held.then(|| self.endpoint(owners.get(&place)?)).flatten();
+            let endpoint = held.then(|| self.endpoint(*owners.get(&place)?)).flatten();
             self.forwarding.endpoints.want(place, endpoint);
         }
     }
@@ -221,9 +221,9 @@ impl Engine {
     }
 
     /// The row of an endpoint. Until both its policies are in the kernel nothing may pass.
-    fn endpoint(&self, id: &EndpointId) -> Option<Endpoint> {
-        let row = self.endpoints.get(id)?;
-        let slot = self.slots.get(id).copied().unwrap_or_default();
+    fn endpoint(&self, id: EndpointId) -> Option<Endpoint> {
+        let row = self.endpoints.get(&id)?;
+        let slot = self.slots.get(&id).copied().unwrap_or_default();
         let hop = self.forwarding.hops.id(&HopTarget::Local(row.ifindex))?;
         let subject = SubjectId(id.0.into());
         let index = |direction| {

@@ -140,8 +140,9 @@ impl Index {
         let changed: BTreeSet<&RowKey> = before
             .diff(&view.services)
             .map(|item| match item {
-                DiffItem::Add(key, _) | DiffItem::Remove(key, _) => key,
-                DiffItem::Update { new: (key, _), .. } => key,
+                DiffItem::Add(key, _)
+                | DiffItem::Remove(key, _)
+                | DiffItem::Update { new: (key, _), .. } => key,
             })
             .collect();
         let mut last = None;

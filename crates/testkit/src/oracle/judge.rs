@@ -118,7 +118,7 @@ pub fn judge(world: &World, question: &Question) -> Answer {
     let init = has(&asked.subject, "reserved", "init");
     let always = world.mode == Mode::Always && !host_policy && !health;
     let by_default = (!defaults.is_empty() || init || always).then_some(defaults);
-    asked.climb(question.way, allows, denies, by_default)
+    asked.climb(question.way, &allows, &denies, by_default)
 }
 
 type Names = BTreeSet<String>;
@@ -126,7 +126,7 @@ type Names = BTreeSet<String>;
 impl Asked<'_> {
     /// Asks rung after rung. The policies of namespaces are rules of the normal rung, of priority and place 0; at its end stands
     /// what they deny by default, unless a rule passed over it: then it stands at the end of all.
-    fn climb(&self, way: Way, allows: Names, denies: Names, by_default: Option<Names>) -> Answer {
+    fn climb(&self, way: Way, allows: &Names, denies: &Names, by_default: Option<Names>) -> Answer {
         for rung in [Rung::Admin, Rung::Normal, Rung::Baseline] {
             let rules = self.world.ordered.iter().filter(|rule| rule.rung == rung);
             let rules = rules
@@ -136,7 +136,7 @@ impl Asked<'_> {
                 said.entry(rule.rank()).or_default().insert(rule.title());
             }
             if rung == Rung::Normal {
-                for (effect, names) in [(Effect::Deny, &denies), (Effect::Allow, &allows)] {
+                for (effect, names) in [(Effect::Deny, denies), (Effect::Allow, allows)] {
                     if !names.is_empty() {
                         said.entry((0, 0, effect))
                             .or_default()

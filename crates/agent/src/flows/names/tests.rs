@@ -197,7 +197,7 @@ fn names_that_follow_every_change_are_those_looked_up_anew() {
         endpoints,
         ..no_inputs()
     };
-    let follows = NamesNow::new(reader.clone(), inputs.clone());
+    let follows = NamesNow::new(reader.clone(), inputs.clone(), []);
     let mut services = ServiceRows::new();
     let mut seed = 5_u64;
     let mut dice = |below: u64| {
@@ -231,7 +231,7 @@ fn names_that_follow_every_change_are_those_looked_up_anew() {
             services: services.clone(),
             ..View::default()
         });
-        let anew = NamesNow::new(reader.clone(), inputs.clone());
+        let anew = NamesNow::new(reader.clone(), inputs.clone(), []);
         assert_eq!(
             behind(&follows, 8080, 6),
             behind(&anew, 8080, 6),

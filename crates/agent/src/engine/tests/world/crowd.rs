@@ -35,6 +35,9 @@ fn address(first: u8, place: usize) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(10, first, 0, 0)) + place as u32)
 }
 
+/// Its expressions take longer to compile than all else here.
+static FILTER: LazyLock<LabelFilter> = LazyLock::new(|| LabelFilter::standard().unwrap());
+
 fn labels(app: &str, team: &str) -> LabelSet {
     let facts = PodLabels {
         pod: [("app", app), ("team", team)],
@@ -43,8 +46,6 @@ fn labels(app: &str, team: &str) -> LabelSet {
         service_account: Some("default"),
         cluster: "default",
     };
-    // Its expressions take longer to compile than all else here.
-    static FILTER: LazyLock<LabelFilter> = LazyLock::new(|| LabelFilter::standard().unwrap());
     pod_labels(facts, &FILTER)
 }
 
