@@ -155,7 +155,7 @@ pub(super) async fn addresses(
     let entries = view
         .addresses
         .iter()
-        .filter(|(net, _)| wanted.is_none_or(|wanted| *net == wanted));
+        .filter(|(net, _)| wanted.is_none_or(|wanted| **net == wanted));
     let entries = entries.map(|(net, Known { row, .. })| rest::IpListEntry {
         cidr: net.to_string(),
         identity: row.identity.0.into(),

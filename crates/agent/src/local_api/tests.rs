@@ -21,7 +21,7 @@ use super::*;
 use crate::config::Given;
 use crate::forwarding::TablePlan;
 use crate::inputs::Inputs;
-use crate::view::{View, ViewWriter, channel};
+use crate::view::{Known, View, ViewWriter, channel};
 
 fn no_inputs() -> Inputs {
     macro_rules! empty {
@@ -121,7 +121,7 @@ fn nodes() -> Vec<NodeRow> {
     ]
 }
 
-fn a_service() -> crate::engine::ServiceRow {
+fn a_service() -> (service::RowKey, (u32, Arc<service::Row>)) {
     let key = service::RowKey {
         service: service::ServiceName {
             namespace: "shop".into(),
@@ -155,16 +155,20 @@ fn a_service() -> crate::engine::ServiceRow {
         affinity_seconds: None,
         algorithm: service::Algorithm::Random,
     };
-    (key, 9, row)
+    (key, (9, Arc::new(row)))
 }
 
 fn view() -> View {
-    let row = |identity: Identity, location, source| Row {
-        identity,
-        cover: model::policy::cidr::Cover::default(),
-        location,
-        encryption_key: 0,
-        source,
+    let row = |identity: Identity, location, source| Known {
+        row: Row {
+            identity,
+            cover: model::policy::cidr::Cover::default(),
+            location,
+            encryption_key: 0,
+            source,
+        },
+        peer: identity.0,
+        hop: 0,
     };
     let local = Location::LocalEndpoint {
         id: EndpointId(5),
@@ -177,16 +181,23 @@ fn view() -> View {
     View {
         revision: 3,
         endpoints: vec![endpoint()],
-        addresses: vec![
-            (POD.into(), row(Identity(1001), local, Source::Local), 1001),
+        addresses: [
+            (
+                ipnet::IpNet::from(POD),
+                row(Identity(1001), local, Source::Local),
+            ),
             (
                 "10.9.2.0/24".parse().unwrap(),
                 row(unmanaged, remote, Source::CustomResource),
-                unmanaged.0,
             ),
-        ],
-        nodes: nodes(),
-        services: vec![a_service()],
+        ]
+        .into_iter()
+        .collect(),
+        nodes: nodes()
+            .into_iter()
+            .map(|row| (Arc::clone(&row.name), row))
+            .collect(),
+        services: std::iter::once(a_service()).collect(),
         policy: policies(),
         plan: vec![TablePlan {
             table: "endpoints",
