@@ -112,6 +112,25 @@ fn on_terms(peers: Peers, change: impl Fn(PeerTerm) -> PeerTerm) -> Peers {
     }
 }
 
+fn reordered(rule: Rule, sabotage: Sabotage) -> Rule {
+    match sabotage {
+        Sabotage::TiersAreOne => Rule {
+            tier: Tier::Normal,
+            ..rule
+        },
+        Sabotage::PrioritiesAreOne => Rule {
+            priority: 0,
+            order: 0,
+            ..rule
+        },
+        _ if rule.action == Action::Pass => Rule {
+            action: Action::Allow,
+            ..rule
+        },
+        _ => rule,
+    }
+}
+
 fn sabotaged(mut object: PolicyObject, sabotage: Sabotage) -> PolicyObject {
     let peers = |change: &dyn Fn(PeerTerm) -> PeerTerm| {
         with_rules(object.clone(), |rule| {
@@ -126,26 +145,9 @@ fn sabotaged(mut object: PolicyObject, sabotage: Sabotage) -> PolicyObject {
         | Sabotage::NamedPortsForgotten
         | Sabotage::OtherProtocolsFirst
         | Sabotage::AuditForgotten => object,
-        Sabotage::TiersAreOne => with_rules(object, |rule| {
-            Some(Rule {
-                tier: Tier::Normal,
-                ..rule
-            })
-        }),
-        Sabotage::PrioritiesAreOne => with_rules(object, |rule| {
-            Some(Rule {
-                priority: 0,
-                order: 0,
-                ..rule
-            })
-        }),
-        Sabotage::PassIsAllow => with_rules(object, |rule| {
-            let action = match rule.action {
-                Action::Pass => Action::Allow,
-                other => other,
-            };
-            Some(Rule { action, ..rule })
-        }),
+        Sabotage::TiersAreOne | Sabotage::PrioritiesAreOne | Sabotage::PassIsAllow => {
+            with_rules(object, |rule| Some(reordered(rule, sabotage)))
+        }
         Sabotage::DenyIgnored => {
             with_rules(object, |rule| (rule.action != Action::Deny).then_some(rule))
         }

@@ -1,12 +1,12 @@
 //! One question at a time: may this packet open a connection, and who says so?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
 use super::matching::{NamedPort, icmp_means, inside_but, port_means};
-use super::ordered::{Effect, Rung};
+use super::ordered::climb;
 use super::selectors::{Dialect, Tag, keys, selects};
 use super::worlds::{Mode, Party, World};
 
@@ -118,42 +118,20 @@ pub fn judge(world: &World, question: &Question) -> Answer {
     let init = has(&asked.subject, "reserved", "init");
     let always = world.mode == Mode::Always && !host_policy && !health;
     let by_default = (!defaults.is_empty() || init || always).then_some(defaults);
-    asked.climb(question.way, &allows, &denies, by_default)
+    let ordered = world.ordered.iter().filter(|rule| {
+        rule.matches(
+            question.way,
+            &asked.subject,
+            &asked.other,
+            asked.destination,
+        )
+    });
+    climb(&ordered.collect::<Vec<_>>(), &allows, &denies, by_default)
 }
 
-type Names = BTreeSet<String>;
+pub(super) type Names = BTreeSet<String>;
 
 impl Asked<'_> {
-    /// Asks rung after rung. The policies of namespaces are rules of the normal rung, of priority and place 0; at its end stands
-    /// what they deny by default, unless a rule passed over it: then it stands at the end of all.
-    fn climb(&self, way: Way, allows: &Names, denies: &Names, by_default: Option<Names>) -> Answer {
-        for rung in [Rung::Admin, Rung::Normal, Rung::Baseline] {
-            let rules = self.world.ordered.iter().filter(|rule| rule.rung == rung);
-            let rules = rules
-                .filter(|rule| rule.matches(way, &self.subject, &self.other, self.destination));
-            let mut said: BTreeMap<_, Names> = BTreeMap::new();
-            for rule in rules {
-                said.entry(rule.rank()).or_default().insert(rule.title());
-            }
-            if rung == Rung::Normal {
-                for (effect, names) in [(Effect::Deny, denies), (Effect::Allow, allows)] {
-                    if !names.is_empty() {
-                        said.entry((0, 0, effect))
-                            .or_default()
-                            .extend(names.clone());
-                    }
-                }
-            }
-            match said.pop_first() {
-                Some(((_, _, Effect::Deny), names)) => return Answer::Denied(names),
-                Some(((_, _, Effect::Allow), names)) => return Answer::Allowed(names),
-                None if rung == Rung::Normal && by_default.is_some() => break,
-                Some(((_, _, Effect::Pass), _)) | None => {}
-            }
-        }
-        by_default.map_or(Answer::Allowed(Names::new()), Answer::NotAllowed)
-    }
-
     fn consult(
         &self,
         object: &Value,

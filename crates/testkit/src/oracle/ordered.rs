@@ -1,7 +1,9 @@
 //! Ordered rules: tiers, priorities, places and Pass, asked one after the other. No kind of object that is read here has them, so
 //! they are plain data: who, whom, which ports, and what then.
 
-use super::judge::Way;
+use std::collections::BTreeMap;
+
+use super::judge::{Answer, Names, Way};
 use super::random::Dice;
 use super::selectors::Tag;
 use super::worlds::APPS;
@@ -58,7 +60,7 @@ impl Ordered {
     }
 
     /// What it is sorted by within its rung.
-    pub(super) fn rank(&self) -> (u32, u32, Effect) {
+    fn rank(&self) -> (u32, u32, Effect) {
         (self.priority, self.place, self.effect)
     }
 
@@ -84,6 +86,38 @@ impl Ordered {
             .is_none_or(|(of, first, last)| of == protocol && first <= port && port <= last);
         way == self.way && !node && is(subject, &self.subject) && is(other, &self.other) && ports
     }
+}
+
+/// Asks rung after rung which of the rules that match decides. The policies of namespaces are rules of the normal rung, of
+/// priority and place 0; at its end stands what they deny by default, unless a rule passed over it: then it stands at the
+/// end of all.
+pub(super) fn climb(
+    ordered: &[&Ordered],
+    allows: &Names,
+    denies: &Names,
+    by_default: Option<Names>,
+) -> Answer {
+    for rung in [Rung::Admin, Rung::Normal, Rung::Baseline] {
+        let mut said: BTreeMap<_, Names> = BTreeMap::new();
+        for rule in ordered.iter().filter(|rule| rule.rung == rung) {
+            said.entry(rule.rank()).or_default().insert(rule.title());
+        }
+        if rung == Rung::Normal {
+            for (effect, names) in [(Effect::Deny, denies), (Effect::Allow, allows)] {
+                if !names.is_empty() {
+                    let same = said.entry((0, 0, effect)).or_default();
+                    same.extend(names.clone());
+                }
+            }
+        }
+        match said.pop_first() {
+            Some(((_, _, Effect::Deny), names)) => return Answer::Denied(names),
+            Some(((_, _, Effect::Allow), names)) => return Answer::Allowed(names),
+            None if rung == Rung::Normal && by_default.is_some() => break,
+            Some(((_, _, Effect::Pass), _)) | None => {}
+        }
+    }
+    by_default.map_or(Answer::Allowed(Names::new()), Answer::NotAllowed)
 }
 
 /// A rule out of dice.
