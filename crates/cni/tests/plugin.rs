@@ -703,7 +703,7 @@ fn a_plugin_killed_at_any_moment_leaves_nothing_after_del() {
         "{}",
         String::from_utf8_lossy(&whole.stdout)
     );
-    let whole = start.elapsed();
+    let mut whole = start.elapsed();
     assert!(spawn(&bench, "DEL").wait().expect("wait").success());
     assert!(bench.links().is_empty() && bench.agent().is_empty());
     let rounds = 40;
@@ -713,7 +713,12 @@ fn a_plugin_killed_at_any_moment_leaves_nothing_after_del() {
         std::thread::sleep(whole * round / rounds);
         child.kill().expect("kill");
         let status = child.wait().expect("wait");
-        killed_inside += usize::from(!status.success());
+        if status.success() {
+            // It is quicker than it was: the first call is the slowest.
+            whole = whole * 4 / 5;
+        } else {
+            killed_inside += 1;
+        }
         assert!(spawn(&bench, "DEL").wait().expect("wait").success());
         assert!(
             bench.links().is_empty(),
@@ -730,7 +735,7 @@ fn a_plugin_killed_at_any_moment_leaves_nothing_after_del() {
         state.addresses.clear();
     }
     assert!(
-        killed_inside > rounds as usize / 4,
+        killed_inside > rounds / 4,
         "only {killed_inside} of {rounds} kills hit a running plugin"
     );
     assert!(bench.queued().is_empty());

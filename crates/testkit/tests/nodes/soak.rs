@@ -140,6 +140,7 @@ pub(crate) fn live(cluster: &mut Cluster, length: Duration) {
     }
     let [allowed, denied] = probers.map(Prober::finish);
     services::set_ready(cluster, "open", "True");
+    cluster.delete(&shifting(0)).expect("policy");
     for (node, before) in cluster.nodes.iter_mut().zip(&before) {
         churn::assert_settles(node, before);
     }
