@@ -41,6 +41,10 @@ pub enum Error {
     Exhausted,
 }
 
+/// A pod waits for the identity of labels that are new, and not for announcements: a full node's pods may come at once.
+const CREATIONS_PER_SECOND: f64 = 100.0;
+const CREATIONS_AT_ONCE: f64 = 300.0;
+
 /// Finds and creates identities.
 #[derive(Clone)]
 pub struct Identities {
@@ -61,7 +65,7 @@ impl Identities {
             clusters: MaxClusters::C255,
         };
         Self {
-            client,
+            client: client.at_pace(CREATIONS_PER_SECOND, CREATIONS_AT_ONCE),
             inputs,
             numbers,
             cluster: config.cluster.as_str().into(),

@@ -171,8 +171,10 @@ fn group_id(name: &str) -> std::io::Result<u32> {
 
 /// Serves until `stop`.
 pub async fn serve(listener: UnixListener, router: Router, stop: CancellationToken) {
-    let served =
-        axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await });
+    // Made once: a router by itself is copied with its state for each connection.
+    let service = router.into_make_service();
+    let served = axum::serve(listener, service)
+        .with_graceful_shutdown(async move { stop.cancelled().await });
     if let Err(error) = served.await {
         tracing::error!(%error, "the REST API ended");
     }

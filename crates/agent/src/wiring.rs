@@ -297,7 +297,7 @@ async fn start_api(config: &Arc<Config>, api: Api, tasks: &TaskGroup) -> anyhow:
             .with_context(|| format!("agent-health-port {address}"))?;
         let router = local_api::health_router(api.clone());
         tasks.spawn("health", move |stop| async move {
-            let _ = axum::serve(probe, router)
+            let _ = axum::serve(probe, router.into_make_service())
                 .with_graceful_shutdown(async move { stop.cancelled().await })
                 .await;
         });

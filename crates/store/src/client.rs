@@ -149,7 +149,6 @@ struct Shared {
     clients: Vec<kube::Client>,
     current: ArcSwap<Endpoint>,
     changed: watch::Sender<Endpoint>,
-    pace: Pace,
     options: Options,
 }
 
@@ -157,6 +156,7 @@ struct Shared {
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
+    pace: Arc<Pace>,
 }
 
 impl Client {
@@ -172,7 +172,7 @@ impl Client {
     }
 
     fn over(clients: Vec<kube::Client>, options: Options) -> Self {
-        let pace = Pace::new(options.requests_per_second, options.burst);
+        let pace = Arc::new(Pace::new(options.requests_per_second, options.burst));
         let current = ArcSwap::from_pointee(Endpoint::default());
         let changed = watch::Sender::new(Endpoint::default());
         Self {
@@ -180,9 +180,17 @@ impl Client {
                 clients,
                 current,
                 changed,
-                pace,
                 options,
             }),
+            pace,
+        }
+    }
+
+    /// The same server at a rate of its own, so that requests for which somebody waits do not queue behind those that can wait.
+    pub fn at_pace(&self, requests_per_second: f64, burst: f64) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            pace: Arc::new(Pace::new(requests_per_second, burst)),
         }
     }
 
@@ -392,7 +400,7 @@ impl Client {
         let request = self.request(verb, method, path, body, kind)?;
         let client = self.client()?;
         if verb != "probe" {
-            self.shared.pace.wait().await;
+            self.pace.wait().await;
         }
         match tokio::time::timeout(
             self.shared.options.request_timeout,

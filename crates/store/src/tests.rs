@@ -361,6 +361,25 @@ async fn requests_after_a_burst_come_at_the_rate() {
 }
 
 #[tokio::test]
+async fn who_has_a_pace_of_his_own_does_not_queue_behind_others() {
+    let fake = Fake::new(0);
+    let mut options = Options::named("test");
+    options.urls = vec![serve(&fake).await];
+    (options.requests_per_second, options.burst) = (0.01, 1.0);
+    let client = Client::new(options).await.unwrap();
+    let list = async |client: Client| client.list_page::<Namespace>(&Scope::all(), 10, "").await;
+    list(client.clone()).await.unwrap();
+    let quick = client.at_pace(100.0, 10.0);
+    let limit = Duration::from_secs(2);
+    tokio::time::timeout(limit, list(quick))
+        .await
+        .unwrap()
+        .unwrap();
+    let queued = tokio::time::timeout(limit, list(client)).await;
+    assert!(queued.is_err(), "the others wait");
+}
+
+#[tokio::test]
 async fn an_error_names_verb_path_and_status() {
     let fake = Fake::new(100);
     let client = client(&[serve(&fake).await]).await;
