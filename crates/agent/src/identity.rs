@@ -59,7 +59,7 @@ pub struct Identities {
 
 impl Identities {
     /// Over the tables of the store.
-    pub fn new(client: Client, inputs: Inputs, config: &Config, filter: LabelFilter) -> Self {
+    pub fn new(client: &Client, inputs: Inputs, config: &Config, filter: LabelFilter) -> Self {
         let numbers = ClusterNumbers {
             cluster_id: config.cluster_id,
             clusters: MaxClusters::C255,

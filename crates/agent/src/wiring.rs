@@ -101,7 +101,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         move |stop| addresses.expire(stop)
     });
     start_engine(engine, orders, &tasks);
-    let identities = Identities::new(client.clone(), inputs.clone(), &config, filter);
+    let identities = Identities::new(&client, inputs.clone(), &config, filter);
     tasks.spawn("identities", {
         let (identities, commands) = (identities.clone(), commands.clone());
         move |stop| identities.serve(wanting, commands, stop)

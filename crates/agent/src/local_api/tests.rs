@@ -256,7 +256,7 @@ async fn node() -> Node {
     log.note(&reader.get());
     let api = Api {
         addresses: Addresses::new(&addressing, &reader.get().endpoints),
-        identities: Identities::new(client, no_inputs(), &config, filter),
+        identities: Identities::new(&client, no_inputs(), &config, filter),
         config,
         addressing: Arc::new(addressing),
         devices: Arc::new(devices),

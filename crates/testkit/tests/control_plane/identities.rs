@@ -46,7 +46,7 @@ impl Agent {
         let config = Config::new(&given).expect("a configuration");
         let filter = LabelFilter::standard().expect("a filter");
         Self {
-            identities: Identities::new(client, inputs.clone(), &config, filter),
+            identities: Identities::new(&client, inputs.clone(), &config, filter),
             inputs,
         }
     }
