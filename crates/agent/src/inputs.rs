@@ -246,6 +246,18 @@ impl Inputs {
         waiting
     }
 
+    /// Tables to which nobody ever wrote.
+    #[cfg(test)]
+    pub fn nothing() -> Self {
+        macro_rules! empty {
+            ($($field:ident)+) => {
+                Self { $($field: Table::new(stringify!($field), &["store"]).1,)+ }
+            };
+        }
+        empty!(pods namespaces nodes announced_nodes identities endpoints services slices network_policies
+            cilium_policies clusterwide_policies groups)
+    }
+
     /// One subscription for each table.
     pub fn subscriptions(&self) -> Vec<Subscription> {
         vec![

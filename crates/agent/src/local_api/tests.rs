@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -13,8 +14,9 @@ use model::node::{IpPair, Locality, NodeRow};
 use model::policy::{self, Change, ParseOptions, Peer, PeerFacts, parse_policy};
 use model::service;
 use netlink::Link;
-use reconcile::Table;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tower::ServiceExt;
 
 use super::*;
@@ -22,16 +24,6 @@ use crate::config::Given;
 use crate::forwarding::TablePlan;
 use crate::inputs::Inputs;
 use crate::view::{Known, View, ViewWriter, channel};
-
-fn no_inputs() -> Inputs {
-    macro_rules! empty {
-        ($($field:ident)+) => {
-            Inputs { $($field: Table::new(stringify!($field), &["store"]).1,)+ }
-        };
-    }
-    empty!(pods namespaces nodes announced_nodes identities endpoints services slices network_policies cilium_policies
-        clusterwide_policies groups)
-}
 
 fn labels() -> LabelSet {
     let facts = PodLabels {
@@ -214,6 +206,7 @@ fn view() -> View {
 struct Node {
     router: Router,
     view: ViewWriter,
+    config: Arc<Config>,
 }
 
 async fn node() -> Node {
@@ -256,8 +249,8 @@ async fn node() -> Node {
     log.note(&reader.get());
     let api = Api {
         addresses: Addresses::new(&addressing, &reader.get().endpoints),
-        identities: Identities::new(&client, no_inputs(), &config, filter),
-        config,
+        identities: Identities::new(&client, Inputs::nothing(), &config, filter),
+        config: Arc::clone(&config),
         addressing: Arc::new(addressing),
         devices: Arc::new(devices),
         view: reader,
@@ -271,6 +264,7 @@ async fn node() -> Node {
     Node {
         router: router(api),
         view: writer,
+        config,
     }
 }
 
@@ -999,4 +993,45 @@ fn only_root_may_use_the_socket_unless_a_group_is_named() {
     assert_eq!(mode(), (0o660, own));
     let error = bind(&path, Some("no-such-group")).unwrap_err().to_string();
     assert_eq!(error, "socket-group: there is no group \"no-such-group\"");
+}
+
+/// A router that is copied for each connection copies its state once for each route.
+#[tokio::test]
+async fn a_connection_does_not_copy_the_state() {
+    let node = node().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("api.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve(listener, node.router, stop.clone()));
+    let mut open = vec![connected(&path).await];
+    let before = Arc::strong_count(&node.config);
+    for _ in 0..10 {
+        open.push(connected(&path).await);
+    }
+    let same = async {
+        while Arc::strong_count(&node.config) != before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let held = tokio::time::timeout(Duration::from_secs(2), same).await;
+    assert!(
+        held.is_ok(),
+        "{before} holders with one connection, {} with {}",
+        Arc::strong_count(&node.config),
+        open.len()
+    );
+    drop(open);
+    stop.cancel();
+    server.await.unwrap();
+}
+
+/// A connection that was answered and stays open.
+async fn connected(path: &Path) -> UnixStream {
+    let mut stream = UnixStream::connect(path).await.unwrap();
+    let request = b"GET /v1/nothing HTTP/1.1\r\nHost: agent\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut octet = [0];
+    stream.read_exact(&mut octet).await.unwrap();
+    stream
 }

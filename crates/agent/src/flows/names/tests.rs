@@ -10,16 +10,6 @@ use super::*;
 use crate::inputs::{PodRow, RemoteEndpoint};
 use crate::view;
 
-fn no_inputs() -> Inputs {
-    macro_rules! empty {
-        ($($field:ident)+) => {
-            Inputs { $($field: Table::new(stringify!($field), &["store"]).1,)+ }
-        };
-    }
-    empty!(pods namespaces nodes announced_nodes identities endpoints services slices network_policies cilium_policies
-        clusterwide_policies groups)
-}
-
 const BACKEND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 2, 3));
 
 /// A port of a service whose one backend is the one that all tests ask for.
@@ -64,7 +54,7 @@ fn a_backend_has_the_name_of_the_one_service_that_leads_to_it() {
             services: services.into_iter().collect(),
             ..View::default()
         });
-        NamesNow::new(reader, no_inputs(), [])
+        NamesNow::new(reader, Inputs::nothing(), [])
     };
     let one = of(vec![port("api", "http"), port("api", "admin")]);
     assert_eq!(behind(&one, 8080, 6).as_deref(), Some("shop/api"));
@@ -82,7 +72,7 @@ fn a_backend_has_the_name_of_the_one_service_that_leads_to_it() {
 #[test]
 fn names_are_those_of_the_view_of_now_wherever_it_lies_in_memory() {
     let (writer, reader) = view::channel();
-    let names = NamesNow::new(reader, no_inputs(), []);
+    let names = NamesNow::new(reader, Inputs::nothing(), []);
     for number in 0..64 {
         let name = format!("api-{number}");
         writer.publish(View {
@@ -111,7 +101,7 @@ fn of_pod(workload: Option<Workload>, labels: &[&str]) -> (String, Vec<String>, 
     );
     let inputs = Inputs {
         pods: table,
-        ..no_inputs()
+        ..Inputs::nothing()
     };
     let (writer, reader) = view::channel();
     let row = EndpointRow {
@@ -183,7 +173,7 @@ fn a_pod_of_this_node_has_its_workload_and_the_cluster_of_its_labels() {
 fn what_nobody_knows_has_no_names_and_no_cluster() {
     let (_writer, reader) = view::channel();
     assert_eq!(
-        NamesNow::new(reader, no_inputs(), []).endpoint(BACKEND, 2),
+        NamesNow::new(reader, Inputs::nothing(), []).endpoint(BACKEND, 2),
         None
     );
 }
@@ -195,7 +185,7 @@ fn names_that_follow_every_change_are_those_looked_up_anew() {
     let (mut remote, endpoints) = Table::new("endpoints", &[]);
     let inputs = Inputs {
         endpoints,
-        ..no_inputs()
+        ..Inputs::nothing()
     };
     let follows = NamesNow::new(reader.clone(), inputs.clone(), []);
     let mut services = ServiceRows::new();
