@@ -36,7 +36,7 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "bpf lb maglev",
-        "the slots of a service are its Maglev table: `bpf lb list` shows them",
+        "backends are not chosen by Maglev in this version; `bpf lb list` shows the slots of a service",
     ),
     (
         "bpf lb update-maintenance",
