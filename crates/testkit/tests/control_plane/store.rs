@@ -20,27 +20,54 @@ pub(crate) struct Proxy {
     server: String,
     client: Http<HttpConnector, Body>,
     pub(crate) percent: AtomicU64,
-    seed: Mutex<u64>,
-    pub(crate) failed: AtomicU64,
+    drawn: Mutex<Drawn>,
+    failed: AtomicU64,
+}
+
+/// Which requests fail: at 10 %, one of each ten in turn, so that few requests are enough for a failure.
+struct Drawn {
+    seed: u64,
+    requests: u64,
+    /// The one of its ten.
+    chosen: u64,
+}
+
+impl Drawn {
+    fn random(&mut self) -> u64 {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        self.seed
+    }
+
+    fn fails(&mut self, percent: u64) -> bool {
+        let Some(of) = 100_u64.checked_div(percent) else {
+            return false;
+        };
+        let place = self.requests % of;
+        if place == 0 {
+            self.chosen = self.random() % of;
+        }
+        self.requests += 1;
+        place == self.chosen
+    }
 }
 
 impl Proxy {
-    fn draw(&self) -> u64 {
-        let mut seed = self.seed.lock().expect("no holder panicked");
-        *seed ^= *seed << 13;
-        *seed ^= *seed >> 7;
-        *seed ^= *seed << 17;
-        *seed
+    /// Whether a request fails, and whether it reaches the server all the same.
+    fn draw(&self) -> (bool, bool) {
+        let mut drawn = self.drawn.lock().expect("no holder panicked");
+        let fails = drawn.fails(self.percent.load(Ordering::Relaxed));
+        (fails, drawn.random() >> 32 & 1 == 1)
     }
 }
 
 async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Response {
-    let drawn = proxy.draw();
-    let fails = drawn % 100 < proxy.percent.load(Ordering::Relaxed);
+    let (fails, reaches) = proxy.draw();
     let refusal = || StatusCode::INTERNAL_SERVER_ERROR.into_response();
     if fails {
         proxy.failed.fetch_add(1, Ordering::Relaxed);
-        if drawn >> 32 & 1 == 0 {
+        if !reaches {
             return refusal();
         }
     }
@@ -83,7 +110,11 @@ impl Store {
             server: at.clone(),
             client: Http::builder(TokioExecutor::new()).build_http(),
             percent: AtomicU64::new(percent),
-            seed: Mutex::new(seed),
+            drawn: Mutex::new(Drawn {
+                seed,
+                requests: 0,
+                chosen: 0,
+            }),
             failed: AtomicU64::new(0),
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -109,6 +140,12 @@ impl Store {
             .raw(method, path, object)
             .await
             .expect("the store answers")
+    }
+
+    /// Without a failure a test of failures says nothing.
+    pub(crate) fn assert_that_requests_failed(&self) {
+        let failed = self.proxy.failed.load(Ordering::Relaxed);
+        assert!(failed > 0, "no request failed");
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
