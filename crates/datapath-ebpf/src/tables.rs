@@ -4,11 +4,10 @@
 //! overrides them (`kernel::Config`).
 
 use aya_ebpf::{
-    bindings::{BPF_NOEXIST, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_NOEXIST, BPF_RB_NO_WAKEUP},
     btf_maps::{
         Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf, lpm_trie::Key,
     },
-    helpers::bpf_ringbuf_query,
     macros::btf_map,
 };
 use datapath::{
@@ -112,8 +111,6 @@ pub fn state<'a>() -> Option<&'a mut State> {
     Some(unsafe { &mut *state })
 }
 
-/// The ring wakes its reader when this much is waiting; below it the reader's timer is soon enough.
-const WAKE_BYTES: u64 = 64 << 10;
 const EEXIST: i32 = -17;
 
 /// The maps of the kernel.
@@ -372,19 +369,8 @@ impl Maps for Tables {
         };
         // SAFETY: the ring gave memory for one event; its bytes may be anything, and every bit pattern is an event.
         fill(unsafe { entry.assume_init_mut() });
-        // SAFETY: asks for a number.
-        let waiting = unsafe {
-            bpf_ringbuf_query(
-                (&raw const EVENTS).cast_mut().cast(),
-                BPF_RB_AVAIL_DATA.into(),
-            )
-        };
-        let wake = if waiting >= WAKE_BYTES {
-            BPF_RB_FORCE_WAKEUP
-        } else {
-            BPF_RB_NO_WAKEUP
-        };
-        entry.submit(wake.into());
+        // The reader has a timer: to wake it is an interrupt, which costs more than all else here.
+        entry.submit(BPF_RB_NO_WAKEUP.into());
     }
 }
 

@@ -1,7 +1,6 @@
-//! The ring of events: read on a timer or when its descriptor is readable, without an async runtime.
+//! The ring of events: read on a timer, since the programs wake nobody.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use aya::maps::{Map as AyaMap, MapData, MapError as AyaMapError, RingBuf};
 use datapath::abi::{Plain, event::Event};
@@ -76,19 +75,5 @@ impl Events {
 
     fn lost_total(&self) -> Result<u64, MapError> {
         Ok(self.lost.get(&0)?.iter().sum())
-    }
-}
-
-impl AsRawFd for Events {
-    fn as_raw_fd(&self) -> RawFd {
-        self.ring.as_raw_fd()
-    }
-}
-
-impl AsFd for Events {
-    /// Readable when the programs ask to be read (much is waiting); poll on a timer besides.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the ring owns the descriptor and lives as long as the borrow.
-        unsafe { BorrowedFd::borrow_raw(self.ring.as_raw_fd()) }
     }
 }

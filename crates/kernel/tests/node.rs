@@ -5,6 +5,8 @@
     reason = "a test says why it is left out, and what it measured"
 )]
 
+#[path = "node/bell.rs"]
+mod bell;
 #[path = "node/pods.rs"]
 mod pods;
 #[path = "node/stage.rs"]
@@ -12,11 +14,12 @@ mod stage;
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
+use bell::Bell;
 use datapath::abi::policy::{PortKey, PortVerdict, verdict};
 use datapath::abi::{Drop as Reason, event};
-use pods::{Node, Offloads, Policy};
+use pods::{Family, Node, Offloads, Policy};
 use stage::Stage;
 
 #[test]
@@ -135,6 +138,32 @@ fn pods_of_one_node_talk_with_offloads() {
 #[test]
 fn pods_of_one_node_talk_without_offloads() {
     two_pods_talk(Offloads::Off);
+}
+
+/// The reader has a timer, and to wake it is an interrupt on the way of a packet.
+#[test]
+fn a_ring_that_fills_up_wakes_nobody() {
+    const DATAGRAMS: usize = 4000;
+    let Some(stage) = Stage::new("ring") else {
+        return;
+    };
+    let node = Node::new(&stage, "r");
+    let first = node.pod(1, Policy::None, Offloads::On);
+    let second = node.pod(2, Policy::Enforced { index: 7 }, Offloads::On);
+    let mut events = kernel::events::Events::open(&node.kernel.maps).expect("events");
+    let mut seen = Vec::new();
+    while events.read(1000, &mut seen) > 0 {}
+    seen.clear();
+    let bell = Bell::of(&node.kernel.maps.events).expect("a bell");
+    let server = SocketAddr::new(second.address(Family::V4), 7);
+    let client = first.namespace.run(|| UdpSocket::bind("0.0.0.0:0"));
+    let client = client.expect("enter").expect("bind");
+    for _ in 0..DATAGRAMS {
+        client.send_to(b"denied", server).expect("send");
+    }
+    assert!(!bell.rang().expect("an answer"));
+    while events.read(1000, &mut seen) > 0 {}
+    assert!(seen.len() >= DATAGRAMS, "{} events", seen.len());
 }
 
 #[test]
