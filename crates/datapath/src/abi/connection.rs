@@ -122,7 +122,7 @@ pub mod flags {
     pub const UNENFORCED: u16 = 64;
 }
 
-/// Counters and times of one direction; lies on a cache line of its own.
+/// Counters and times of one direction; as long as a cache line.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Direction {
@@ -181,6 +181,9 @@ pub struct Connection {
     pub to_port: u16,
     /// Destination after the rewrite.
     pub to: Address,
+    /// Initiator to responder. The kernel lays entries out without regard to cache lines: with a line between the two
+    /// directions, and before the first, processors that carry one direction each do not take lines from one another.
+    pub sent: Direction,
     /// Source after the rewrite.
     pub from: Address,
     /// Source port after the rewrite, network order.
@@ -195,10 +198,8 @@ pub struct Connection {
     pub backend: u32,
     /// Interface on which the first packet arrived.
     pub ifindex: u32,
-    /// Room to grow; fills the read-mostly part to two cache lines.
+    /// Room to grow; fills what is mostly read to a cache line.
     pub reserved: [u32; 8],
-    /// Initiator to responder.
-    pub sent: Direction,
     /// Responder to initiator.
     pub received: Direction,
 }
