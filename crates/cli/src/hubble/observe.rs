@@ -17,6 +17,7 @@ use api::hubble::{
     },
 };
 use clap::{Args, Subcommand};
+use futures::FutureExt as _;
 use jiff::{Zoned, tz::TimeZone};
 
 use super::{
@@ -225,13 +226,18 @@ async fn flows(
         .map_err(call)?
         .into_inner();
     loop {
-        match flows.message().await {
-            Ok(Some(response)) => {
-                printer.response(&response)?;
+        let next = match flows.message().now_or_never() {
+            Some(next) => next,
+            None => {
+                // A flush for each of many would cost more than the flows.
                 if follow {
                     printer.flush()?;
                 }
+                flows.message().await
             }
+        };
+        match next {
+            Ok(Some(response)) => printer.response(&response)?,
             Ok(None) => return Ok(printer.flush()?),
             Err(status) => {
                 printer.flush()?;
