@@ -43,7 +43,9 @@ golden! {
     one_endpoint_is_json: ["endpoint", "get", "7"];
     health_of_an_endpoint_is_four_lines: ["endpoint", "health", "7"];
     labels_of_an_endpoint_are_lines: ["endpoint", "labels", "7"];
-    the_log_of_an_endpoint_may_be_empty: ["endpoint", "log", "7"];
+    the_log_of_an_endpoint_is_its_changes: ["endpoint", "log", "7"];
+    the_config_of_an_endpoint_is_the_options_of_the_node: ["endpoint", "config", "7"];
+    the_config_of_an_endpoint_is_json_as_the_agent_says_it: ["endpoint", "config", "7", "-o", "json"];
     identities_have_a_row_per_label: ["identity", "list"];
     identities_of_endpoints_are_counted: ["identity", "list", "--endpoints"];
     one_identity_is_a_table_too: ["identity", "get", "1001"];
@@ -182,6 +184,22 @@ fn a_flow_server_that_is_not_there_fails_the_monitor() {
     let ran = usual().dbg(&["monitor", "-t", "drop"]);
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("[directory]/no-flows.sock"), "{}", ran.err);
+}
+
+#[test]
+fn an_option_of_an_endpoint_is_refused_before_the_agent_is_asked() {
+    let agent = usual();
+    let ran = agent.dbg(&["endpoint", "config", "7", "PolicyAuditMode=Enabled"]);
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.err.as_str()),
+        (
+            1,
+            "",
+            "Error: endpoint config: PolicyAuditMode=Enabled cannot be set, endpoints have no options of their own; \
+             `config` shows those of the node\n"
+        )
+    );
+    assert!(agent.asked.lock().unwrap().is_empty());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! a filter all populated fields must match; the values of one field are alternatives.
 
 mod application;
+mod expression;
 mod labels;
 mod network;
 mod origin;
@@ -52,7 +53,14 @@ pub(crate) type Test = Box<dyn Fn(&Flow) -> bool + Send + Sync>;
 /// Adds the tests of a group of fields.
 pub(crate) type Group = fn(&FlowFilter, &mut Vec<Test>) -> Result<(), FieldError>;
 
-const GROUPS: [Group; 4] = [event, network::tests, origin::tests, application::tests];
+/// In this order they are asked: what costs most is last.
+const GROUPS: [Group; 5] = [
+    event,
+    network::tests,
+    origin::tests,
+    application::tests,
+    expression::tests,
+];
 
 /// One compiled filter.
 struct Filter {
@@ -61,16 +69,6 @@ struct Filter {
 
 impl Filter {
     fn compile(filter: &FlowFilter) -> Result<Self, FieldError> {
-        if filter
-            .experimental
-            .as_ref()
-            .is_some_and(|e| !e.cel_expression.is_empty())
-        {
-            return Err(FieldError::new(
-                "experimental.cel_expression",
-                "expressions are not supported by this server",
-            ));
-        }
         let mut tests = Vec::new();
         for group in GROUPS {
             group(filter, &mut tests)?;

@@ -16,6 +16,7 @@ pub mod records;
 pub mod ring;
 #[cfg(test)]
 mod sample;
+mod schema;
 pub mod server;
 
 /// Version of this server as clients see it.

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use api::hubble::flow::flow_filter::Experimental;
 use api::hubble::flow::{EventTypeFilter, Flow, FlowFilter};
 use api::hubble::observer::GetFlowsRequest;
 use hubble::filter::Selection;
@@ -93,8 +94,27 @@ fn by_network() -> FlowFilter {
     }
 }
 
+/// Expressions: every operator, function and loop there is.
+const EXPRESSIONS: &[&str] = &[
+    "_flow.verdict == Verdict.DROPPED && !has(_flow.l7)",
+    "_flow.source.labels.exists(l, l.startsWith('k8s:') || l.endsWith(\"x\"))",
+    "_flow.l4.TCP.source_port in [80, 0x1bb, 8080u] ? true : -1 < 2",
+    "size(_flow.IP.source) > 3 && _flow.IP.source.matches(r'^10\\.')",
+    "_flow.destination.labels.map(l, l + '\\u00e9')[0].contains('a')",
+    "_flow.time >= timestamp('2026-01-01T00:00:00Z')",
+    "int('7') * 2 - 1 / 1 % 3 == int(double(uint(2)) + 1.5e3)",
+    "[b'a', bytes('b')].all(b, string(b) != '''c''')",
+    "_flow.source.labels.exists_one(l, bool('true')) || size(_flow.node_labels.filter(l, l != null)) > 0",
+];
+
 fn seeds() -> Vec<Vec<u8>> {
     let (by_origin, by_network) = (by_origin(), by_network());
+    let by_expression = |text: &&str| FlowFilter {
+        experimental: Some(Experimental {
+            cel_expression: texts(&[text]),
+        }),
+        ..FlowFilter::default()
+    };
     let request = |whitelist, blacklist, paths: &[&str]| {
         GetFlowsRequest {
             number: 20,
@@ -107,7 +127,7 @@ fn seeds() -> Vec<Vec<u8>> {
         }
         .encode_to_vec()
     };
-    vec![
+    let mut seeds = vec![
         request(
             vec![by_origin.clone()],
             vec![by_network.clone()],
@@ -119,5 +139,9 @@ fn seeds() -> Vec<Vec<u8>> {
             &["l4.TCP.flags", "source.labels", "time"],
         ),
         request(vec![FlowFilter::default()], vec![], &["uuid"]),
-    ]
+    ];
+    // One to a request: an expression that is broken would hide those after it.
+    let expressions = EXPRESSIONS.iter().map(by_expression);
+    seeds.extend(expressions.map(|filter| request(vec![filter], vec![], &[])));
+    seeds
 }

@@ -79,10 +79,6 @@ const REASONS: &[(&str, &str)] = &[
         "traffic between nodes is not encrypted in this version",
     ),
     (
-        "endpoint config",
-        "endpoints have no options of their own; `config` shows those of the node",
-    ),
-    (
         "endpoint regenerate",
         "nothing is compiled per endpoint, and what differs is written at once; `reconcile` shows whether anything does",
     ),

@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 
-use local_api::endpoint::{Endpoint, EndpointHealth, EndpointStatus, LabelConfiguration};
+use local_api::endpoint::{
+    Endpoint, EndpointConfigurationStatus, EndpointHealth, EndpointStatus, EndpointStatusChange,
+    LabelConfiguration,
+};
 use local_api::policy::Enforcement;
 use local_api::{Method, Request};
 use serde::Serialize;
@@ -54,6 +57,16 @@ pub(super) enum EndpointCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Options of one endpoint, which are those of the node
+    Config {
+        /// As for get
+        id: String,
+        /// Refused: no option can be set for one endpoint
+        #[arg(value_name = "OPTION=VALUE")]
+        set: Vec<String>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Remove an endpoint; its pod loses the network
     Disconnect {
         /// As for get
@@ -93,21 +106,10 @@ pub(super) fn run(context: &mut Context<'_>, command: &EndpointCommand) -> anyho
             Ok(Outcome::Good)
         }
         EndpointCommand::Log { id, output } => {
-            let endpoint = context.get::<Endpoint>(&path(id, ""))?.typed;
-            let log = endpoint.status.map(|status| status.log).unwrap_or_default();
-            context.table(output.output.as_ref(), &serde_json::to_value(&log)?, || {
-                let mut table = Table::new(&["Timestamp", "Status", "State", "Message"]);
-                for line in &log {
-                    table.row([
-                        line.timestamp.clone(),
-                        line.code.clone(),
-                        word(line.state),
-                        line.message.clone(),
-                    ]);
-                }
-                table
-            })
+            let answer = context.get::<Vec<EndpointStatusChange>>(&path(id, "/log"))?;
+            context.table(output.output.as_ref(), &answer.raw, || log(&answer.typed))
         }
+        EndpointCommand::Config { id, set, output } => config(context, id, set, output),
         EndpointCommand::Disconnect { id } => {
             let request = Request::new(Method::Delete, path(id, ""));
             context
@@ -164,6 +166,46 @@ fn has_labels(endpoint: &Value, wanted: &[String]) -> bool {
     let has =
         |label: &String| all.is_some_and(|all| all.iter().any(|own| own.as_str() == Some(label)));
     wanted.iter().all(has)
+}
+
+fn log(changes: &[EndpointStatusChange]) -> Table {
+    let mut table = Table::new(&["Timestamp", "Status", "State", "Message"]);
+    for change in changes {
+        table.row([
+            change.timestamp.clone(),
+            change.code.clone(),
+            word(change.state),
+            change.message.clone(),
+        ]);
+    }
+    table
+}
+
+fn config(
+    context: &mut Context<'_>,
+    id: &str,
+    set: &[String],
+    output: &OutputArgs,
+) -> anyhow::Result<Outcome> {
+    if let Some(asked) = set.first() {
+        anyhow::bail!(
+            "endpoint config: {asked} cannot be set, endpoints have no options of their own; `config` shows those of the node"
+        );
+    }
+    let answer = context.get::<EndpointConfigurationStatus>(&path(id, "/config"))?;
+    context.table(output.output.as_ref(), &answer.raw, || {
+        options(&answer.typed)
+    })
+}
+
+fn options(of: &EndpointConfigurationStatus) -> Table {
+    let mut options = of.immutable.clone();
+    options.extend(of.realized.clone().unwrap_or_default().options);
+    let mut table = Table::new(&["OPTION", "VALUE"]);
+    for (option, value) in options {
+        table.row([option, value]);
+    }
+    table
 }
 
 fn health(of: &EndpointHealth) -> Table {

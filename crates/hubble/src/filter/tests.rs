@@ -562,6 +562,4 @@ fn errors_name_the_list_the_filter_and_the_field() {
         error.to_string(),
         "blacklist[1].source_port: \"x\" is no port (0 to 65535)"
     );
-    let cel = r#"{"experimental":{"cel_expression":["true"]}}"#;
-    refuse("experimental.cel_expression", &[cel]);
 }

@@ -153,7 +153,7 @@ const FLAGS: &[Flag] = flags! {
     "identity", E(Kind::Identity, Either), Required("IDENTITY"), "Flows from or to this identity (a number, or host, world, …)";
     "to-identity", E(Kind::Identity, Destination), Required("IDENTITY"), "Flows to this identity (a number, or host, world, …)";
     "traffic-direction", V(Event::TrafficDirection), Required("DIRECTION"), "Flows of this direction (ingress, egress)";
-    "cel-expression", V(Event::Cel), Required("CEL"), "Flows for which the expression is true, if the server supports it";
+    "cel-expression", V(Event::Cel), Required("CEL"), "Flows for which the expression about _flow is true (Common Expression Language)";
     "interface", V(Event::Interface), Required("NAME"), "Flows seen at this interface";
     "encrypted", V(Event::Encrypted), Optional("true"), "Encrypted flows";
     "unencrypted", V(Event::Unencrypted), Optional("true"), "Flows that are not encrypted";
