@@ -226,15 +226,14 @@ async fn flows(
         .map_err(call)?
         .into_inner();
     loop {
-        let next = match flows.message().now_or_never() {
-            Some(next) => next,
-            None => {
-                // A flush for each of many would cost more than the flows.
-                if follow {
-                    printer.flush()?;
-                }
-                flows.message().await
+        let next = if let Some(next) = flows.message().now_or_never() {
+            next
+        } else {
+            // A flush for each of many would cost more than the flows.
+            if follow {
+                printer.flush()?;
             }
+            flows.message().await
         };
         match next {
             Ok(Some(response)) => printer.response(&response)?,
