@@ -150,6 +150,8 @@ pub struct Engine {
     strays: bool,
     /// What was refused at the last try.
     failures: Vec<Failure>,
+    /// Endpoints whose policy was refused at the last try.
+    refused: BTreeMap<EndpointId, String>,
     stale: Stale,
     /// Entries that commits had to do with since free memory was given back, and whether there was one since the last tick.
     worked: usize,
@@ -230,6 +232,7 @@ impl Engine {
             unfinished: BTreeSet::new(),
             strays: true,
             failures: Vec::new(),
+            refused: BTreeMap::new(),
             stale: Stale {
                 spare: true,
                 ..Stale::default()
@@ -376,6 +379,7 @@ impl Engine {
             services: self.services.rows(),
             policy: self.policy.clone(),
             faults: self.seen.faults(),
+            refused: self.refused.clone(),
             plan: self.forwarding.plan(),
             waiting_for: self.waiting_for.clone(),
             error: report.failures.first().map(|first| {

@@ -43,6 +43,8 @@ pub struct View {
     pub policy: policy::Snapshot,
     /// Objects that could not be read, with the reason and what is in force instead.
     pub faults: BTreeMap<ObjectKey, String>,
+    /// Endpoints whose policy the kernel refused at the last commit, with its reason.
+    pub refused: BTreeMap<EndpointId, String>,
     /// What is left to do, per table: nothing, after a commit that removed.
     pub plan: Vec<TablePlan>,
     /// What the last commit did.
@@ -63,6 +65,7 @@ impl Default for View {
             services: ServiceRows::new(),
             policy: policy::Snapshot::new(policy::Settings::default()),
             faults: BTreeMap::new(),
+            refused: BTreeMap::new(),
             plan: Vec::new(),
             last_commit: Report::default(),
             waiting_for: vec!["everything"],

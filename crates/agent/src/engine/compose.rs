@@ -46,6 +46,7 @@ impl Engine {
     /// stops no other.
     pub(super) fn write_policies(&mut self, now: Instant) -> Vec<Failure> {
         let mut failures = Vec::new();
+        self.refused.clear();
         for key in std::mem::take(&mut self.dirty) {
             let Some(rows) = self.rows.get(&key) else {
                 continue;
@@ -55,15 +56,27 @@ impl Engine {
             let moved = self.forwarding.policies.index(&key) != before;
             self.note_policy(&key, outcome.effect, moved);
             if let Some(error) = outcome.refused {
-                failures.push(Failure {
+                let failure = Failure {
                     table: error.map,
                     key: self.name_of(&key),
                     error: error.to_string(),
-                });
+                };
+                self.note_refused(&key, &failure);
+                failures.push(failure);
                 self.dirty.insert(key);
             }
         }
         failures
+    }
+
+    /// Notes whose policy it was that was refused.
+    fn note_refused(&mut self, key: &PolicyKey, failure: &Failure) {
+        for id in self.endpoints.keys() {
+            if self.policy.policy_of(SubjectId(id.0.into()), key.direction) == Some(key) {
+                let reason = format!("{}: {}", failure.key, failure.error);
+                self.refused.entry(*id).or_insert(reason);
+            }
+        }
     }
 
     /// The objects that a policy is made of, for people.

@@ -234,11 +234,18 @@ fn a_policy_without_room_denies_everything_says_so_and_heals_by_itself() {
         .expect("a failure");
     assert!(failure.key.contains("shop/api"), "{failure:?}");
     assert!(world.view().error.is_some());
+    let refused = world.view().refused.clone();
+    let reason = refused.values().next().expect("an endpoint");
+    assert!(
+        refused.len() == 1 && reason.contains("shop/api"),
+        "{refused:?}"
+    );
     world.store.policies.insert("api", api_from_web(80));
     world.deliver_all();
     world.settle();
     assert_eq!(world.ingress("api", "web", 80), Verdict::Allowed);
     assert_eq!(world.view().error, None);
+    assert!(world.view().refused.is_empty());
 }
 
 #[test]

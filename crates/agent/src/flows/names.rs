@@ -321,6 +321,11 @@ impl NamesNow {
         }
     }
 
+    /// The pod that has an address.
+    pub fn pod_at(&self, address: IpAddr) -> Option<PodName> {
+        self.indexed(|index, _| Some(index.pods.get(&address)?.last()?.name.clone()))
+    }
+
     fn indexed<T>(&self, look: impl Fn(&Index, &View) -> Option<T>) -> Option<T> {
         let view = self.view.get();
         {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use hubble::intake::Intake;
+use hubble::names::Names;
 use hubble::observer::{self, Observer};
 use hubble::peer::{PeerConfig, PeerNode, PeerService, PeerTls, Prefer};
 use hubble::ring::{Capacity, Ring};
@@ -37,7 +38,8 @@ pub(super) async fn start_flows(
     }
     let ring = Arc::new(Ring::new(Capacity::new(hubble.capacity as u64)?));
     let names = NamesNow::new(view.clone(), inputs.clone(), names(devices));
-    let intake = Arc::new(Intake::new(ring, Arc::new(names)));
+    let names = Arc::new(names);
+    let intake = Arc::new(Intake::new(ring, Arc::clone(&names) as Arc<dyn Names>));
     let events = kernel::events::Events::open(maps).context("open the ring of events")?;
     tasks.spawn("events", {
         let intake = Arc::clone(&intake);
@@ -96,7 +98,7 @@ pub(super) async fn start_flows(
     });
     tasks.spawn("agent events", {
         let (view, intake) = (view.clone(), Arc::clone(&intake));
-        move |stop| tell_doings(view, intake, stop)
+        move |stop| tell_doings(view, names, intake, stop)
     });
     Ok(Some(intake))
 }
@@ -152,12 +154,17 @@ pub(super) async fn keep_nodes(
 }
 
 /// Tells the server what the agent does.
-async fn tell_doings(mut view: ViewReader, intake: Arc<Intake>, stop: CancellationToken) {
+async fn tell_doings(
+    mut view: ViewReader,
+    names: Arc<NamesNow>,
+    intake: Arc<Intake>,
+    stop: CancellationToken,
+) {
     intake.agent_event(doings::started());
     let mut told = Arc::new(View::default());
     loop {
         let now = view.get();
-        for event in doings::between(&told, &now) {
+        for event in doings::between(&told, &now, |address| names.pod_at(address)) {
             intake.agent_event(event);
         }
         told = now;
