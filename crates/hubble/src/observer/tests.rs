@@ -339,7 +339,19 @@ async fn bad_requests_are_refused_before_any_flow() {
         source_ip: vec!["x".into()],
         ..pb::FlowFilter::default()
     };
+    let cel_expression = vec!["_flow.verdikt == 1".into()];
+    let no_field = pb::FlowFilter {
+        experimental: Some(pb::flow_filter::Experimental { cel_expression }),
+        ..pb::FlowFilter::default()
+    };
     for (request, field) in [
+        (
+            GetFlowsRequest {
+                whitelist: vec![no_field],
+                ..Default::default()
+            },
+            "whitelist[0].experimental.cel_expression: \"_flow.verdikt == 1\": flow.Flow has no field \"verdikt\"",
+        ),
         (
             GetFlowsRequest {
                 first: true,

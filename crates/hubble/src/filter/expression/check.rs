@@ -27,6 +27,9 @@ const DEPTH: usize = 64;
 /// Parts of a filter's expressions that are evaluated for one flow, those in loops once per element.
 const COST: usize = 4096;
 
+/// Patterns in a filter's expressions: what they take is kept as long as the client listens.
+const PATTERNS: usize = 16;
+
 /// Elements that a list of a flow is taken to have: as many labels as most pods have and more.
 const ELEMENTS: usize = 16;
 
@@ -236,6 +239,9 @@ impl Checker {
         let Expr::Literal(LiteralValue::String(written)) = &pattern.expr else {
             return Err("the pattern of matches() must be written out".to_owned());
         };
+        if self.patterns.len() == PATTERNS {
+            return Err(format!("more than {PATTERNS} patterns"));
+        }
         let compiled = Pattern::parse(written.inner()).map_err(|error| error.to_string())?;
         pattern.expr = Expr::Ident(Pattern::variable(self.patterns.len()));
         self.patterns.push(compiled);

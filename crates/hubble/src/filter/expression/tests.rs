@@ -380,7 +380,11 @@ fn loops_in_loops_and_values_that_double_are_refused() {
         let refused = ask(filter(&[text]), &flow()).expect_err(text);
         assert!(refused.contains(reason), "{text}: {refused}");
     }
-    // The bound is for all of a filter's expressions together.
+    // The bounds are for all of a filter's expressions together.
+    let patterns = ["''.matches('a') || ''.matches('b')"; 9];
+    assert!(ask(filter(&patterns[..8]), &flow()).is_ok());
+    let refused = ask(filter(&patterns), &flow()).unwrap_err();
+    assert!(refused.contains("more than 16 patterns"), "{refused}");
     let twice = format!("{labels}.exists(a, {labels}.exists(b, a + b == 'x'))");
     assert!(ask(filter(&[&twice]), &flow()).is_ok());
     assert!(ask(filter(&[twice.as_str(); 2]), &flow()).is_err());

@@ -15,8 +15,8 @@ use super::message::Message;
 /// What `has(x.f)` is rewritten to: to the library, having a field and having a value for it are one thing.
 pub(super) const HAS: &str = "@has";
 
-/// Bytes that a compiled pattern may take.
-const PATTERN_SIZE: usize = 1 << 20;
+/// Bytes that a compiled pattern may take, and what it learns of texts.
+const PATTERN_SIZE: usize = 256 << 10;
 
 static MOMENT: Type = Type::new_unspecified_type("timestamp");
 static PATTERN: Type = PATTERN_TYPE;
@@ -91,7 +91,10 @@ pub(super) struct Pattern(Arc<Regex>);
 
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self, regex::Error> {
-        let regex = RegexBuilder::new(text).size_limit(PATTERN_SIZE).build()?;
+        let regex = RegexBuilder::new(text)
+            .size_limit(PATTERN_SIZE)
+            .dfa_size_limit(PATTERN_SIZE)
+            .build()?;
         Ok(Self(Arc::new(regex)))
     }
 
