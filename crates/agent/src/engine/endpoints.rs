@@ -193,7 +193,8 @@ impl Engine {
             if row.life.wants_build() {
                 row.life.apply(Event::BuildStarted);
             }
-            if self.forwarding.has_endpoint(place_of(row)) {
+            let refused = self.refused.contains_key(&row.id);
+            if self.forwarding.has_endpoint(place_of(row)) && !refused {
                 row.life.apply(Event::BuildSucceeded);
                 row.policy_revision = revision;
             } else {

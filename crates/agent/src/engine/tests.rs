@@ -5,6 +5,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::endpoint::State;
 use serde_json::json;
 
 use world::{KINDS, PODS, Verdict, World, api_from_web, from_prefix};
@@ -240,9 +241,25 @@ fn a_policy_without_room_denies_everything_says_so_and_heals_by_itself() {
         refused.len() == 1 && reason.contains("shop/api"),
         "{refused:?}"
     );
+    let endpoint = |world: &World, pod: &str| {
+        let view = world.view();
+        let mut rows = view.endpoints.iter();
+        let row = rows.find(|row| row.pod.as_ref().is_some_and(|name| &*name.name == pod));
+        row.map(|row| (row.state(), row.policy_revision))
+            .expect("an endpoint")
+    };
+    assert_eq!(endpoint(&world, "api").0, State::WaitingToRegenerate);
+    assert_eq!(
+        endpoint(&world, "web"),
+        (State::Ready, world.view().revision)
+    );
     world.store.policies.insert("api", api_from_web(80));
     world.deliver_all();
     world.settle();
+    assert_eq!(
+        endpoint(&world, "api"),
+        (State::Ready, world.view().revision)
+    );
     assert_eq!(world.ingress("api", "web", 80), Verdict::Allowed);
     assert_eq!(world.view().error, None);
     assert!(world.view().refused.is_empty());

@@ -88,10 +88,11 @@ impl EndpointLog {
             if history.changes.len() == KEPT {
                 history.changes.pop_front();
             }
+            let refused = view.refused.get(&row.id);
             history.changes.push_back(EndpointStatusChange {
                 timestamp: jiff::Timestamp::now().to_string(),
-                code: "ok".to_owned(),
-                message: now.message(before),
+                code: if refused.is_some() { "failed" } else { "ok" }.to_owned(),
+                message: refused.cloned().unwrap_or_else(|| now.message(before)),
                 state: Some(state(now.life)),
             });
         }
