@@ -3,6 +3,7 @@
 //! Unknown fields are ignored and `null` reads as absent, so an object of a newer cluster still decodes. Writing such a
 //! value back with a replace would drop what is not modelled here: change other people's objects with a patch.
 
+mod apiextensions;
 mod coordination;
 mod core;
 mod discovery;
@@ -11,6 +12,7 @@ mod networking;
 mod node;
 mod service;
 
+pub use self::apiextensions::CustomResourceDefinition;
 pub use self::coordination::{Lease, LeaseSpec};
 pub use self::core::{
     Container, ContainerPort, Namespace, NamespaceStatus, Pod, PodCondition, PodIp, PodSpec,

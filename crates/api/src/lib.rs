@@ -3,3 +3,5 @@
 pub mod cilium;
 pub mod hubble;
 pub mod kubernetes;
+#[cfg(feature = "schema")]
+pub mod schema;

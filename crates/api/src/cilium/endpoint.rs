@@ -7,6 +7,8 @@ use crate::kubernetes::{ApiVersion, KindName, ObjectMeta, null_is_default, resou
 
 /// One pod as its agent sees it; named like the pod and owned by it. It has no status subresource.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["metadata"])))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CiliumEndpoint {
     /// Type.
@@ -29,6 +31,8 @@ resource!(
 
 /// State of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["networking"])))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct EndpointStatus {
     /// Number of the endpoint on its node.
@@ -57,23 +61,40 @@ pub struct EndpointStatus {
     pub named_ports: Vec<NamedPort>,
     /// As `ready`, `waiting-for-identity`, `disconnected`.
     #[serde(skip_serializing_if = "String::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = [
+            "creating", "waiting-for-identity", "not-ready", "waiting-to-regenerate", "regenerating", "restoring", "ready",
+            "disconnecting", "disconnected", "invalid",
+        ])))]
     pub state: String,
     /// Service account of the pod.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub service_account: String,
     /// Diagnostics, kept as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::endpoint::Health>")
+    )]
     pub health: Option<Value>,
     /// Diagnostics, kept as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::endpoint::Controller>>")
+    )]
     pub controllers: Option<Value>,
     /// Diagnostics, kept as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::endpoint::LogEntry>>")
+    )]
     pub log: Option<Value>,
 }
 
 /// Names of an endpoint elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ExternalIdentifiers {
     /// Identifier of the sandbox container.
@@ -104,6 +125,7 @@ pub struct ExternalIdentifiers {
 
 /// Security identity of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct EndpointIdentity {
     /// Number.
@@ -118,6 +140,8 @@ pub struct EndpointIdentity {
 
 /// Addresses of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["addressing"])))]
 #[serde(default)]
 pub struct EndpointNetworking {
     /// Address of its node, the end of the tunnel.
@@ -130,6 +154,7 @@ pub struct EndpointNetworking {
 
 /// Up to one address per family.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct AddressPair {
     /// IPv4 address; may be empty.
@@ -142,6 +167,7 @@ pub struct AddressPair {
 
 /// Key number of the encryption in use; 255 means WireGuard.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct EncryptionKey {
     /// Key number; 0 is none.
@@ -151,6 +177,7 @@ pub struct EncryptionKey {
 
 /// Enforcement by direction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct EndpointPolicy {
     /// Towards the endpoint.
@@ -163,6 +190,8 @@ pub struct EndpointPolicy {
 
 /// Enforcement in one direction.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["enforcing"])))]
 #[serde(default)]
 pub struct EndpointEnforcement {
     /// Whether policy is enforced.
@@ -172,14 +201,37 @@ pub struct EndpointEnforcement {
     pub state: String,
     /// Identities and ports; normally absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::endpoint::IdentityPort>>")
+    )]
     pub allowed: Option<Value>,
     /// Identities and ports; normally absent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::endpoint::IdentityPort>>")
+    )]
     pub denied: Option<Value>,
+    /// Identities and ports that are being added; normally absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::endpoint::IdentityPort>>")
+    )]
+    pub adding: Option<Value>,
+    /// Identities and ports that are being removed; normally absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::endpoint::IdentityPort>>")
+    )]
+    pub removing: Option<Value>,
 }
 
 /// A named port of the pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct NamedPort {
     /// Name.

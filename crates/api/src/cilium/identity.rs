@@ -8,6 +8,8 @@ use crate::kubernetes::{ApiVersion, KindName, ObjectMeta, null_is_default, resou
 
 /// A number for a set of labels; the name is the number in decimal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["metadata", "security-labels"])))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CiliumIdentity {
     /// Type.
@@ -30,6 +32,8 @@ resource!(
 
 /// A named list of CIDRs that policies refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["metadata", "spec"])))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CiliumCIDRGroup {
     /// Type.
@@ -52,9 +56,15 @@ resource!(
 
 /// Members of a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["externalCIDRs"])))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CIDRGroupSpec {
     /// CIDRs as text.
     #[serde(rename = "externalCIDRs", deserialize_with = "null_is_default")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Vec<crate::schema::CidrOrAddress>")
+    )]
     pub external_cidrs: Vec<String>,
 }

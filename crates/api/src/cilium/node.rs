@@ -9,6 +9,8 @@ use crate::kubernetes::{ApiVersion, KindName, ObjectMeta, null_is_default, resou
 
 /// A node; named like the Kubernetes node and owned by it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["metadata", "spec"])))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CiliumNode {
     /// Type.
@@ -28,6 +30,7 @@ resource!(CiliumNode, "cilium.io", "v2", "ciliumnodes", cluster);
 
 /// What the agent announces.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct NodeResourceSpec {
     /// Addresses of the node.
@@ -59,17 +62,30 @@ pub struct NodeResourceSpec {
     pub instance_id: String,
     /// Cloud provider, kept as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::cloud::EniSpec>")
+    )]
     pub eni: Option<Value>,
     /// Cloud provider, kept as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::cloud::AzureSpec>")
+    )]
     pub azure: Option<Value>,
     /// Cloud provider, kept as it is.
     #[serde(rename = "alibaba-cloud", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::cloud::AlibabaSpec>")
+    )]
     pub alibaba_cloud: Option<Value>,
 }
 
 /// One address of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct NodeAddressEntry {
     /// `InternalIP`, `ExternalIP`, `CiliumInternalIP`, `Hostname`.
@@ -81,6 +97,7 @@ pub struct NodeAddressEntry {
 
 /// Up to one address per family.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct HealthAddresses {
     /// IPv4 address; may be empty.
@@ -93,6 +110,7 @@ pub struct HealthAddresses {
 
 /// Address management of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct IpamSpec {
     /// Ranges of the node's pods.
@@ -119,15 +137,19 @@ pub struct IpamSpec {
     pub pools: Option<IpamPools>,
     /// Addresses given at once, at least.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub min_allocate: Option<i64>,
     /// Addresses given in all, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub max_allocate: Option<i64>,
     /// Free addresses to keep.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub pre_allocate: Option<i64>,
     /// Addresses given beyond need, at most.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub max_above_watermark: Option<i64>,
     /// Tags by which a fixed address is found.
     #[serde(
@@ -139,6 +161,7 @@ pub struct IpamSpec {
 
 /// User of an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct AllocationOwner {
     /// `namespace/name` of the pod, or a word for ours.
@@ -151,6 +174,7 @@ pub struct AllocationOwner {
 
 /// Pools asked for and given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct IpamPools {
     /// Asked for by the agent.
@@ -169,6 +193,8 @@ pub struct IpamPools {
 
 /// A pool asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["pool"])))]
 #[serde(default)]
 pub struct RequestedPool {
     /// Name of the pool.
@@ -179,6 +205,7 @@ pub struct RequestedPool {
 
 /// How many addresses are needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct AddressDemand {
     /// IPv4 addresses.
@@ -189,6 +216,8 @@ pub struct AddressDemand {
 
 /// A pool given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["pool"])))]
 #[serde(default)]
 pub struct AllocatedPool {
     /// Name of the pool.
@@ -200,6 +229,7 @@ pub struct AllocatedPool {
 
 /// What is in use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct NodeResourceStatus {
     /// Address management.
@@ -207,17 +237,30 @@ pub struct NodeResourceStatus {
     pub ipam: IpamStatus,
     /// Cloud provider, kept as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::cloud::EniStatus>")
+    )]
     pub eni: Option<Value>,
     /// Cloud provider, kept as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::cloud::AzureStatus>")
+    )]
     pub azure: Option<Value>,
     /// Cloud provider, kept as it is.
     #[serde(rename = "alibaba-cloud", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::cloud::AlibabaStatus>")
+    )]
     pub alibaba_cloud: Option<Value>,
 }
 
 /// Address management in use.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct IpamStatus {
     /// Addresses in use.
@@ -234,15 +277,31 @@ pub struct IpamStatus {
     pub ipv6_used: BTreeMap<String, AllocationOwner>,
     /// State of each range.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<BTreeMap<String, crate::schema::node::PodCidrState>>")
+    )]
     pub pod_cidrs: Option<Value>,
     /// Hand-shake about addresses that go back.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<BTreeMap<String, crate::schema::node::ReleaseState>>")
+    )]
     pub release_ips: Option<Value>,
     /// Hand-shake about IPv6 addresses that go back.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<BTreeMap<String, crate::schema::node::ReleaseState>>")
+    )]
     pub release_ipv6s: Option<Value>,
     /// What the operator says about it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::node::OperatorStatus>")
+    )]
     pub operator_status: Option<Value>,
     /// Fixed address of the node.
     #[serde(

@@ -7,6 +7,8 @@ use crate::kubernetes::{ApiVersion, Condition, KindName, ObjectMeta, null_is_def
 
 /// A policy for pods of its namespace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["metadata"])))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CiliumNetworkPolicy {
     /// Type.
@@ -17,9 +19,17 @@ pub struct CiliumNetworkPolicy {
     pub metadata: ObjectMeta,
     /// One rule, as written.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::policy::PolicyRule>")
+    )]
     pub spec: Option<Value>,
     /// A list of rules, as written; with `spec` all apply.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::policy::PolicyRule>>")
+    )]
     pub specs: Option<Value>,
     /// Whether it is valid.
     #[serde(
@@ -38,6 +48,8 @@ resource!(
 
 /// A policy for pods of all namespaces, or for nodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["metadata"])))]
 #[serde(rename_all = "camelCase", default)]
 pub struct CiliumClusterwideNetworkPolicy {
     /// Type.
@@ -48,9 +60,17 @@ pub struct CiliumClusterwideNetworkPolicy {
     pub metadata: ObjectMeta,
     /// One rule, as written.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::schema::policy::PolicyRule>")
+    )]
     pub spec: Option<Value>,
     /// A list of rules, as written; with `spec` all apply.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<Vec<crate::schema::policy::PolicyRule>>")
+    )]
     pub specs: Option<Value>,
     /// Whether it is valid.
     #[serde(
@@ -69,6 +89,7 @@ resource!(
 
 /// What the validation said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct PolicyStatus {
     /// Condition `Valid`, with the error as its message.
@@ -76,9 +97,16 @@ pub struct PolicyStatus {
         skip_serializing_if = "Vec::is_empty",
         deserialize_with = "null_is_default"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::schema::status::PolicyCondition>", extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])))]
     pub conditions: Vec<Condition>,
     /// State of policies derived from this one, by node.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            with = "Option<std::collections::BTreeMap<String, crate::schema::status::DerivedPolicy>>"
+        )
+    )]
     pub derivative_policies: Option<Value>,
 }
 
