@@ -1,4 +1,4 @@
-//! The verbs that are one call of cargo: `fmt`, `doc`, `demo`.
+//! The verbs that are one call of cargo: `fmt`, `doc`, `crds`, `demo`.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -31,6 +31,16 @@ pub(crate) const DOC: Verb = Verb {
                 "--document-private-items",
             ])
             .env("RUSTDOCFLAGS", "-Dwarnings"))
+    },
+};
+
+pub(crate) const CRDS: Verb = Verb {
+    name: "crds",
+    about: "write the CRDs in deploy/crds anew from their types",
+    run: |place, _| {
+        run(cargo(place)
+            .args(["test", "--quiet", "--package", "crds", "--test", "files"])
+            .env("AXONEME_WRITE_CRDS", "1"))
     },
 };
 

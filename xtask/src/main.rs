@@ -43,6 +43,7 @@ const VERBS: &[Verb] = &[
     setup::EBPF,
     cargo::FMT,
     cargo::DOC,
+    cargo::CRDS,
 ];
 
 fn main() -> ExitCode {

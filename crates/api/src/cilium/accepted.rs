@@ -44,7 +44,7 @@ macro_rules! accepted {
             pub kind: KindName<$name>,
             /// Metadata.
             pub metadata: ObjectMeta,
-            /// What is wanted, as written.
+            /// What is wanted.
             #[cfg_attr(feature = "schema", schemars(with = $spec))]
             pub spec: Value,
             /// What is stated of it.

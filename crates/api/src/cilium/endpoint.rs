@@ -69,21 +69,21 @@ pub struct EndpointStatus {
     /// Service account of the pod.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub service_account: String,
-    /// Diagnostics, kept as they are.
+    /// Health of each part; left as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<crate::schema::endpoint::Health>")
     )]
     pub health: Option<Value>,
-    /// Diagnostics, kept as they are.
+    /// Loops that work on the endpoint; left as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<Vec<crate::schema::endpoint::Controller>>")
     )]
     pub controllers: Option<Value>,
-    /// Diagnostics, kept as they are.
+    /// What happened to the endpoint; left as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",

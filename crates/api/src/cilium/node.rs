@@ -60,21 +60,21 @@ pub struct NodeResourceSpec {
     /// Name of the machine with its provider.
     #[serde(rename = "instance-id", skip_serializing_if = "String::is_empty")]
     pub instance_id: String,
-    /// Cloud provider, kept as it is.
+    /// What the allocator of AWS keeps; left as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<crate::schema::cloud::EniSpec>")
     )]
     pub eni: Option<Value>,
-    /// Cloud provider, kept as it is.
+    /// What the allocator of Azure keeps; left as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<crate::schema::cloud::AzureSpec>")
     )]
     pub azure: Option<Value>,
-    /// Cloud provider, kept as it is.
+    /// What the allocator of Alibaba Cloud keeps; left as written.
     #[serde(rename = "alibaba-cloud", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
@@ -235,21 +235,21 @@ pub struct NodeResourceStatus {
     /// Address management.
     #[serde(deserialize_with = "null_is_default")]
     pub ipam: IpamStatus,
-    /// Cloud provider, kept as it is.
+    /// What the allocator of AWS keeps; left as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<crate::schema::cloud::EniStatus>")
     )]
     pub eni: Option<Value>,
-    /// Cloud provider, kept as it is.
+    /// What the allocator of Azure keeps; left as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<crate::schema::cloud::AzureStatus>")
     )]
     pub azure: Option<Value>,
-    /// Cloud provider, kept as it is.
+    /// What the allocator of Alibaba Cloud keeps; left as written.
     #[serde(rename = "alibaba-cloud", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",

@@ -17,14 +17,14 @@ pub struct CiliumNetworkPolicy {
     pub kind: KindName<CiliumNetworkPolicy>,
     /// Metadata.
     pub metadata: ObjectMeta,
-    /// One rule, as written.
+    /// One rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<crate::schema::policy::PolicyRule>")
     )]
     pub spec: Option<Value>,
-    /// A list of rules, as written; with `spec` all apply.
+    /// More rules; with `spec` all apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
@@ -58,14 +58,14 @@ pub struct CiliumClusterwideNetworkPolicy {
     pub kind: KindName<CiliumClusterwideNetworkPolicy>,
     /// Metadata.
     pub metadata: ObjectMeta,
-    /// One rule, as written.
+    /// One rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
         schemars(with = "Option<crate::schema::policy::PolicyRule>")
     )]
     pub spec: Option<Value>,
-    /// A list of rules, as written; with `spec` all apply.
+    /// More rules; with `spec` all apply.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(
         feature = "schema",
