@@ -8,10 +8,12 @@ mod judge;
 mod matching;
 mod ordered;
 mod random;
+mod schema;
 mod selectors;
 mod worlds;
 
 pub use judge::{Answer, Question, Way, judge};
 pub use ordered::{Effect, Ordered, Rung};
 pub use random::Dice;
+pub use schema::Schemas;
 pub use worlds::{Mode, Party, Pod, World, random_question, random_world};

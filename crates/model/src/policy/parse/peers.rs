@@ -147,6 +147,18 @@ pub(super) fn parse_entity(
     })
 }
 
+/// Whether a text can be the name of an object: an RFC 1123 subdomain of at most 253 characters.
+fn is_subdomain(text: &str) -> bool {
+    let edge = |c: Option<&u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let label = |label: &str| {
+        let bytes = label.as_bytes();
+        edge(bytes.first())
+            && edge(bytes.last())
+            && bytes.iter().all(|c| edge(Some(c)) || *c == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
 fn parse_cidr_rule(field: &Field<'_>, context: &PeerContext<'_>) -> Result<PeerTerm, Invalid> {
     field.only(&["cidr", "cidrGroupRef", "cidrGroupSelector", "except"])?;
     let reach = context.options.cidr_reach;
@@ -162,10 +174,10 @@ fn parse_cidr_rule(field: &Field<'_>, context: &PeerContext<'_>) -> Result<PeerT
         }
         (None, Some(name), None) => {
             let text = name.text()?;
-            if text.is_empty() || text.len() > 253 {
-                return Err(
-                    name.error("must be the name of a CiliumCIDRGroup, of 1 to 253 characters")
-                );
+            if !is_subdomain(text) {
+                return Err(name.error(
+                    "must be the name of a CiliumCIDRGroup: at most 253 lower case letters, digits, '-' and '.'",
+                ));
             }
             let label = group_label(text);
             let key = SelectorKey {

@@ -170,6 +170,14 @@ fn faulty_peers_are_refused_by_field() {
             "spec.ingress[0].fromCIDRSet[0]",
         ),
         (
+            with_ingress(&json!({"fromCIDRSet":[{"cidrGroupRef":"No_Name"}]})),
+            "spec.ingress[0].fromCIDRSet[0].cidrGroupRef",
+        ),
+        (
+            with_ingress(&json!({"fromCIDRSet":[{"cidrGroupRef":""}]})),
+            "spec.ingress[0].fromCIDRSet[0].cidrGroupRef",
+        ),
+        (
             with_ingress(&json!({"fromCIDRSet":[{}]})),
             "spec.ingress[0].fromCIDRSet[0]",
         ),
