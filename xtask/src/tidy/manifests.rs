@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "store",
         ],
     ),
-    ("apiserver", &["api"]),
+    ("apiserver", &["api", "crds"]),
     (
         "cli",
         &[

@@ -46,9 +46,14 @@ impl Schemas {
         }
     }
 
+    /// The schema of a kind.
+    pub fn of(&self, kind: &str) -> Option<&Value> {
+        self.kinds.get(kind)
+    }
+
     /// What is wrong with an object of the kind, with the path of the field; `None` if an API server would take it.
     pub fn refusal(&self, kind: &str, object: &Value) -> Option<String> {
-        let Some(schema) = self.kinds.get(kind) else {
+        let Some(schema) = self.of(kind) else {
             return Some(format!("{kind} is not a kind"));
         };
         self.check("", schema, object).err()
