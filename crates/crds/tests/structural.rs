@@ -268,7 +268,10 @@ impl Check {
                 self.fault(path, format!("{key} may not stand here"));
             }
         }
-        self.texts_of_condition(path, map);
+        self.texts(path, map);
+        if map.is_empty() {
+            self.fault(path, "says nothing");
+        }
         for name in map
             .get("required")
             .and_then(Value::as_array)
@@ -315,13 +318,6 @@ impl Check {
         }
         if let Some(one) = map.get("not") {
             self.condition(&format!("{path}.not"), one, around);
-        }
-    }
-
-    fn texts_of_condition(&mut self, path: &str, map: &Map<String, Value>) {
-        self.texts(path, map);
-        if map.is_empty() {
-            self.fault(path, "says nothing");
         }
     }
 }

@@ -402,6 +402,9 @@ fn disturb(dice: &mut Dice, value: &mut Value) {
             1 => list.push(odd_value(dice)),
             _ => list.extend(list.first().cloned()),
         },
+        Value::Number(number) if dice.chance(80) => {
+            *number = (*dice.pick(&[-1, 0, 1, 255, 256, 65535, 65536])).into();
+        }
         Value::String(text) if dice.chance(50) => match dice.below(4) {
             0 => text.push(*dice.pick(&['a', '-', '0', '.', 'é', '\n'])),
             1 => text.insert(0, *dice.pick(&['a', '-', '0', '.', ' '])),
