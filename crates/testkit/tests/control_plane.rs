@@ -100,6 +100,10 @@ async fn what_is_wrong_with_a_policy_is_in_its_status_with_the_fields_path() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(store.get(POLICIES).await["items"], before);
     assert_eq!(before.as_array().map(Vec::len), Some(15));
+    let good = format!("{POLICIES}/good3");
+    store
+        .assert_that_the_crd_takes("CiliumNetworkPolicy", &good)
+        .await;
     store.assert_that_requests_failed();
     tasks.shutdown(Duration::from_secs(2)).await;
 }
@@ -294,6 +298,9 @@ async fn endpoints_are_announced_as_they_come_and_go_and_those_of_other_nodes_st
             (announced(&store).await == expected).then_some(())
         })
         .await;
+        store
+            .assert_that_the_crd_takes("CiliumEndpoint", ENDPOINTS)
+            .await;
     }
     store.assert_that_requests_failed();
     tasks.shutdown(Duration::from_secs(2)).await;
@@ -326,6 +333,7 @@ async fn a_node_that_somebody_deletes_or_changes_announces_itself_again() {
         (range == "10.9.1.0/24").then_some(())
     };
     until("the node", range).await;
+    store.assert_that_the_crd_takes("CiliumNode", nodes).await;
     let path = format!("{nodes}/n1");
     for _ in 0..2 {
         store.send(Method::DELETE, &path, None).await;

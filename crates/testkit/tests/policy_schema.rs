@@ -262,36 +262,8 @@ fn the_example_of_every_kind_is_taken() {
         let object = &example["object"];
         let kind = object["kind"].as_str().unwrap();
         assert_eq!(schemas.refusal(kind, object), None, "{object}");
-        let fields = unnamed(schemas.of(kind).unwrap(), object, "");
-        assert_eq!(
-            fields,
-            Vec::<String>::new(),
-            "{kind}: an API server would take these away"
-        );
-    }
-}
-
-/// Fields of the object that the schema does not name.
-fn unnamed(schema: &Value, value: &Value, path: &str) -> Vec<String> {
-    let free = schema.get("x-kubernetes-preserve-unknown-fields").is_some() || path == ".metadata";
-    match value {
-        _ if free => Vec::new(),
-        Value::Object(map) => {
-            let below = |(name, value): (&String, &Value)| {
-                let path = format!("{path}.{name}");
-                let named = schema.get("properties").and_then(|all| all.get(name));
-                match named.or_else(|| schema.get("additionalProperties")) {
-                    Some(schema) => unnamed(schema, value, &path),
-                    None => vec![path],
-                }
-            };
-            map.iter().flat_map(below).collect()
-        }
-        Value::Array(list) => {
-            let below = |(at, item)| unnamed(&schema["items"], item, &format!("{path}[{at}]"));
-            list.iter().enumerate().flat_map(below).collect()
-        }
-        _ => Vec::new(),
+        let lost = schemas.lost(kind, object);
+        assert_eq!(lost, Vec::<String>::new(), "{kind}");
     }
 }
 

@@ -46,17 +46,20 @@ impl Schemas {
         }
     }
 
-    /// The schema of a kind.
-    pub fn of(&self, kind: &str) -> Option<&Value> {
-        self.kinds.get(kind)
-    }
-
     /// What is wrong with an object of the kind, with the path of the field; `None` if an API server would take it.
     pub fn refusal(&self, kind: &str, object: &Value) -> Option<String> {
-        let Some(schema) = self.of(kind) else {
+        let Some(schema) = self.kinds.get(kind) else {
             return Some(format!("{kind} is not a kind"));
         };
         self.check("", schema, object).err()
+    }
+
+    /// Fields of an object of the kind that an API server would take away, because the schema does not name them.
+    pub fn lost(&self, kind: &str, object: &Value) -> Vec<String> {
+        let schema = self.kinds.get(kind).unwrap_or(&Value::Null);
+        let mut lost = Vec::new();
+        unnamed("", schema, object, &mut lost);
+        lost
     }
 
     fn check(&self, path: &str, schema: &Value, value: &Value) -> Result<(), String> {
@@ -188,6 +191,24 @@ impl Schemas {
 impl Default for Schemas {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn unnamed(path: &str, schema: &Value, value: &Value, into: &mut Vec<String>) {
+    let free = schema.get("x-kubernetes-preserve-unknown-fields").is_some();
+    if free || path == ".metadata" {
+        return;
+    }
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        let named = schema.get("properties").and_then(|all| all.get(name));
+        match named.or_else(|| schema.get("additionalProperties")) {
+            Some(below) => unnamed(&path, below, value, into),
+            None => into.push(path),
+        }
+    }
+    for (at, item) in value.as_array().into_iter().flatten().enumerate() {
+        unnamed(&format!("{path}[{at}]"), &schema["items"], item, into);
     }
 }
 

@@ -115,6 +115,9 @@ async fn two_agents_give_the_same_labels_one_number_and_no_number_to_two() {
     );
     assert_stored(&stored, &first);
     assert_eq!(one.numbers(&apps).await, first, "found again");
+    store
+        .assert_that_the_crd_takes("CiliumIdentity", PATH)
+        .await;
     store.assert_that_requests_failed();
     tasks.shutdown(Duration::from_secs(2)).await;
 }

@@ -14,6 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use store::{Client, Options};
+use testkit::oracle::Schemas;
 
 /// Fails a share of the requests that pass through it; half of those reach the server all the same.
 pub(crate) struct Proxy {
@@ -150,6 +151,23 @@ impl Store {
 
     pub(crate) async fn get(&self, path: &str) -> Value {
         self.send(Method::GET, path, None).await
+    }
+
+    /// The embedded server takes any object; a real one asks the CRD. Of a list every object, and there is one.
+    pub(crate) async fn assert_that_the_crd_takes(&self, kind: &str, path: &str) {
+        let found = self.get(path).await;
+        let objects = found["items"].as_array().cloned();
+        let objects = objects.unwrap_or_else(|| vec![found]);
+        assert!(!objects.is_empty(), "nothing is at {path}");
+        let schemas = Schemas::new();
+        for object in objects {
+            assert_eq!(schemas.refusal(kind, &object), None, "{object}");
+            assert_eq!(
+                schemas.lost(kind, &object),
+                Vec::<String>::new(),
+                "{object}"
+            );
+        }
     }
 }
 
