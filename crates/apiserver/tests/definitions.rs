@@ -92,6 +92,33 @@ fn holds(found: &Value, sent: &Value) -> bool {
     }
 }
 
+/// The table has the columns of the version, or the age, and the cells of the object.
+fn assert_shown(table: &Value, version: &Value, object: &Value, cells: &[Value]) {
+    let age = json!([{"name": "Age"}]);
+    let wanted = version.get("additionalPrinterColumns").unwrap_or(&age);
+    let wanted: Vec<(&str, i64)> = wanted
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| {
+            let priority = column.get("priority").and_then(Value::as_i64);
+            (column["name"].as_str().unwrap(), priority.unwrap_or(0))
+        })
+        .collect();
+    let columns = columns(table);
+    let shown: Vec<(&str, i64)> = columns
+        .iter()
+        .map(|(name, _, priority)| (name.as_str(), *priority))
+        .collect();
+    assert_eq!(shown, wanted, "{object}");
+    let row = table["rows"][0]["cells"].as_array().unwrap();
+    assert_eq!(row[0], object["metadata"]["name"]);
+    let beside_age = shown.iter().zip(&row[1..]);
+    let beside_age = beside_age.filter(|((name, _), _)| *name != "Age");
+    let beside_age: Vec<&Value> = beside_age.map(|(_, cell)| cell).collect();
+    assert_eq!(beside_age, cells.iter().collect::<Vec<_>>(), "{object}");
+}
+
 #[tokio::test]
 async fn every_kind_is_registered_and_its_objects_are_written_read_and_shown() {
     let bench = Bench::new().await;
@@ -122,39 +149,7 @@ async fn every_kind_is_registered_and_its_objects_are_written_read_and_shown() {
         assert_eq!(code, 200, "{plural}: {found}");
         assert!(holds(&found, object), "{plural}: {found}");
 
-        let wanted = version["additionalPrinterColumns"].as_array();
-        let wanted: Vec<(String, String, i64)> = wanted.map_or_else(
-            || vec![("Age".to_owned(), "date".to_owned(), 0)],
-            |wanted| {
-                let text = |column: &Value, key: &str| column[key].as_str().unwrap().to_owned();
-                let column = |of: &Value| {
-                    (
-                        text(of, "name"),
-                        text(of, "type"),
-                        of["priority"].as_i64().unwrap_or(0),
-                    )
-                };
-                wanted.iter().map(column).collect()
-            },
-        );
-        let table = table(&bench, &one).await;
-        let shown = columns(&table);
-        let names = |columns: &[(String, String, i64)]| -> Vec<(String, i64)> {
-            columns
-                .iter()
-                .map(|(name, _, priority)| (name.clone(), *priority))
-                .collect()
-        };
-        assert_eq!(names(&shown), names(&wanted), "{plural}");
-        let row = table["rows"][0]["cells"].as_array().unwrap();
-        assert_eq!(row[0], object["metadata"]["name"]);
-        let beside_age: Vec<Value> = shown
-            .iter()
-            .zip(&row[1..])
-            .filter(|((name, ..), _)| name != "Age")
-            .map(|(_, cell)| cell.clone())
-            .collect();
-        assert_eq!(&beside_age, cells, "{plural}");
+        assert_shown(&table(&bench, &one).await, version, object, cells);
         let (code, answer) = bench.api.delete(&one, None).await;
         assert!(code < 300, "{plural}: {answer}");
     }
@@ -172,9 +167,10 @@ async fn known_kinds(bench: &Bench) -> BTreeMap<String, Value> {
         let (_, list) = bench.api.get(&format!("/apis/cilium.io/{version}")).await;
         for resource in list["resources"].as_array().into_iter().flatten() {
             let name = resource["name"].as_str().unwrap();
-            let columns = match name.contains('/') {
-                true => Vec::new(),
-                false => columns(&table(bench, &format!("/apis/cilium.io/{version}/{name}")).await),
+            let columns = if name.contains('/') {
+                Vec::new()
+            } else {
+                columns(&table(bench, &format!("/apis/cilium.io/{version}/{name}")).await)
             };
             kinds.insert(
                 format!("{version} {name}"),

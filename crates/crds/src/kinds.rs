@@ -18,13 +18,13 @@ use Family::{Bgp, Plain, Policy};
 use StatusResource::{Inline, Separate};
 
 /// The older version, when its schema is that of the newer.
-const SAME: Option<Deprecated> = older(|_| {});
+const SAME: Option<Deprecated> = Some(older(|_| {}));
 
-const fn older(change: fn(&mut Value)) -> Option<Deprecated> {
-    Some(Deprecated {
+const fn older(change: fn(&mut Value)) -> Deprecated {
+    Deprecated {
         name: "v2alpha1",
         change,
-    })
+    }
 }
 
 /// The definitions of all our kinds.
@@ -67,8 +67,8 @@ fn features() -> Vec<CustomResourceDefinition> {
 fn bgp() -> Vec<CustomResourceDefinition> {
     vec![
         definition::<CiliumBGPClusterConfig>(&Details { short_names: &["cbgpcluster"], family: Bgp, status: Separate, columns: &[AGE], deprecated: SAME }),
-        definition::<CiliumBGPPeerConfig>(&Details { short_names: &["cbgppeer"], family: Bgp, status: Separate, columns: &[AGE], deprecated: older(with_local_port) }),
-        definition::<CiliumBGPAdvertisement>(&Details { short_names: &["cbgpadvert"], family: Bgp, status: Inline, columns: &[AGE], deprecated: older(without_interfaces) }),
+        definition::<CiliumBGPPeerConfig>(&Details { short_names: &["cbgppeer"], family: Bgp, status: Separate, columns: &[AGE], deprecated: Some(older(with_local_port)) }),
+        definition::<CiliumBGPAdvertisement>(&Details { short_names: &["cbgpadvert"], family: Bgp, status: Inline, columns: &[AGE], deprecated: Some(older(without_interfaces)) }),
         definition::<CiliumBGPNodeConfig>(&Details { short_names: &["cbgpnode"], family: Bgp, status: Separate, columns: &[AGE], deprecated: SAME }),
         definition::<CiliumBGPNodeConfigOverride>(&Details { short_names: &["cbgpnodeoverride"], family: Bgp, status: Inline, columns: &[AGE], deprecated: SAME }),
     ]

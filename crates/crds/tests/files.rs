@@ -1,14 +1,29 @@
 //! The definitions as files, for people and for whoever installs without the operator. `./x crds` writes them.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 const HEADER: &str = "# Made from the types of the crate `api` by `./x crds`.\n";
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds")
+}
+
+/// With quotes around words that are texts since YAML 1.2 and were truth values in 1.1, which kubectl reads.
+fn quoted(text: &str) -> String {
+    let words = regex::Regex::new("(?im)^( *(?:- |[^:\n]*: ))(y|n|yes|no|on|off)$").unwrap();
+    words.replace_all(text, "$1'$2'").into_owned()
+}
+
+#[test]
+fn words_that_were_truth_values_once_are_quoted() {
+    let before = "enum:\n- Yes\n- No\n- Note\na: on\nb: one\n";
+    let after = "enum:\n- 'Yes'\n- 'No'\n- Note\na: 'on'\nb: one\n";
+    assert_eq!(quoted(before), after);
 }
 
 /// Name and content of every file.
@@ -22,7 +37,8 @@ fn files() -> BTreeMap<String, String> {
             "spec": definition.spec,
         });
         let plural = definition.spec["names"]["plural"].as_str().unwrap();
-        let text = serde_yaml_ng::to_string(&object).unwrap();
+        let text = quoted(&serde_yaml_ng::to_string(&object).unwrap());
+        assert_eq!(serde_yaml_ng::from_str::<Value>(&text).unwrap(), object);
         files.insert(format!("{plural}.yaml"), format!("{HEADER}{text}"));
     }
     files

@@ -1,5 +1,7 @@
 //! Every schema is structural, as apiextensions.k8s.io/v1 demands: what is broken here, an API server would refuse.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use serde_json::{Map, Value, json};
 
 /// Keywords of a structural schema that we use.
@@ -87,14 +89,24 @@ impl Check {
         self.kind(path, map);
         self.texts(path, map);
         self.lists(path, map);
-        if let Some(required) = map.get("required") {
-            for name in required.as_array().into_iter().flatten() {
-                if schema["properties"]
-                    .get(name.as_str().unwrap_or_default())
-                    .is_none()
-                {
-                    self.fault(path, format!("{name} is required and not described"));
-                }
+        self.values(path, map);
+        self.conditions(path, map, map);
+        for (name, below) in properties(map) {
+            self.schema(&format!("{path}.{name}"), below);
+        }
+        for word in ["items", "additionalProperties"] {
+            if let Some(below) = map.get(word) {
+                self.schema(&format!("{path}.{word}"), below);
+            }
+        }
+    }
+
+    /// What is required, filled in and asked by rules.
+    fn values(&mut self, path: &str, map: &Map<String, Value>) {
+        let described: Vec<&String> = properties(map).map(|(name, _)| name).collect();
+        for name in list(map, "required").filter_map(Value::as_str) {
+            if !described.iter().any(|described| *described == name) {
+                self.fault(path, format!("{name} is required and not described"));
             }
         }
         if let Some(default) = map.get("default") {
@@ -110,42 +122,10 @@ impl Check {
                 self.fault(path, format!("{default} is no default of this type"));
             }
         }
-        for rule in map
-            .get("x-kubernetes-validations")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
+        for rule in list(map, "x-kubernetes-validations") {
             let said = |key: &str| rule[key].as_str().is_some_and(|text| !text.is_empty());
             if !said("rule") || !said("message") {
                 self.fault(path, "a validation needs a rule and a message");
-            }
-        }
-        for word in ["allOf", "anyOf", "oneOf"] {
-            for (at, one) in map
-                .get(word)
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .enumerate()
-            {
-                self.condition(&format!("{path}.{word}[{at}]"), one, map);
-            }
-        }
-        if let Some(one) = map.get("not") {
-            self.condition(&format!("{path}.not"), one, map);
-        }
-        for (name, below) in map
-            .get("properties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
-            self.schema(&format!("{path}.{name}"), below);
-        }
-        for word in ["items", "additionalProperties"] {
-            if let Some(below) = map.get(word) {
-                self.schema(&format!("{path}.{word}"), below);
             }
         }
     }
@@ -161,7 +141,7 @@ impl Check {
                 self.fault(path, "the type is missing");
             }
             Some(_) if set("x-kubernetes-int-or-string") => {
-                self.fault(path, "int-or-string has no type")
+                self.fault(path, "int-or-string has no type");
             }
             _ => {}
         }
@@ -272,30 +252,14 @@ impl Check {
         if map.is_empty() {
             self.fault(path, "says nothing");
         }
-        for name in map
-            .get("required")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
-            let described = around
-                .get("properties")
-                .and_then(|all| all.get(name.as_str()?));
-            if described.is_none() {
+        let outside = |name: &str| properties(around).find(|(described, _)| *described == name);
+        for name in list(map, "required").filter_map(Value::as_str) {
+            if outside(name).is_none() {
                 self.fault(path, format!("{name} is not described outside"));
             }
         }
-        for (name, below) in map
-            .get("properties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
-            match around
-                .get("properties")
-                .and_then(|all| all.get(name))
-                .and_then(Value::as_object)
-            {
+        for (name, below) in properties(map) {
+            match outside(name).and_then(|(_, outside)| outside.as_object()) {
                 Some(outside) => self.condition(&format!("{path}.{name}"), below, outside),
                 None => self.fault(path, format!("{name} is not described outside")),
             }
@@ -306,13 +270,12 @@ impl Check {
                 None => self.fault(path, "items are not described outside"),
             }
         }
+        self.conditions(path, map, around);
+    }
+
+    fn conditions(&mut self, path: &str, map: &Map<String, Value>, around: &Map<String, Value>) {
         for word in ["allOf", "anyOf", "oneOf"] {
-            for one in map
-                .get(word)
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
+            for one in list(map, word) {
                 self.condition(&format!("{path}.{word}"), one, around);
             }
         }
@@ -320,6 +283,16 @@ impl Check {
             self.condition(&format!("{path}.not"), one, around);
         }
     }
+}
+
+fn list<'a>(map: &'a Map<String, Value>, word: &str) -> impl Iterator<Item = &'a Value> {
+    let list = map.get(word).and_then(Value::as_array);
+    list.into_iter().flatten()
+}
+
+fn properties(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = map.get("properties").and_then(Value::as_object);
+    fields.into_iter().flatten()
 }
 
 /// Every schema with the name of its kind and version.

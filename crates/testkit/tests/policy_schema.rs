@@ -1,6 +1,9 @@
 //! The schemas of policies against the parser: what the API server would refuse, the parser refuses too, so no policy that we
 //! understand is kept from us; and what we do not act on yet is taken.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::too_many_lines, reason = "a table reads best in one piece")]
+
 use model::policy::{ExtendedProtocols, ParseOptions, parse_cidr_group, parse_policy};
 use serde_json::{Map, Value, json};
 use testkit::oracle::{Dice, Schemas, random_world};

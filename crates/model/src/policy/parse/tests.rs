@@ -170,14 +170,6 @@ fn faulty_peers_are_refused_by_field() {
             "spec.ingress[0].fromCIDRSet[0]",
         ),
         (
-            with_ingress(&json!({"fromCIDRSet":[{"cidrGroupRef":"No_Name"}]})),
-            "spec.ingress[0].fromCIDRSet[0].cidrGroupRef",
-        ),
-        (
-            with_ingress(&json!({"fromCIDRSet":[{"cidrGroupRef":""}]})),
-            "spec.ingress[0].fromCIDRSet[0].cidrGroupRef",
-        ),
-        (
             with_ingress(&json!({"fromCIDRSet":[{}]})),
             "spec.ingress[0].fromCIDRSet[0]",
         ),
@@ -202,6 +194,21 @@ fn faulty_peers_are_refused_by_field() {
             "spec.ingress[0].authentication.mode",
         ),
     ]);
+}
+
+#[test]
+fn a_group_that_no_object_can_be_called_is_refused() {
+    let named = |name: &str| with_ingress(&json!({"fromCIDRSet":[{"cidrGroupRef":name}]}));
+    for name in ["", "No_Name", "a..b", "-a", "a.", &"x".repeat(254)] {
+        let path = refused(&named(name));
+        assert_eq!(
+            path, "spec.ingress[0].fromCIDRSet[0].cidrGroupRef",
+            "{name}"
+        );
+    }
+    for name in ["a", "0.a-b", &"x".repeat(253)] {
+        parsed(&named(name));
+    }
 }
 
 #[test]
