@@ -1,6 +1,6 @@
 //! The CustomResourceDefinitions of our kinds, made from their types, and what to do about those that a cluster has.
 //!
-//! Whoever registers them asks [`registration`] for each of [`definitions`] and does what it says:
+//! Whoever registers them asks [`registration()`] for each of [`definitions`] and does what it says:
 //!
 //! ```text
 //! for wanted in crds::definitions() {

@@ -1,5 +1,7 @@
 //! What an agent reads from the store and writes into it, against the embedded one, with a tenth of all requests failing.
 
+#[path = "control_plane/definitions.rs"]
+mod definitions;
 #[path = "control_plane/identities.rs"]
 mod identities;
 #[path = "control_plane/store.rs"]
