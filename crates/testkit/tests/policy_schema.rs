@@ -380,10 +380,11 @@ fn disturb(dice: &mut Dice, value: &mut Value) {
         Value::Number(number) if dice.chance(80) => {
             *number = (*dice.pick(&[-1, 0, 1, 255, 256, 65535, 65536])).into();
         }
-        Value::String(text) if dice.chance(50) => match dice.below(4) {
+        Value::String(text) if dice.chance(50) => match dice.below(5) {
             0 => text.push(*dice.pick(&['a', '-', '0', '.', 'é', '\n'])),
             1 => text.insert(0, *dice.pick(&['a', '-', '0', '.', ' '])),
             2 => *text = text.to_uppercase(),
+            3 => *text = text.to_lowercase(),
             _ => drop(text.pop()),
         },
         other => *other = odd_value(dice),
