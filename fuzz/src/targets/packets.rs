@@ -1,5 +1,8 @@
 //! Packets through every hook, and ICMP errors about connections that exist, on a node of hash maps.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::fmt::Write;
 use std::fs;
@@ -53,9 +56,11 @@ thread_local! {
     });
 }
 
+/// The same world for every input, whatever came before.
 fn in_world(work: impl FnOnce(&mut World)) {
     WORLD.with_borrow_mut(|world| {
         world.forget();
+        world.now_ns = World::default().now_ns;
         work(world);
     });
 }
