@@ -104,6 +104,7 @@ pub fn router(api: Api) -> Router {
         .route("/service", get(answers::services))
         .route("/map", get(tables::list))
         .route("/map/{name}", get(tables::get))
+        .route("/map/{name}/events", get(tables::events))
         .route("/debuginfo", get(status::debuginfo))
         .route("/axoneme/reconcile", get(answers::reconcile))
         .route("/axoneme/explain", get(answers::explain))

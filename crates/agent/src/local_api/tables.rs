@@ -32,11 +32,25 @@ pub(super) async fn get(
     let dumped = tokio::task::spawn_blocking(move || entries(&maps, &table)).await;
     let failed = |error: &dyn std::fmt::Display| Refusal::failed(format!("{name}: {error}"));
     let found = dumped.map_err(|error| failed(&error))?;
-    let cache = found.map_err(|error| failed(&error))?.ok_or_else(|| {
-        let names = NAMES.join(", ");
-        Refusal::not_found(format!("no map {name:?}; the agent keeps {names}"))
-    })?;
+    let cache = found
+        .map_err(|error| failed(&error))?
+        .ok_or_else(|| unknown(&name))?;
     Ok(Json(BpfMap { path: name, cache }))
+}
+
+/// `GET /v1/map/{name}/events`: as of an agent that was not told to keep the events of any map.
+pub(super) async fn events(Path(name): Path<String>) -> Refusal {
+    if !NAMES.contains(&&*name) {
+        return unknown(&name);
+    }
+    Refusal::not_found(format!(
+        "no events of map {name:?}: the agent keeps no history of its tables"
+    ))
+}
+
+fn unknown(name: &str) -> Refusal {
+    let names = NAMES.join(", ");
+    Refusal::not_found(format!("no map {name:?}; the agent keeps {names}"))
 }
 
 /// Entries as text, sorted. In an array those that are all zero say nothing.

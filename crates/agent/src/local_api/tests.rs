@@ -846,6 +846,18 @@ fn refused() -> Vec<(&'static str, Value, u16, &'static str)> {
             404,
             "no map \"nothing\"; the agent keeps policies, ",
         ),
+        (
+            "GET /map/nothing/events",
+            none(),
+            404,
+            "no map \"nothing\"; the agent keeps policies, ",
+        ),
+        (
+            "GET /map/hops/events?follow=true",
+            none(),
+            404,
+            "no events of map \"hops\": ",
+        ),
         ("GET /axoneme/explain?from=x&to=1", none(), 400, ""),
     ]
 }
