@@ -72,10 +72,10 @@ pub struct Authentication {
     pub mode: String,
 }
 
-/// Peers and ports from which connections are allowed. An entry names one kind of peer.
+/// From whom connections come.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase")]
-pub struct IngressRule {
+pub struct IngressPeers {
     /// Pods, and what else has labels.
     pub from_endpoints: Option<Vec<PeerSelector>>,
     /// No longer supported.
@@ -93,45 +93,12 @@ pub struct IngressRule {
     pub from_nodes: Option<Vec<PeerSelector>>,
     /// Groups of a cloud provider.
     pub from_groups: Option<Vec<CloudGroup>>,
-    /// Ports; without it, all.
-    pub to_ports: Option<Vec<PortRule>>,
-    /// Types of ICMP messages; not together with `toPorts`.
-    pub icmps: Option<Vec<IcmpRule>>,
-    /// Whether both ends must prove who they are.
-    pub authentication: Option<Authentication>,
 }
 
-/// Peers and ports from which connections are denied. An entry names one kind of peer.
+/// To whom connections go.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase")]
-pub struct IngressDenyRule {
-    /// Pods, and what else has labels.
-    pub from_endpoints: Option<Vec<PeerSelector>>,
-    /// No longer supported.
-    #[schemars(length(max = 0))]
-    pub from_requires: Option<Vec<PeerSelector>>,
-    /// Addresses outside the cluster.
-    #[schemars(rename = "fromCIDR", with = "Option<Vec<CidrOrAddress>>")]
-    pub from_cidr: Option<Vec<String>>,
-    /// Addresses outside the cluster, with exceptions.
-    #[schemars(rename = "fromCIDRSet")]
-    pub from_cidr_set: Option<Vec<CidrRule>>,
-    /// Peers by what they are.
-    pub from_entities: Option<Vec<Entity>>,
-    /// Nodes by their labels.
-    pub from_nodes: Option<Vec<PeerSelector>>,
-    /// Groups of a cloud provider.
-    pub from_groups: Option<Vec<CloudGroup>>,
-    /// Ports; without it, all.
-    pub to_ports: Option<Vec<DenyPortRule>>,
-    /// Types of ICMP messages; not together with `toPorts`.
-    pub icmps: Option<Vec<IcmpRule>>,
-}
-
-/// Peers and ports to which connections are allowed. An entry names one kind of peer.
-#[derive(JsonSchema)]
-#[schemars(rename_all = "camelCase")]
-pub struct EgressRule {
+pub struct EgressPeers {
     /// Pods, and what else has labels.
     pub to_endpoints: Option<Vec<PeerSelector>>,
     /// No longer supported.
@@ -151,6 +118,43 @@ pub struct EgressRule {
     pub to_groups: Option<Vec<CloudGroup>>,
     /// Services; ports are those of their backends.
     pub to_services: Option<Vec<ServicePeer>>,
+}
+
+/// Peers and ports from which connections are allowed. An entry names one kind of peer.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct IngressRule {
+    /// From whom.
+    #[schemars(flatten)]
+    pub peers: IngressPeers,
+    /// Ports; without it, all.
+    pub to_ports: Option<Vec<PortRule>>,
+    /// Types of ICMP messages; not together with `toPorts`.
+    pub icmps: Option<Vec<IcmpRule>>,
+    /// Whether both ends must prove who they are.
+    pub authentication: Option<Authentication>,
+}
+
+/// Peers and ports from which connections are denied. An entry names one kind of peer.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct IngressDenyRule {
+    /// From whom.
+    #[schemars(flatten)]
+    pub peers: IngressPeers,
+    /// Ports; without it, all.
+    pub to_ports: Option<Vec<DenyPortRule>>,
+    /// Types of ICMP messages; not together with `toPorts`.
+    pub icmps: Option<Vec<IcmpRule>>,
+}
+
+/// Peers and ports to which connections are allowed. An entry names one kind of peer.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase")]
+pub struct EgressRule {
+    /// To whom.
+    #[schemars(flatten)]
+    pub peers: EgressPeers,
     /// Names, whose addresses are learnt as endpoints look them up.
     #[schemars(rename = "toFQDNs")]
     pub to_fqdns: Option<Vec<FqdnSelector>>,
@@ -166,25 +170,9 @@ pub struct EgressRule {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "camelCase")]
 pub struct EgressDenyRule {
-    /// Pods, and what else has labels.
-    pub to_endpoints: Option<Vec<PeerSelector>>,
-    /// No longer supported.
-    #[schemars(length(max = 0))]
-    pub to_requires: Option<Vec<PeerSelector>>,
-    /// Addresses outside the cluster.
-    #[schemars(rename = "toCIDR", with = "Option<Vec<CidrOrAddress>>")]
-    pub to_cidr: Option<Vec<String>>,
-    /// Addresses outside the cluster, with exceptions.
-    #[schemars(rename = "toCIDRSet")]
-    pub to_cidr_set: Option<Vec<CidrRule>>,
-    /// Peers by what they are.
-    pub to_entities: Option<Vec<Entity>>,
-    /// Nodes by their labels.
-    pub to_nodes: Option<Vec<PeerSelector>>,
-    /// Groups of a cloud provider.
-    pub to_groups: Option<Vec<CloudGroup>>,
-    /// Services; ports are those of their backends.
-    pub to_services: Option<Vec<ServicePeer>>,
+    /// To whom.
+    #[schemars(flatten)]
+    pub peers: EgressPeers,
     /// Ports; without it, all.
     pub to_ports: Option<Vec<DenyPortRule>>,
     /// Types of ICMP messages; not together with `toPorts`.
