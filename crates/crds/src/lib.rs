@@ -16,8 +16,8 @@
 //! }
 //! ```
 //!
-//! A conflict means that somebody was quicker: ask again. A schema refuses nothing that our own readers accept; what it
-//! does not name, the API server takes away before anybody sees it, so it names also what we do not act on yet.
+//! A conflict means that somebody was quicker: ask again. A policy that our own parser accepts is refused by no schema; what a
+//! schema does not name, the API server takes away before anybody sees it, so it names also what we do not act on yet.
 
 mod columns;
 mod definition;
@@ -31,6 +31,6 @@ pub use registration::{Registration, WhyLeft, registration};
 /// Label of every definition that says how new its schema is.
 pub const SCHEMA_VERSION_LABEL: &str = "io.cilium.k8s.crd.schema.version";
 
-/// How new our schemas are (semantic version). They name all fields of the upstream schemas with this number; every change
-/// of a schema that was released raises it, or clusters keep the old one.
+/// How new our schemas are (semantic version). They follow the upstream schemas with this number; every change of a schema
+/// that was released raises it, or clusters keep the old one.
 pub const SCHEMA_VERSION: &str = "1.32.6";
