@@ -1,7 +1,9 @@
 //! Kubernetes as tables: reflect objects into tables of slim rows, write back differences.
 //!
 //! This is the only crate that knows the Kubernetes client. A [`Client`] stands for the API server, whichever of its URLs
-//! answers; [`reflect`] keeps a table equal to what the server lists; the client's verbs write.
+//! answers, at a bounded rate; its guard ([`Client::guard`]) looks after the connection. [`reflect`] keeps a table equal to
+//! what the server lists, and keeps it while there is no server. The client's verbs write. Why it does so, and what it
+//! costs: docs/decisions/0008.
 
 mod client;
 mod pace;
