@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use futures::{AsyncBufRead, TryStreamExt};
 use http::Method;
 use http_body_util::BodyExt;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -25,7 +26,6 @@ pub use error::Error;
 pub use options::Options;
 use path::{Query, collection, object};
 use send::{Call, JSON, MERGE_PATCH};
-pub use update::Edit;
 
 /// Which objects of a kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -247,4 +247,13 @@ impl Client {
 
 fn namespace_of<R: Resource>(object: &R) -> Option<&str> {
     Some(object.meta().namespace.as_str()).filter(|namespace| !namespace.is_empty())
+}
+
+/// As JSON, for a comparison.
+fn to_json(name: &str, value: &impl Serialize) -> Result<serde_json::Value, Error> {
+    serde_json::to_value(value).map_err(|error| Error::Unanswered {
+        verb: "compare",
+        path: name.to_owned(),
+        message: error.to_string(),
+    })
 }

@@ -2,8 +2,8 @@
 //!
 //! This is the only crate that knows the Kubernetes client. A [`Client`] stands for the API server, whichever of its URLs
 //! answers, at a bounded rate; its guard ([`Client::guard`]) looks after the connection. [`reflect`] keeps a table equal to
-//! what the server lists, and keeps it while there is no server. The client's verbs write. Why it does so, and what it
-//! costs: docs/decisions/0008.
+//! what the server lists, and keeps it while there is no server. The client's verbs write; [`Client::update`] writes what
+//! differs. Why it does so, and what it costs: docs/decisions/0008.
 
 mod client;
 mod pace;
@@ -11,6 +11,6 @@ mod reflect;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Edit, Endpoint, Error, Options, Scope};
+pub use client::{Client, Endpoint, Error, Options, Scope};
 pub use pace::Pace;
 pub use reflect::{Rows, reflect};

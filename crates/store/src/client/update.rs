@@ -1,57 +1,57 @@
-//! Writing what we own: read, change, replace, and once more when somebody was quicker.
+//! Writing differences: read, change, patch what differs, and once more when somebody was quicker.
 
 use api::kubernetes::Resource;
 use reconcile::Backoff;
+use serde_json::{Map, Value};
 
-use super::{Client, Error};
+use super::{Client, Error, to_json};
 
 /// Conflicts in a row before the caller is told.
 const TRIES: u32 = 5;
 
-/// What a change did to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edit {
-    /// It differs: write it.
-    Changed,
-    /// It is as it should be: write nothing.
-    Unchanged,
-}
-
 impl Client {
-    /// Changes an object of ours as it is in the store now; when somebody changes it meanwhile, that is read and `change`
-    /// is asked again. Fields that the type does not model are dropped: other people's objects are to be patched.
+    /// Changes an object, or its subresource `status`, as it is in the store now. Only what `change` changed is sent, as a
+    /// merge patch (RFC 7386) that holds for the version that was read; nothing is sent when nothing differs. When
+    /// somebody writes meanwhile, that is read and `change` is asked again. Fields that the type does not model stay as
+    /// they are, but lists are replaced as a whole.
     pub async fn update<R: Resource>(
         &self,
         namespace: Option<&str>,
         name: &str,
-        mut change: impl FnMut(&mut R) -> Edit + Send,
+        subresource: Option<&str>,
+        mut change: impl FnMut(&mut R) + Send,
     ) -> Result<R, Error> {
         let mut conflicts = 0;
         loop {
-            let mut object = self.get::<R>(namespace, name).await?;
-            if change(&mut object) == Edit::Unchanged {
-                return Ok(object);
-            }
-            match self.replace(&object).await {
+            let found = self.get::<R>(namespace, name).await?;
+            let mut wanted = found.clone();
+            change(&mut wanted);
+            let (from, to) = (to_json(name, &found)?, to_json(name, &wanted)?);
+            let Some(mut patch) = difference(&from, &to) else {
+                return Ok(found);
+            };
+            patch["metadata"]["resourceVersion"] = found.meta().resource_version.clone().into();
+            match self.merge(namespace, name, subresource, &patch).await {
                 Err(error) if error.is_conflict() && conflicts < TRIES => {
                     conflicts += 1;
-                    tokio::time::sleep(Backoff::default().after(conflicts, &mut rand::rng())).await;
+                    let pause = Backoff::default().after(conflicts, &mut rand::rng());
+                    tokio::time::sleep(pause).await;
                 }
                 result => return result,
             }
         }
     }
 
-    /// Makes an object of ours be there: creates `new`, or lets `change` bring the one that is there into line.
+    /// Makes an object be there: creates `new`, or lets `change` bring the one that is there into line.
     pub async fn ensure<R: Resource>(
         &self,
         new: &R,
-        mut change: impl FnMut(&mut R) -> Edit + Send,
+        mut change: impl FnMut(&mut R) + Send,
     ) -> Result<R, Error> {
         let (namespace, name) = (super::namespace_of(new), &new.meta().name);
         let mut tries = 0;
         loop {
-            match self.update(namespace, name, &mut change).await {
+            match self.update(namespace, name, None, &mut change).await {
                 Err(error) if error.is_not_found() => {}
                 result => return result,
             }
@@ -62,6 +62,23 @@ impl Client {
             }
         }
     }
+}
+
+/// The merge patch (RFC 7386) that makes `to` of `from`, if they differ.
+fn difference(from: &Value, to: &Value) -> Option<Value> {
+    let (Value::Object(from), Value::Object(to)) = (from, to) else {
+        return (from != to).then(|| to.clone());
+    };
+    let mut patch = Map::new();
+    for (name, value) in to {
+        let change = from
+            .get(name)
+            .map_or_else(|| Some(value.clone()), |before| difference(before, value));
+        patch.extend(change.map(|change| (name.clone(), change)));
+    }
+    let gone = from.keys().filter(|name| !to.contains_key(*name));
+    patch.extend(gone.map(|name| (name.clone(), Value::Null)));
+    (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@ use std::sync::{Arc, Mutex};
 
 use api::kubernetes::{Namespace, Resource as _};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use crate::{Client, Edit, Options};
+use super::difference;
+use crate::{Client, Options};
 
 /// A server of one namespace, on which somebody else writes just before us, so many times.
 #[derive(Default)]
@@ -16,6 +17,8 @@ struct Fake {
     version: u64,
     rivals: u32,
     writes: u32,
+    /// URI, type and body of the last patch.
+    asked: String,
 }
 
 type Shared = Arc<Mutex<Fake>>;
@@ -63,14 +66,36 @@ async fn read(State(fake): State<Shared>) -> Response {
     }
 }
 
-async fn replace(State(fake): State<Shared>, body: String) -> Response {
+/// A merge patch as RFC 7386 says.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    for (name, value) in patch {
+        if value.is_null() {
+            target.as_object_mut().unwrap().remove(name);
+        } else {
+            merge(&mut target[name], value);
+        }
+    }
+}
+
+async fn patch(State(fake): State<Shared>, uri: Uri, headers: HeaderMap, body: String) -> Response {
     let mut fake = fake.lock().unwrap();
     fake.rival();
-    let object: Value = serde_json::from_str(&body).unwrap();
-    if object["metadata"]["resourceVersion"] != json!(fake.version.to_string()) {
+    let kind = headers["content-type"].to_str().unwrap();
+    fake.asked = format!("{uri} {kind} {body}");
+    let patch: Value = serde_json::from_str(&body).unwrap();
+    if patch["metadata"]["resourceVersion"] != json!(fake.version.to_string()) {
         return refuse(StatusCode::CONFLICT);
     }
     fake.writes += 1;
+    let mut object = fake.object.clone().unwrap();
+    merge(&mut object, &patch);
     fake.store(object)
 }
 
@@ -97,21 +122,21 @@ async fn serve(rivals: u32, object: Option<Value>) -> (Client, Shared) {
     options.urls = vec![format!("http://{}", listener.local_addr().unwrap())];
     let app = axum::Router::new()
         .route("/api/v1/namespaces", post(create))
-        .route("/api/v1/namespaces/a", get(read).put(replace))
+        .route("/api/v1/namespaces/a", get(read).patch(patch))
+        .route("/api/v1/namespaces/a/status", axum::routing::patch(patch))
         .with_state(Arc::clone(&fake));
     tokio::spawn(async move { axum::serve(listener, app).await });
     (Client::new(options).await.unwrap(), fake)
 }
 
 /// Raises the count by ten, on top of whatever is there.
-fn add_ten(namespace: &mut Namespace) -> Edit {
+fn add_ten(namespace: &mut Namespace) {
     let labels = &mut namespace.meta_mut().labels;
     let count: u32 = labels
         .get("count")
         .and_then(|text| text.parse().ok())
         .unwrap_or_default();
     labels.insert("count".to_owned(), (count + 10).to_string());
-    Edit::Changed
 }
 
 fn namespace() -> Namespace {
@@ -128,7 +153,7 @@ fn namespace() -> Namespace {
 async fn an_update_that_was_overtaken_is_made_again_on_what_is_there_now() {
     let (client, fake) = serve(3, Some(json!({ "metadata": { "name": "a" } }))).await;
     let done = client
-        .update::<Namespace>(None, "a", add_ten)
+        .update::<Namespace>(None, "a", None, add_ten)
         .await
         .unwrap();
     assert_eq!(
@@ -142,13 +167,12 @@ async fn an_update_that_was_overtaken_is_made_again_on_what_is_there_now() {
 async fn an_update_gives_up_on_endless_conflict_and_writes_nothing_when_all_is_well() {
     let (client, fake) = serve(100, Some(json!({ "metadata": { "name": "a" } }))).await;
     let error = client
-        .update::<Namespace>(None, "a", add_ten)
+        .update::<Namespace>(None, "a", None, add_ten)
         .await
         .unwrap_err();
     assert!(error.is_conflict(), "{error}");
-    let unchanged = |_: &mut Namespace| Edit::Unchanged;
     client
-        .update::<Namespace>(None, "a", unchanged)
+        .update::<Namespace>(None, "a", None, |_| ())
         .await
         .unwrap();
     assert_eq!(fake.lock().unwrap().writes, 0);
@@ -167,4 +191,66 @@ async fn what_is_missing_is_created_and_what_somebody_created_meanwhile_is_chang
         done.metadata.labels["count"], "11",
         "the other's one and our ten"
     );
+}
+
+#[tokio::test]
+async fn only_what_differs_is_sent_under_our_name_and_what_we_do_not_model_stays() {
+    let there = json!({ "metadata": { "name": "a", "labels": { "count": "1", "old": "x", "kept": "y" },
+        "managedFields": [{ "manager": "somebody" }] }, "spec": { "finalizers": ["kubernetes"] } });
+    let (client, fake) = serve(0, Some(there)).await;
+    let change = |namespace: &mut Namespace| {
+        add_ten(namespace);
+        namespace.metadata.labels.remove("old");
+    };
+    client
+        .update::<Namespace>(None, "a", None, change)
+        .await
+        .unwrap();
+    let fake = fake.lock().unwrap();
+    assert_eq!(
+        fake.asked,
+        "/api/v1/namespaces/a?fieldManager=test application/merge-patch+json \
+         {\"metadata\":{\"labels\":{\"count\":\"11\",\"old\":null},\"resourceVersion\":\"1\"}}"
+    );
+    assert_eq!(
+        fake.object.clone().unwrap(),
+        json!({ "metadata": { "name": "a", "labels": { "count": "11", "kept": "y" }, "resourceVersion": "2",
+            "managedFields": [{ "manager": "somebody" }] }, "spec": { "finalizers": ["kubernetes"] } })
+    );
+}
+
+#[tokio::test]
+async fn a_status_is_written_as_a_status() {
+    let (client, fake) = serve(0, Some(json!({ "metadata": { "name": "a" } }))).await;
+    let change = |namespace: &mut Namespace| namespace.status.phase = "Active".to_owned();
+    client
+        .update::<Namespace>(None, "a", Some("status"), change)
+        .await
+        .unwrap();
+    let asked = fake.lock().unwrap().asked.clone();
+    assert!(
+        asked.starts_with("/api/v1/namespaces/a/status?fieldManager=test "),
+        "{asked}"
+    );
+    assert!(asked.contains(r#""status":{"phase":"Active"}"#), "{asked}");
+}
+
+#[test]
+fn a_difference_makes_the_second_of_the_first_and_is_none_between_equals() {
+    let values = [
+        json!({}),
+        json!({ "a": 1 }),
+        json!({ "a": { "b": [1, 2], "c": "x" } }),
+        json!({ "a": { "b": [1], "c": "x" }, "d": true }),
+        json!({ "a": { "c": { "e": 1 } }, "d": false }),
+    ];
+    for from in &values {
+        for to in &values {
+            let patch = difference(from, to);
+            assert_eq!(patch.is_none(), from == to, "{from} {to}");
+            let mut made = from.clone();
+            merge(&mut made, &patch.unwrap_or_else(|| json!({})));
+            assert_eq!(&made, to, "from {from}");
+        }
+    }
 }
