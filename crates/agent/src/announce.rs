@@ -256,6 +256,8 @@ fn announced(row: &EndpointRow, node: &str) -> Option<(PodName, Announced)> {
 
 /// How long after an announcement it is looked whether it is still there.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Pauses after announcements that failed.
+const RETRY: Backoff = Backoff::new(PAUSE, Duration::from_secs(15));
 
 /// Keeps this node's CiliumNode in the store until `stop`: who deletes or changes it cuts this node's pods off from the others.
 pub async fn keep_node(
@@ -274,12 +276,16 @@ pub async fn keep_node(
     };
     let mut changed = announced.subscribe();
     let work = async {
+        let mut failures = 0;
         loop {
             if let Err(error) = announce_node(&client, &object).await {
                 tracing::warn!(%error, "this node is not announced yet, trying again");
-                tokio::time::sleep(PAUSE).await;
+                failures += 1;
+                let pause = RETRY.after(failures, &mut rand::rng());
+                tokio::time::sleep(pause).await;
                 continue;
             }
+            failures = 0;
             tokio::time::sleep(PAUSE).await;
             while is_there() {
                 changed.changed().await;
@@ -338,15 +344,12 @@ pub fn node_object(config: &Config, addressing: &Addressing, uid: &str) -> Ciliu
     }
 }
 
+/// The addresses and ranges of an object that is there already become ours; nothing is written when they are.
 async fn announce_node(client: &Client, object: &CiliumNode) -> Result<(), Error> {
-    match client.create(object).await {
-        Err(error) if error.is_conflict() => {
-            let patch = json!({ "spec": object.spec });
-            client
-                .merge::<CiliumNode>(None, &object.metadata.name, None, &patch)
-                .await
-                .map(|_| ())
-        }
-        other => other.map(|_| ()),
-    }
+    let ours = |there: &mut CiliumNode| {
+        there.spec.addresses.clone_from(&object.spec.addresses);
+        let ranges = &object.spec.ipam.pod_cidrs;
+        there.spec.ipam.pod_cidrs.clone_from(ranges);
+    };
+    client.ensure(object, ours).await.map(drop)
 }

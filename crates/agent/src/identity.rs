@@ -15,7 +15,7 @@ use model::identity::{
     to_security_labels,
 };
 use model::labels::{LabelFilter, LabelSet, NAMESPACE, PodLabels, Source, pod_labels};
-use reconcile::Table;
+use reconcile::{Backoff, Table};
 use store::Client;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,8 @@ use crate::inputs::{Inputs, PodRow};
 
 /// How long an endpoint waits for its pod to be known.
 const POD_PATIENCE: Duration = Duration::from_secs(10);
+/// Pauses after failures: a pod waits, but so may one on each of a thousand nodes.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
 
 /// Why an endpoint has no identity yet.
 #[derive(Debug, thiserror::Error)]
@@ -151,14 +153,17 @@ impl Identities {
                 () = stop.cancelled() => return,
                 wanted = wanted.recv() => match wanted { Some(wanted) => wanted, None => return },
             };
+            let mut failures = 0;
             let identity = loop {
                 match self.identity(&wanted.labels).await {
                     Ok(identity) => break identity,
                     Err(error) => {
                         tracing::warn!(endpoint = %wanted.endpoint, %error, "no identity yet, trying again");
+                        failures += 1;
+                        let pause = RETRY.after(failures, &mut rand::rng());
                         tokio::select! {
                             () = stop.cancelled() => return,
-                            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                            () = tokio::time::sleep(pause) => {}
                         }
                     }
                 }

@@ -11,15 +11,12 @@ use api::kubernetes::{Condition, Resource};
 use model::policy::{Kind, ObjectKey};
 use rand::Rng;
 use reconcile::{Fetched, Options, Reconciler, StatusReader, Step, Table, TableWriter, Target};
-use serde_json::json;
 use store::{Client, Error};
 use tokio_util::sync::CancellationToken;
 
 use crate::inputs::{Inputs, PolicyRow};
 
 const VALID: &str = "Valid";
-/// A conflict is somebody who wrote at the same moment.
-const TRIES: u32 = 3;
 /// Agents spread their writes over so much time for each node of the cluster, and at most over [`LONGEST`].
 const SPREAD: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -83,18 +80,18 @@ impl Stated {
 
 /// A kind whose objects have the condition.
 trait HasStatus: Resource {
-    fn status(&self) -> &PolicyStatus;
+    fn status_mut(&mut self) -> &mut PolicyStatus;
 }
 
 impl HasStatus for CiliumNetworkPolicy {
-    fn status(&self) -> &PolicyStatus {
-        &self.status
+    fn status_mut(&mut self) -> &mut PolicyStatus {
+        &mut self.status
     }
 }
 
 impl HasStatus for CiliumClusterwideNetworkPolicy {
-    fn status(&self) -> &PolicyStatus {
-        &self.status
+    fn status_mut(&mut self) -> &mut PolicyStatus {
+        &mut self.status
     }
 }
 
@@ -115,36 +112,25 @@ impl Conditions {
 
     async fn write<R: HasStatus>(&self, key: &ObjectKey, to: &Stated) -> Result<(), Error> {
         let namespace = Some(&*key.namespace).filter(|namespace| !namespace.is_empty());
-        let mut conflicts = 0;
-        loop {
-            let object = match self.client.get::<R>(namespace, &key.name).await {
-                Err(error) if error.is_not_found() => return Ok(()),
-                result => result?,
-            };
-            let (meta, status) = (object.meta(), object.status());
+        let state = |object: &mut R| {
+            let status = object.status_mut();
             if Stated::read(status).as_ref() == Some(to) {
-                return Ok(());
+                return;
             }
-            let mut conditions = status.conditions.clone();
+            let conditions = &mut status.conditions;
             let valid = conditions.iter().position(|of| of.condition == VALID);
             let condition = to.condition(valid.and_then(|at| conditions.get(at)));
             match valid.and_then(|at| conditions.get_mut(at)) {
                 Some(old) => *old = condition,
                 None => conditions.push(condition),
             }
-            let patch = json!({
-                "metadata": { "resourceVersion": meta.resource_version },
-                "status": { "conditions": conditions },
-            });
-            let written = self
-                .client
-                .merge::<R>(namespace, &key.name, Some("status"), &patch)
-                .await;
-            match written {
-                Err(error) if error.is_conflict() && conflicts < TRIES => conflicts += 1,
-                Err(error) if error.is_not_found() => return Ok(()),
-                result => return result.map(drop),
-            }
+        };
+        let written = self
+            .client
+            .update::<R>(namespace, &key.name, Some("status"), state);
+        match written.await {
+            Err(error) if error.is_not_found() => Ok(()),
+            result => result.map(drop),
         }
     }
 }

@@ -197,6 +197,7 @@ async fn store(config: &Config) -> anyhow::Result<Client> {
     let mut options = store::Options::named("axoneme-agent");
     options.kubeconfig.clone_from(&config.store.kubeconfig);
     options.urls.clone_from(&config.store.urls);
+    options.order_for(&config.node);
     Client::new(options)
         .await
         .context("k8s-kubeconfig-path, k8s-api-server-urls")

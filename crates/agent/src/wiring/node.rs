@@ -8,6 +8,7 @@ use anyhow::bail;
 use api::kubernetes::Node;
 use ipnet::IpNet;
 use netlink::{Family, Handle};
+use reconcile::Backoff;
 use store::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -15,12 +16,16 @@ use crate::config::{Config, Routing};
 use crate::node::{self, Addressing, Devices, RemoteNode};
 use crate::view::ViewReader;
 
+/// Pauses between looks for this node's object.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(10));
+
 /// This node's addresses and pod ranges, from its object; waits for both.
 pub(super) async fn own_addressing(
     client: &Client,
     config: &Config,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Addressing, String)> {
+    let mut tries = 0;
     loop {
         match client.get::<Node>(None, &config.node).await {
             Ok(node) => {
@@ -31,12 +36,17 @@ pub(super) async fn own_addressing(
                     node = config.node,
                     "waiting for the node's address and pod CIDRs"
                 );
+                tries = 1;
             }
-            Err(error) => tracing::warn!(%error, "this node's object cannot be read, trying again"),
+            Err(error) => {
+                tracing::warn!(%error, "this node's object cannot be read, trying again");
+                tries += 1;
+            }
         }
+        let pause = RETRY.after(tries, &mut rand::rng());
         tokio::select! {
             () = stop.cancelled() => bail!("stopped before the node's object could be read"),
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
