@@ -18,7 +18,7 @@ use serde_json::json;
 use store::{Client, Error, Scope};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Ipam};
 use crate::inputs::announced_row;
 use crate::node::Addressing;
 use crate::view::ViewReader;
@@ -263,6 +263,7 @@ const RETRY: Backoff = Backoff::new(PAUSE, Duration::from_secs(15));
 pub async fn keep_node(
     client: Client,
     object: CiliumNode,
+    ipam: Ipam,
     announced: Table<Arc<str>, NodeObject>,
     stop: CancellationToken,
 ) {
@@ -270,7 +271,8 @@ pub async fn keep_node(
     let is_there = || {
         let table = announced.snapshot();
         let found = table.get(&name).is_some_and(|found| {
-            found.addresses == wanted.addresses && found.pod_cidrs == wanted.pod_cidrs
+            found.addresses == wanted.addresses
+                && (ipam == Ipam::ClusterPool || found.pod_cidrs == wanted.pod_cidrs)
         });
         found || !table.is_initialized()
     };
@@ -278,7 +280,7 @@ pub async fn keep_node(
     let work = async {
         let mut failures = 0;
         loop {
-            if let Err(error) = announce_node(&client, &object).await {
+            if let Err(error) = announce_node(&client, &object, ipam).await {
                 tracing::warn!(%error, "this node is not announced yet, trying again");
                 failures += 1;
                 let pause = RETRY.after(failures, &mut rand::rng());
@@ -344,12 +346,15 @@ pub fn node_object(config: &Config, addressing: &Addressing, uid: &str) -> Ciliu
     }
 }
 
-/// The addresses and ranges of an object that is there already become ours; nothing is written when they are.
-async fn announce_node(client: &Client, object: &CiliumNode) -> Result<(), Error> {
+/// The addresses and ranges of an object that is there already become ours; nothing is written when they are. Ranges that
+/// the operator gives are told to it again only when the object is made anew.
+async fn announce_node(client: &Client, object: &CiliumNode, ipam: Ipam) -> Result<(), Error> {
     let ours = |there: &mut CiliumNode| {
         there.spec.addresses.clone_from(&object.spec.addresses);
-        let ranges = &object.spec.ipam.pod_cidrs;
-        there.spec.ipam.pod_cidrs.clone_from(ranges);
+        if ipam == Ipam::Kubernetes {
+            let ranges = &object.spec.ipam.pod_cidrs;
+            there.spec.ipam.pod_cidrs.clone_from(ranges);
+        }
     };
     client.ensure(object, ours).await.map(drop)
 }

@@ -20,7 +20,7 @@ pub use keys::{KEYS, Key, UNSUPPORTED};
 pub use source::{Given, command, gather};
 
 use read::{
-    Reader, cluster_id, cluster_name, datapath, hubble, policy, refuse_unsupported, services,
+    Reader, cluster_id, cluster_name, datapath, hubble, ipam, policy, refuse_unsupported, services,
 };
 
 /// How pods of other nodes are reached.
@@ -33,6 +33,24 @@ pub enum Routing {
         /// Add a route to each node's pod CIDRs by its address.
         direct_node_routes: bool,
     },
+}
+
+/// Where the ranges of a node's pods come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ipam {
+    /// From the node's object: the controller manager gives them.
+    Kubernetes,
+    /// From the operator, which has ranges for all nodes.
+    ClusterPool,
+}
+
+impl std::fmt::Display for Ipam {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kubernetes => "kubernetes",
+            Self::ClusterPool => "cluster-pool",
+        })
+    }
 }
 
 /// Which endpoints have policy enforced.
@@ -76,6 +94,8 @@ pub struct Datapath {
     pub devices: Vec<String>,
     /// MTU of the underlay, 0 to detect.
     pub mtu: u16,
+    /// Where the node's proc file system is mounted.
+    pub procfs: PathBuf,
     /// Where the eBPF file system is mounted.
     pub bpf_root: PathBuf,
     /// The node's cgroup (v2), for programs at sockets.
@@ -155,6 +175,8 @@ pub struct Config {
     pub cluster: String,
     /// Number of the cluster.
     pub cluster_id: u16,
+    /// Where the ranges of this node's pods come from.
+    pub ipam: Ipam,
     /// Packet path.
     pub datapath: Datapath,
     /// Services.
@@ -236,6 +258,7 @@ impl Config {
             node,
             cluster: cluster_name(&read)?,
             cluster_id: cluster_id(&read)?,
+            ipam: ipam(&read)?,
             datapath: datapath(&read)?,
             services: services(&read)?,
             policy: policy(&read)?,

@@ -13,6 +13,7 @@ pub mod last_good;
 pub mod local_api;
 pub mod masquerade;
 pub mod node;
+pub mod own_node;
 pub mod policy_status;
 pub mod queue;
 pub mod sockets;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
-use crate::config::Config;
+use crate::config::{Config, Ipam};
 use crate::engine::interfaces::OfNode;
 use crate::engine::{self, Engine, Parts};
 use crate::flows::collect;
@@ -30,12 +30,13 @@ use crate::inputs::Inputs;
 use crate::last_good::{self, LastGood};
 use crate::local_api::{self, Api, EndpointLog};
 use crate::node::{Addressing, prepare};
+use crate::own_node::own_addressing;
 use crate::sockets::Closer;
 use crate::view::{self, ViewReader};
 use crate::{announce, masquerade, policy_status, queue};
 use flows::start_flows;
 use kernel::{attach_devices, load, report_features, table_sizes};
-use node::{keep_routes, own_addressing, write_cni_conf};
+use node::{keep_routes, write_cni_conf};
 
 /// Runs the agent until it is told to stop; what it has put into the kernel stays.
 #[allow(
@@ -62,6 +63,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let (addressing, uid) = own_addressing(&client, &config, &stop).await?;
     phases.done("this node's object is read");
     let handle = Handle::open().context("open netlink")?;
+    netlink::sysctl::use_procfs(&config.datapath.procfs);
     let devices = prepare(&handle, &config.datapath, &addressing, &config.state_dir)
         .context("prepare the node")?;
     phases.done("devices and sysctls are as they should be");
@@ -109,7 +111,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     start_policy_conditions(&client, &inputs, &tasks);
     start_keeping(last_good, &inputs, &tasks);
     let object = announce::node_object(&config, &addressing, &uid);
-    start_announcing(&client, &inputs, object, &addressing, &view, &tasks);
+    let own = (object, config.ipam);
+    start_announcing(&client, &inputs, own, &addressing, &view, &tasks);
     tasks.spawn("node routes", {
         let (view, addressing, devices, routing) = (
             view.clone(),
@@ -270,7 +273,7 @@ fn start_keeping(last_good: LastGood, inputs: &Inputs, tasks: &TaskGroup) {
 fn start_announcing(
     client: &Client,
     inputs: &Inputs,
-    object: CiliumNode,
+    (object, ipam): (CiliumNode, Ipam),
     addressing: &Addressing,
     view: &ViewReader,
     tasks: &TaskGroup,
@@ -284,7 +287,7 @@ fn start_announcing(
     });
     let (client, announced) = (client.clone(), inputs.announced_nodes.clone());
     tasks.spawn("announced node", move |stop| {
-        announce::keep_node(client, object, announced, stop)
+        announce::keep_node(client, object, ipam, announced, stop)
     });
 }
 

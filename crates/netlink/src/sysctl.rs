@@ -4,9 +4,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::namespace::Namespace;
+
+static PROCFS: OnceLock<PathBuf> = OnceLock::new();
+
+/// Takes sysctls from another proc file system than `/proc` from now on, for the whole process: in a container that is not
+/// privileged `/proc/sys` is read-only, and the node's own is mounted elsewhere. The first call counts.
+pub fn use_procfs(root: &Path) {
+    PROCFS.get_or_init(|| root.to_owned());
+}
 
 /// Reads a sysctl such as `net.ipv4.ip_forward` in the calling thread's namespace, without its newline.
 ///
@@ -49,7 +58,8 @@ fn path(name: &str) -> Result<PathBuf> {
             .split('/')
             .all(|part| !matches!(part, "" | "." | ".."));
     if plain {
-        Ok(Path::new("/proc/sys").join(relative))
+        let root = PROCFS.get().map_or(Path::new("/proc"), PathBuf::as_path);
+        Ok(root.join("sys").join(relative))
     } else {
         Err(Error::new("name sysctl", format!("{name:?}"), libc::EINVAL))
     }

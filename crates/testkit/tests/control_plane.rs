@@ -4,12 +4,14 @@
 mod definitions;
 #[path = "control_plane/identities.rs"]
 mod identities;
+#[path = "control_plane/ranges.rs"]
+mod ranges;
 #[path = "control_plane/store.rs"]
 mod stores;
 
 use std::time::Duration;
 
-use agent::config::{Config, Given};
+use agent::config::{Config, Given, Ipam};
 use agent::inputs::Inputs;
 use agent::last_good::{self, LastGood};
 use agent::node::Addressing;
@@ -326,7 +328,7 @@ async fn a_node_that_somebody_deletes_or_changes_announces_itself_again() {
     let client = client(&store.url).await;
     let announced = inputs.announced_nodes.clone();
     tasks.spawn("node", move |stop| {
-        announce::keep_node(client, object, announced, stop)
+        announce::keep_node(client, object, Ipam::Kubernetes, announced, stop)
     });
     let nodes = "/apis/cilium.io/v2/ciliumnodes";
     let range = || async {

@@ -78,6 +78,11 @@ pub const KEYS: &[Key] = &[
     ),
     key("mtu", "0", "MTU of the underlay, 0 to detect"),
     key(
+        "procfs",
+        "/proc",
+        "Where the node's proc file system is mounted, writable",
+    ),
+    key(
         "bpf-root",
         "/sys/fs/bpf",
         "Where the eBPF file system is mounted",
@@ -115,7 +120,7 @@ pub const KEYS: &[Key] = &[
     key(
         "ipam",
         "kubernetes",
-        "Where pod addresses come from: the node's pod CIDRs",
+        "Where the node's pod CIDRs come from: kubernetes (its Node) or cluster-pool (the operator)",
     ),
     key("kube-proxy-replacement", "true", "Translate services"),
     key("bpf-lb-sock", "true", "Translate services at the socket"),
@@ -230,7 +235,7 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("datapath-mode", "veth"),
     ("tunnel-protocol", "vxlan"),
     ("underlay-protocol", "ipv4"),
-    ("ipam", "kubernetes"),
+    ("ipam", "kubernetes|cluster-pool"),
     ("identity-allocation-mode", "crd"),
     ("identity-management-mode", "agent"),
     ("kvstore", "none"),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use kernel::collector::Lifetimes;
 
 use super::{
-    Datapath, Enforcement, Error, Families, Given, Hubble, Policy, Routing, Services, UNSUPPORTED,
+    Datapath, Enforcement, Error, Families, Given, Hubble, Ipam, Policy, Routing, Services,
+    UNSUPPORTED,
 };
 
 /// Reads one key after the other with its type; collects nothing, stops at the first error.
@@ -146,6 +147,14 @@ pub(super) fn cluster_id(read: &Reader<'_>) -> Result<u16, Error> {
     }
 }
 
+pub(super) fn ipam(read: &Reader<'_>) -> Result<Ipam, Error> {
+    match read.text("ipam").as_str() {
+        "kubernetes" => Ok(Ipam::Kubernetes),
+        "cluster-pool" => Ok(Ipam::ClusterPool),
+        other => Err(invalid("ipam", other, "kubernetes or cluster-pool")),
+    }
+}
+
 pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
     let families = Families {
         ipv4: read.flag("enable-ipv4")?,
@@ -174,6 +183,7 @@ pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
             .then(|| PathBuf::from(read.text("ip-masq-agent-config-path"))),
         devices: read.list("devices"),
         mtu: read.parse("mtu", "a number of bytes")?,
+        procfs: PathBuf::from(read.text("procfs")),
         bpf_root: PathBuf::from(read.text("bpf-root")),
         cgroup_root: PathBuf::from(read.text("cgroup-root")),
         connections: read.parse("bpf-ct-global-tcp-max", "a number of entries")?,

@@ -249,7 +249,7 @@ pub(super) async fn config(State(api): State<Api>) -> Json<DaemonConfiguration> 
         device_mtu: api.devices.device_mtu.into(),
         route_mtu: api.devices.route_mtu.into(),
         datapath_mode: Some(DatapathMode::Veth),
-        ipam_mode: "kubernetes".to_owned(),
+        ipam_mode: api.config.ipam.to_string(),
         masquerade: api.config.datapath.masquerade.ipv4 || api.config.datapath.masquerade.ipv6,
         daemon_configuration_map: BTreeMap::from([
             ("Unknown".to_owned(), serde_json::json!(api.config.unknown)),
