@@ -11,6 +11,7 @@ mod ebpf;
 mod full;
 mod fuzz;
 mod gate;
+mod image;
 mod machine;
 mod place;
 mod process;
