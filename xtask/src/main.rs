@@ -7,6 +7,7 @@
 
 mod bench;
 mod cargo;
+mod cluster;
 mod ebpf;
 mod full;
 mod fuzz;
@@ -38,6 +39,7 @@ const VERBS: &[Verb] = &[
     gate::VERB,
     full::VERB,
     bench::VERB,
+    cluster::VERB,
     fuzz::VERB,
     tidy::VERB,
     setup::VERB,

@@ -120,7 +120,7 @@ fn missing_components() -> Vec<(&'static str, &'static str)> {
 }
 
 /// Installs packages, or says in one sentence why it cannot.
-fn install(packages: &[&str]) -> Result<()> {
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     if !machine::has_apt() {
         bail!(

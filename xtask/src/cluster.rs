@@ -1,0 +1,68 @@
+//! `./x cluster`: a real Kubernetes of two nodes on this machine, in namespaces of its own, with Axoneme as its network.
+
+use anyhow::{Result, bail};
+
+use crate::place::Place;
+use crate::{Verb, machine};
+
+mod addons;
+mod arguments;
+mod certificates;
+mod cgroups;
+mod control;
+mod daemon;
+mod debian;
+mod golang;
+mod images;
+mod install;
+mod layout;
+mod lifecycle;
+mod network;
+mod node;
+mod smoke;
+mod status;
+mod steps;
+
+use arguments::{Ask, Part};
+use layout::Layout;
+
+pub(crate) const VERB: Verb = Verb {
+    name: "cluster",
+    about: "a real Kubernetes on this machine: up, down, status, kubectl, helm, load, test",
+    run,
+};
+
+fn run(place: &Place, words: &[String]) -> Result<()> {
+    let Part { name, ask } = arguments::read(words)?;
+    let layout = Layout::new(place, &name);
+    if let Ask::Help = ask {
+        println!("{}", arguments::HELP);
+        return Ok(());
+    }
+    if let Some(why) = machine::refuses_ebpf() {
+        bail!("the cluster cannot run: {why}");
+    }
+    match ask {
+        Ask::Help => Ok(()),
+        Ask::Up(choices) => lifecycle::up(place, &layout, choices),
+        Ask::Down => lifecycle::down(&layout),
+        Ask::Status => status::print(&layout),
+        Ask::Test => smoke::test(place, &layout),
+        Ask::Stage(stage, words) => node::stage(&layout, stage, &words),
+        Ask::Kubectl(_) | Ask::Helm(_) | Ask::Load | Ask::Smoke => on_running(place, &layout, &ask),
+    }
+}
+
+/// What makes sense only while the cluster runs.
+fn on_running(place: &Place, layout: &Layout, ask: &Ask) -> Result<()> {
+    control::ensure_runs(layout)?;
+    match ask {
+        Ask::Kubectl(words) => control::become_client(layout, "kubectl", words),
+        Ask::Helm(words) => {
+            golang::build(place, layout, golang::HELM)?;
+            control::become_client(layout, "helm", words)
+        }
+        Ask::Load => images::load(place, layout),
+        _ => smoke::run(layout),
+    }
+}

@@ -1,0 +1,165 @@
+//! What is typed after `./x cluster`, and what it means.
+
+use anyhow::{Result, bail};
+
+#[cfg(test)]
+mod tests;
+
+pub(super) const HELP: &str = "\
+usage: ./x cluster [--name NAME] VERB
+
+  up [--without-axoneme] [--without-node-cidrs]
+                   builds what is missing, starts the cluster, installs Axoneme by its chart; does nothing when it runs
+  down             ends and removes all of it; what was built stays in the cache
+  status           what runs, since when, with how much memory
+  kubectl …        kubectl in the control plane's namespace
+  helm …           helm likewise
+  load             gives the nodes the images that changed
+  smoke            asks pods, services, names and node ports of the running cluster
+  test             up, wait until all is Ready, smoke test, down
+
+--name: another cluster beside (default axk); it begins the names of its namespaces and cgroups";
+
+/// The cluster that is meant, and what is to be done with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) ask: Ask,
+}
+
+/// One thing that can be asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    Help,
+    Up(Choices),
+    Down,
+    Status,
+    Kubectl(Vec<String>),
+    Helm(Vec<String>),
+    Load,
+    Smoke,
+    Test,
+    /// What processes of the cluster are told; nobody types it.
+    Stage(Stage, Vec<String>),
+}
+
+/// How far `up` goes, and with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choices {
+    pub(super) axoneme: Network,
+    pub(super) node_cidrs: NodeCidrs,
+}
+
+/// Whose network the cluster gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Network {
+    /// Axoneme by its chart.
+    Axoneme,
+    /// Nobody's: the nodes stay NotReady.
+    Nobody,
+}
+
+/// Whether the controller manager gives each node a range of pod addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NodeCidrs {
+    Allocated,
+    Left,
+}
+
+/// What a process of the cluster does before it becomes its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Joins a part's cgroups and network, then becomes the program that is named.
+    Join,
+    /// Of a node, in its cgroup namespace: makes the other namespaces.
+    Settle,
+    /// Process 1 of a node: mounts, containerd, kubelet.
+    Init,
+}
+
+impl Stage {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Stage::Join => "stage-join",
+            Stage::Settle => "stage-settle",
+            Stage::Init => "stage-init",
+        }
+    }
+}
+
+pub(super) fn read(words: &[String]) -> Result<Part> {
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut name = "axk".to_owned();
+    if words.first() == Some(&"--name") {
+        let Some(given) = words.get(1) else {
+            bail!("--name needs a name");
+        };
+        name = checked_name(given)?;
+        words.drain(..2);
+    }
+    let Some((verb, rest)) = words.split_first() else {
+        return Ok(Part {
+            name,
+            ask: Ask::Help,
+        });
+    };
+    let owned = || rest.iter().map(|word| (*word).to_owned()).collect();
+    let ask = match *verb {
+        "up" => Ask::Up(choices(rest)?),
+        "kubectl" => Ask::Kubectl(owned()),
+        "helm" => Ask::Helm(owned()),
+        "help" | "-h" | "--help" => Ask::Help,
+        "down" => alone(verb, rest, Ask::Down)?,
+        "status" => alone(verb, rest, Ask::Status)?,
+        "load" => alone(verb, rest, Ask::Load)?,
+        "smoke" => alone(verb, rest, Ask::Smoke)?,
+        "test" => alone(verb, rest, Ask::Test)?,
+        other => stage(other, rest)?,
+    };
+    Ok(Part { name, ask })
+}
+
+fn alone(verb: &str, rest: &[&str], ask: Ask) -> Result<Ask> {
+    match rest.first() {
+        None => Ok(ask),
+        Some(word) => bail!("'{verb}' takes no '{word}'"),
+    }
+}
+
+fn choices(words: &[&str]) -> Result<Choices> {
+    let mut choices = Choices {
+        axoneme: Network::Axoneme,
+        node_cidrs: NodeCidrs::Allocated,
+    };
+    for word in words {
+        match *word {
+            "--without-axoneme" => choices.axoneme = Network::Nobody,
+            "--without-node-cidrs" => choices.node_cidrs = NodeCidrs::Left,
+            other => bail!("'up' takes no '{other}'"),
+        }
+    }
+    Ok(choices)
+}
+
+fn stage(verb: &str, rest: &[&str]) -> Result<Ask> {
+    let stages = [Stage::Join, Stage::Settle, Stage::Init];
+    match stages.into_iter().find(|stage| stage.word() == verb) {
+        Some(stage) if !rest.is_empty() => Ok(Ask::Stage(
+            stage,
+            rest.iter().map(|word| (*word).to_owned()).collect(),
+        )),
+        _ => bail!("no verb '{verb}'; './x cluster help' lists them"),
+    }
+}
+
+/// A name becomes part of names of folders, namespaces and devices.
+fn checked_name(name: &str) -> Result<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let begins = name.starts_with(|first: char| first.is_ascii_lowercase());
+    if !begins || name.len() > 8 || !name.bytes().all(plain) {
+        bail!(
+            "'{name}' is no name of a cluster: at most 8 small letters and digits, a letter first"
+        );
+    }
+    Ok(name.to_owned())
+}

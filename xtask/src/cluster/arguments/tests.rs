@@ -1,0 +1,54 @@
+use super::*;
+
+fn read_line(line: &str) -> Result<Part> {
+    let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    read(&words)
+}
+
+#[test]
+fn up_installs_axoneme_unless_told_otherwise() {
+    let up = |axoneme, node_cidrs| {
+        Ask::Up(Choices {
+            axoneme,
+            node_cidrs,
+        })
+    };
+    assert_eq!(
+        read_line("up").unwrap().ask,
+        up(Network::Axoneme, NodeCidrs::Allocated)
+    );
+    assert_eq!(
+        read_line("up --without-axoneme --without-node-cidrs")
+            .unwrap()
+            .ask,
+        up(Network::Nobody, NodeCidrs::Left)
+    );
+    assert!(read_line("up --fast").is_err());
+}
+
+#[test]
+fn words_of_kubectl_are_passed_on_as_they_are() {
+    let part = read_line("--name two kubectl get pods -A --name three").unwrap();
+    assert_eq!(part.name, "two");
+    let words = ["get", "pods", "-A", "--name", "three"].map(str::to_owned);
+    assert_eq!(part.ask, Ask::Kubectl(words.to_vec()));
+}
+
+#[test]
+fn a_name_that_no_device_can_bear_is_refused() {
+    for name in ["", "Two", "2", "a/b", "..", "toolongname", "a-b"] {
+        assert!(checked_name(name).is_err(), "{name}");
+    }
+    assert_eq!(checked_name("axk2").unwrap(), "axk2");
+}
+
+#[test]
+fn what_takes_no_words_refuses_them() {
+    assert!(read_line("down now").is_err());
+    assert!(read_line("stage-init").is_err());
+    assert_eq!(read_line("").unwrap().ask, Ask::Help);
+    assert_eq!(
+        read_line("stage-init n1").unwrap().ask,
+        Ask::Stage(Stage::Init, vec!["n1".into()])
+    );
+}

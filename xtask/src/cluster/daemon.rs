@@ -1,0 +1,197 @@
+//! Processes that outlive the command that starts them: started in the cluster's own groups, recorded, found again, ended.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::cgroups::{self, Hierarchy};
+use super::layout::{Layout, MARKER};
+use crate::process::answer;
+
+#[cfg(test)]
+mod tests;
+
+/// A process as it was recorded: a number alone may by now be another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) pid: u32,
+    /// Clock ticks from the machine's start to its own (proc(5), field 22).
+    pub(super) started: u64,
+}
+
+impl Record {
+    fn parse(text: &str) -> Option<Record> {
+        let (pid, started) = text.trim().split_once(' ')?;
+        Some(Record {
+            pid: pid.parse().ok()?,
+            started: started.parse().ok()?,
+        })
+    }
+
+    fn text(self) -> String {
+        format!("{} {}\n", self.pid, self.started)
+    }
+}
+
+/// Starts a program in a part's groups, with its output in the log of that name, unless it runs.
+pub(super) fn start(layout: &Layout, name: &str, command: &[&OsStr]) -> Result<()> {
+    if running(layout, name).is_some() {
+        return Ok(());
+    }
+    let logs = layout.logs();
+    fs::create_dir_all(&logs)?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(logs.join(format!("{name}.log")))?;
+    // A session of its own: neither Ctrl-C nor the end of the terminal reaches it.
+    let mut child = Command::new("setsid")
+        .args(command)
+        .env(MARKER, layout.mark())
+        .env("PATH", path(layout))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {name}"))?;
+    let started = started(child.id()).with_context(|| format!("{name} ended at once"))?;
+    let record = Record {
+        pid: child.id(),
+        started,
+    };
+    fs::create_dir_all(folder(layout))?;
+    fs::write(file(layout, name), record.text())?;
+    // Who ends before we do must not seem alive as a zombie of ours.
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}
+
+/// Programs of the cluster come first.
+pub(super) fn path(layout: &Layout) -> String {
+    let before = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{before}", layout.programs().display())
+}
+
+fn folder(layout: &Layout) -> PathBuf {
+    layout.run.join("processes")
+}
+
+fn file(layout: &Layout, name: &str) -> PathBuf {
+    folder(layout).join(name)
+}
+
+/// Names of all that were recorded.
+pub(super) fn recorded(layout: &Layout) -> Vec<String> {
+    let entries = fs::read_dir(folder(layout)).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// The process recorded under a name, if it still is that one and bears our mark.
+pub(super) fn running(layout: &Layout, name: &str) -> Option<Record> {
+    let record = Record::parse(&fs::read_to_string(file(layout, name)).ok()?)?;
+    let same = started(record.pid) == Some(record.started);
+    (same && is_marked(layout, record.pid)).then_some(record)
+}
+
+fn is_marked(layout: &Layout, pid: u32) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let mark = format!("{MARKER}={}", layout.mark());
+    environment
+        .split(|byte| *byte == 0)
+        .any(|one| one == mark.as_bytes())
+}
+
+/// When a process started; nothing if there is none, or only its exit code.
+fn started(pid: u32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    start_of(&text)
+}
+
+/// Field 22 of a stat line; the second field may hold anything, parentheses too.
+fn start_of(text: &str) -> Option<u64> {
+    let (_, after) = text.rsplit_once(')')?;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    (*fields.first()? != "Z").then(|| fields.get(19)?.parse().ok())?
+}
+
+/// How long a process has been running.
+pub(super) fn age(record: Record) -> Option<Duration> {
+    let ticks: u64 = answer("getconf", &["CLK_TCK"])?.trim().parse().ok()?;
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let up: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_secs_f64(
+        (up - record.started as f64 / ticks as f64).max(0.0),
+    ))
+}
+
+/// The first process of a node, which is the only child of the recorded one.
+pub(super) fn first_process(record: Record) -> Option<u32> {
+    let pid = record.pid;
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// Ends all that was started. Recorded programs are asked first; what is left in our own groups, which also holds what was
+/// started and not recorded before somebody killed the command, is ended by the kernel.
+pub(super) fn end_all(layout: &Layout, hierarchies: &[Hierarchy]) -> Result<()> {
+    let names = recorded(layout);
+    for name in names.iter().filter(|name| !name.starts_with("node-")) {
+        if let Some(record) = running(layout, name) {
+            signal("-TERM", record.pid);
+        }
+    }
+    // `unshare --fork` does not pass a request on; when it is killed, its child, the node's first process, is killed too.
+    for name in names.iter().filter(|name| name.starts_with("node-")) {
+        if let Some(record) = running(layout, name) {
+            signal("-KILL", record.pid);
+        }
+    }
+    let alive = || names.iter().any(|name| running(layout, name).is_some());
+    let begun = Instant::now();
+    while alive() && begun.elapsed() < Duration::from_secs(3) {
+        sleep(Duration::from_millis(50));
+    }
+    let begun = Instant::now();
+    loop {
+        let left = cgroups::members(hierarchies, &layout.name);
+        if left.is_empty() {
+            break;
+        }
+        if begun.elapsed() > Duration::from_secs(20) {
+            bail!("processes {left:?} do not end");
+        }
+        for pid in left {
+            signal("-KILL", pid);
+        }
+        sleep(Duration::from_millis(100));
+    }
+    for name in names {
+        fs::remove_file(file(layout, &name))?;
+    }
+    Ok(())
+}
+
+/// Sends a signal; who is gone already needs none.
+fn signal(what: &str, pid: u32) {
+    let _ = Command::new("kill")
+        .args([what, &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// The last lines of a log.
+pub(super) fn tail(file: &Path, lines: usize) -> String {
+    let text = fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}

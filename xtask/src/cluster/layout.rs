@@ -1,0 +1,125 @@
+//! Names, addresses and folders of a cluster.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::place::Place;
+
+/// Where the API server listens, in the control plane's namespace.
+pub(super) const API_ADDRESS: &str = "172.30.0.10";
+pub(super) const API_PORT: u16 = 6443;
+/// First addresses of the range of services: of the API, and of the names.
+pub(super) const API_SERVICE: &str = "10.96.0.1";
+pub(super) const DNS_SERVICE: &str = "10.96.0.10";
+pub(super) const SERVICE_RANGE: &str = "10.96.0.0/16";
+pub(super) const POD_RANGE: &str = "10.244.0.0/16";
+/// Who is connected to the cluster and not part of it.
+pub(super) const OUTSIDE_ADDRESS: &str = "172.30.0.100";
+/// The bridge itself: everybody's way to where nobody answers.
+pub(super) const BRIDGE_ADDRESS: &str = "172.30.0.1";
+/// Name in the environment of every process that belongs to a cluster; the value is its folder.
+pub(super) const MARKER: &str = "AXONEME_CLUSTER";
+
+/// Name and number of each node; the number ends its address.
+const NODES: [(&str, u8); 2] = [("n1", 11), ("n2", 12)];
+
+/// One node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) name: &'static str,
+    pub(super) address: String,
+    /// Its network namespace.
+    pub(super) netns: String,
+    /// What is kept for it.
+    pub(super) folder: PathBuf,
+}
+
+/// One cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    /// Begins the names of namespaces, cgroups and devices.
+    pub(super) name: String,
+    /// Built once for all clusters.
+    pub(super) built: PathBuf,
+    /// State of this one.
+    pub(super) run: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(place: &Place, name: &str) -> Layout {
+        let built = place.cache.join("cluster");
+        let folder = if name == "axk" {
+            "run".to_owned()
+        } else {
+            format!("run-{name}")
+        };
+        Layout {
+            name: name.to_owned(),
+            run: built.join(folder),
+            built,
+        }
+    }
+
+    pub(super) fn nodes(&self) -> Vec<Node> {
+        NODES
+            .iter()
+            .map(|(name, number)| Node {
+                name,
+                address: format!("172.30.0.{number}"),
+                netns: self.netns(name),
+                folder: self.run.join("nodes").join(name),
+            })
+            .collect()
+    }
+
+    /// A namespace's name as `ip netns` knows it.
+    pub(super) fn netns(&self, part: &str) -> String {
+        format!("{}-{part}", self.name)
+    }
+
+    pub(super) fn logs(&self) -> PathBuf {
+        self.run.join("logs")
+    }
+
+    pub(super) fn keys(&self) -> PathBuf {
+        self.run.join("keys")
+    }
+
+    pub(super) fn kubeconfig(&self, who: &str) -> PathBuf {
+        self.keys().join(format!("{who}.kubeconfig"))
+    }
+
+    /// Programs of this cluster: links to what is built.
+    pub(super) fn programs(&self) -> PathBuf {
+        self.run.join("bin")
+    }
+
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.programs().join(name)
+    }
+
+    /// Makes a built program one of this cluster's.
+    pub(super) fn link(&self, target: &Path, name: &str) -> Result<()> {
+        let at = self.program(name);
+        if fs::read_link(&at).is_ok_and(|old| old == target) {
+            return Ok(());
+        }
+        fs::create_dir_all(self.programs())?;
+        if fs::symlink_metadata(&at).is_ok() {
+            fs::remove_file(&at)?;
+        }
+        std::os::unix::fs::symlink(target, &at).with_context(|| at.display().to_string())
+    }
+
+    /// The value of `MARKER` for this cluster.
+    pub(super) fn mark(&self) -> String {
+        self.run.display().to_string()
+    }
+}
+
+/// `ip netns` mounts names here.
+pub(super) fn netns_file(name: &str) -> PathBuf {
+    Path::new("/run/netns").join(name)
+}

@@ -1,0 +1,161 @@
+//! From nothing to a cluster, and back to nothing.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::arguments::{Choices, Network};
+use super::control::{self, kubectl};
+use super::layout::{Layout, netns_file};
+use super::steps::{Steps, Wait, wait_until};
+use super::{
+    addons, certificates, cgroups, daemon, debian, golang, images, install, network, node,
+};
+use crate::place::Place;
+use crate::setup;
+
+/// Does what is missing of all that makes a cluster; each step finds out for itself.
+pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()> {
+    let steps = Steps::begin();
+    steps.step("programs and images", || {
+        setup::ensure(place)?;
+        images::pack(place, layout)?;
+        debian::link(layout)?;
+        if choices.axoneme == Network::Axoneme {
+            golang::build(place, layout, golang::HELM)?;
+        }
+        Ok(())
+    })?;
+    steps.step("keys, namespaces and groups", || {
+        claim(layout)?;
+        certificates::make(layout)?;
+        network::make(layout)?;
+        let hierarchies = cgroups::hierarchies()?;
+        cgroups::make(&hierarchies, &layout.name, control::PART)?;
+        for node in layout.nodes() {
+            cgroups::make(&hierarchies, &layout.name, node.name)?;
+        }
+        Ok(())
+    })?;
+    control::start_api(layout)?;
+    for node in layout.nodes() {
+        node::start(layout, &node)?;
+    }
+    // Images are read while the API starts: one waits for the disk, the other for the processor.
+    std::thread::scope(|scope| {
+        let loads = scope.spawn(|| {
+            steps.step("images on the nodes", || {
+                for node in layout.nodes() {
+                    node::wait_for_runtime(layout, &node)?;
+                }
+                images::load(place, layout)
+            })
+        });
+        steps.step("API ready", || control::wait_for_api(layout))?;
+        control::start_controllers(layout, choices.node_cidrs)?;
+        steps.step("nodes registered", || nodes_registered(layout))?;
+        steps.step("CoreDNS applied", || addons::apply(layout))?;
+        loads.join().expect("a load does not panic")
+    })?;
+    if choices.axoneme == Network::Axoneme {
+        steps.step("Axoneme installed", || install::axoneme(place, layout))?;
+        steps.step("all Ready", || all_ready(layout))?;
+    }
+    steps.close("cluster is up");
+    Ok(())
+}
+
+/// Names of namespaces and groups are the whole machine's: those that another checkout made are not ours to use or end.
+fn claim(layout: &Layout) -> Result<()> {
+    let owned = layout.run.join("owned");
+    if owned.exists() {
+        return Ok(());
+    }
+    let group_exists = cgroups::hierarchies()?
+        .iter()
+        .any(|hierarchy| hierarchy.root.join(&layout.name).exists());
+    if group_exists || netns_file(&layout.netns("bridge")).exists() {
+        bail!(
+            "a cluster '{}' that was not started from {} runs here; --name gives this one another name",
+            layout.name,
+            layout.built.display()
+        );
+    }
+    fs::create_dir_all(&layout.run)?;
+    fs::write(&owned, "").with_context(|| owned.display().to_string())
+}
+
+fn nodes_registered(layout: &Layout) -> Result<()> {
+    let nodes = layout.nodes();
+    wait_until(Duration::from_secs(120), || {
+        for node in &nodes {
+            if daemon::running(layout, &format!("node-{}", node.name)).is_none() {
+                let log = daemon::tail(&layout.logs().join(format!("node-{}.log", node.name)), 8);
+                bail!("node {} ended:\n{log}", node.name);
+            }
+        }
+        let names = kubectl(layout, &["get", "nodes", "--output=name"])?;
+        Ok(if names.lines().count() == nodes.len() {
+            Wait::Done
+        } else {
+            Wait::For(format!(
+                "of {} nodes only [{}]",
+                nodes.len(),
+                names.trim().replace('\n', ", ")
+            ))
+        })
+    })
+}
+
+/// Waits until every node and every pod of the system is Ready.
+pub(super) fn all_ready(layout: &Layout) -> Result<()> {
+    kubectl(
+        layout,
+        &[
+            "wait",
+            "--for=condition=Ready",
+            "nodes",
+            "--all",
+            "--timeout=180s",
+        ],
+    )?;
+    let wait = [
+        "--namespace=kube-system",
+        "wait",
+        "--for=condition=Ready",
+        "pods",
+        "--all",
+        "--timeout=180s",
+    ];
+    kubectl(layout, &wait).map(drop)
+}
+
+/// Ends and removes all of the cluster; nothing to do is fine.
+pub(super) fn down(layout: &Layout) -> Result<()> {
+    if !layout.run.exists() {
+        println!("no cluster '{}'", layout.name);
+        return Ok(());
+    }
+    let steps = Steps::begin();
+    if layout.run.join("owned").exists() {
+        let hierarchies = cgroups::hierarchies()?;
+        steps.step("processes ended", || daemon::end_all(layout, &hierarchies))?;
+        steps.step("namespaces and groups removed", || {
+            network::remove(layout)?;
+            let mut last = Ok(());
+            // The kernel empties a group a little after the last process has ended.
+            for _ in 0..50 {
+                last = cgroups::remove(&hierarchies, &layout.name);
+                if last.is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            last
+        })?;
+    }
+    steps.step("state removed", || {
+        fs::remove_dir_all(&layout.run).with_context(|| layout.run.display().to_string())
+    })
+}

@@ -1,0 +1,287 @@
+//! Whether the cluster does what clusters do: pods on both nodes reach each other, services, names; people reach pods.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::arguments::{Choices, Network, NodeCidrs};
+use super::control::kubectl;
+use super::images::AGNHOST;
+use super::layout::Layout;
+use super::network::{output, within};
+use super::steps::{Steps, Wait, wait_until};
+use super::{daemon, debian, lifecycle, node};
+use crate::place::Place;
+
+const MANIFEST: &str = include_str!("smoke/echo.yaml");
+const NAMESPACE: &str = "axoneme-smoke";
+const NODE_PORT: u16 = 30080;
+
+/// The whole way: up, smoke test, down. What failed is shown with what the cluster says of it.
+pub(super) fn test(place: &Place, layout: &Layout) -> Result<()> {
+    let choices = Choices {
+        axoneme: Network::Axoneme,
+        node_cidrs: NodeCidrs::Allocated,
+    };
+    let result = lifecycle::up(place, layout, choices).and_then(|()| run(layout));
+    if result.is_err() {
+        show(layout);
+    }
+    let ended = lifecycle::down(layout);
+    result.and(ended)
+}
+
+/// The smoke test on a cluster that runs.
+pub(super) fn run(layout: &Layout) -> Result<()> {
+    let steps = Steps::begin();
+    steps.step("echo pods Ready on every node", || start_echo(layout))?;
+    let pods = pods(layout)?;
+    let outcome = ask(layout, &steps, &pods);
+    let removed = steps.step("echo pods removed", || {
+        kubectl(layout, &["delete", "namespace", NAMESPACE, "--timeout=60s"]).map(drop)
+    });
+    outcome.and(removed)?;
+    steps.close("smoke test passed");
+    Ok(())
+}
+
+/// A pod of the test.
+struct Pod {
+    name: String,
+    address: String,
+    node: String,
+}
+
+fn start_echo(layout: &Layout) -> Result<()> {
+    let file = layout.run.join("echo.yaml");
+    std::fs::write(
+        &file,
+        MANIFEST
+            .replace("IMAGE", AGNHOST)
+            .replace("NAMESPACE", NAMESPACE),
+    )?;
+    kubectl(
+        layout,
+        &["apply", "--filename", &file.display().to_string()],
+    )?;
+    kubectl(
+        layout,
+        &[
+            "--namespace",
+            NAMESPACE,
+            "rollout",
+            "status",
+            "daemonset/echo",
+            "--timeout=120s",
+        ],
+    )
+    .map(drop)
+}
+
+fn pods(layout: &Layout) -> Result<Vec<Pod>> {
+    let format =
+        "jsonpath={range .items[*]}{.metadata.name} {.status.podIP} {.spec.nodeName}{\"\\n\"}{end}";
+    let text = kubectl(
+        layout,
+        &["--namespace", NAMESPACE, "get", "pods", "--output", format],
+    )?;
+    let pods: Vec<Pod> = text
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            Some(Pod {
+                name: words.next()?,
+                address: words.next()?,
+                node: words.next()?,
+            })
+        })
+        .collect();
+    let nodes: BTreeSet<&str> = pods.iter().map(|pod| pod.node.as_str()).collect();
+    if nodes.len() != layout.nodes().len() || pods.len() != nodes.len() {
+        bail!("not one pod on each node:\n{text}");
+    }
+    Ok(pods)
+}
+
+fn ask(layout: &Layout, steps: &Steps, pods: &[Pod]) -> Result<()> {
+    steps.step("pod to pod, each to each", || {
+        for from in pods {
+            for to in pods {
+                let answer = curl(
+                    layout,
+                    from,
+                    &format!("http://{}:8080/hostname", to.address),
+                )?;
+                expect(&answer, &to.name)?;
+            }
+        }
+        Ok(())
+    })?;
+    let service = kubectl(
+        layout,
+        &[
+            "--namespace",
+            NAMESPACE,
+            "get",
+            "service",
+            "echo",
+            "--output=jsonpath={.spec.clusterIP}",
+        ],
+    )?;
+    steps.step("service by its address: both backends", || {
+        pods.iter().try_for_each(|from| {
+            both_answer(pods, || {
+                curl(layout, from, &format!("http://{service}/hostname"))
+            })
+        })
+    })?;
+    steps.step("service by its name", || {
+        let url = format!("http://echo.{NAMESPACE}.svc.cluster.local/hostname");
+        pods.iter()
+            .try_for_each(|from| known(pods, &curl(layout, from, &url)?))
+    })?;
+    steps.step(
+        "node port of every node from outside: both backends",
+        || {
+            layout.nodes().iter().try_for_each(|node| {
+                both_answer(pods, || {
+                    from_outside(
+                        layout,
+                        &format!("http://{}:{NODE_PORT}/hostname", node.address),
+                    )
+                })
+            })
+        },
+    )?;
+    steps.step("logs and exec", || {
+        pods.iter().try_for_each(|pod| {
+            let log = kubectl(layout, &["--namespace", NAMESPACE, "logs", &pod.name])?;
+            if !log.contains("8080") {
+                bail!(
+                    "the log of {} does not tell that it serves:\n{log}",
+                    pod.name
+                );
+            }
+            let said = exec(layout, pod, &["hostname"])?;
+            expect(said.trim(), &pod.name)
+        })
+    })
+}
+
+/// Asks until every pod has answered once.
+fn both_answer(pods: &[Pod], mut ask: impl FnMut() -> Result<String>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    wait_until(Duration::from_secs(20), || {
+        let answer = ask()?;
+        known(pods, &answer)?;
+        seen.insert(answer);
+        Ok(if seen.len() == pods.len() {
+            Wait::Done
+        } else {
+            Wait::For(format!("only {seen:?} answered"))
+        })
+    })
+}
+
+fn known(pods: &[Pod], answer: &str) -> Result<()> {
+    if pods.iter().any(|pod| pod.name == answer) {
+        return Ok(());
+    }
+    bail!("'{answer}' is none of the pods")
+}
+
+fn expect(answer: &str, wanted: &str) -> Result<()> {
+    if answer == wanted {
+        return Ok(());
+    }
+    bail!("'{answer}' answered, not '{wanted}'")
+}
+
+fn exec(layout: &Layout, pod: &Pod, words: &[&str]) -> Result<String> {
+    let mut all = vec!["--namespace", NAMESPACE, "exec", &pod.name, "--"];
+    all.extend(words);
+    kubectl(layout, &all)
+}
+
+fn curl(layout: &Layout, from: &Pod, url: &str) -> Result<String> {
+    exec(
+        layout,
+        from,
+        &["curl", "--silent", "--show-error", "--max-time", "5", url],
+    )
+    .with_context(|| format!("from {} on {} to {url}", from.name, from.node))
+}
+
+fn from_outside(layout: &Layout, url: &str) -> Result<String> {
+    let busybox = debian::unpacked(layout)?.join("bin/busybox");
+    output(within(layout, "outside", &busybox).args(["wget", "-q", "-T", "5", "-O", "-", url]))
+        .with_context(|| format!("from outside to {url}"))
+}
+
+/// What the cluster says of itself, for who has to find out why it fails.
+fn show(layout: &Layout) {
+    let questions: &[&[&str]] = &[
+        &["get", "nodes", "--output=wide"],
+        &["get", "pods", "--all-namespaces", "--output=wide"],
+        &[
+            "get",
+            "events",
+            "--all-namespaces",
+            "--sort-by=.lastTimestamp",
+        ],
+        &["describe", "nodes"],
+        &["--namespace=kube-system", "describe", "pods"],
+    ];
+    for words in questions {
+        title(&format!("kubectl {}", words.join(" ")));
+        match kubectl(layout, words) {
+            Ok(text) => println!("{text}"),
+            Err(error) => println!("{error:#}"),
+        }
+    }
+    container_logs(layout);
+    for node in layout.nodes() {
+        for program in ["kubelet", "containerd"] {
+            log(&node::log(layout, &node, program));
+        }
+        log(&layout.logs().join(format!("node-{}.log", node.name)));
+    }
+    log(&layout.logs().join("kube-apiserver.log"));
+}
+
+fn container_logs(layout: &Layout) {
+    for namespace in ["kube-system", NAMESPACE] {
+        let names = kubectl(
+            layout,
+            &["--namespace", namespace, "get", "pods", "--output=name"],
+        )
+        .unwrap_or_default();
+        for pod in names.lines() {
+            title(&format!("{namespace} {pod}"));
+            let words = [
+                "--namespace",
+                namespace,
+                "logs",
+                pod,
+                "--all-containers",
+                "--prefix",
+                "--tail=40",
+            ];
+            match kubectl(layout, &words) {
+                Ok(text) => println!("{text}"),
+                Err(error) => println!("{error:#}"),
+            }
+        }
+    }
+}
+
+fn log(file: &Path) {
+    title(&file.display().to_string());
+    println!("{}", daemon::tail(file, 30));
+}
+
+fn title(text: &str) {
+    println!("\n--- {text}");
+}
