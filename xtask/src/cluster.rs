@@ -12,6 +12,7 @@ mod cgroups;
 mod control;
 mod daemon;
 mod debian;
+mod e2e;
 mod golang;
 mod images;
 mod install;
@@ -49,7 +50,9 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
         Ask::Status => status::print(&layout),
         Ask::Test => smoke::test(place, &layout),
         Ask::Stage(stage, words) => node::stage(&layout, stage, &words),
-        Ask::Kubectl(_) | Ask::Helm(_) | Ask::Load | Ask::Smoke => on_running(place, &layout, &ask),
+        Ask::Kubectl(_) | Ask::Helm(_) | Ask::Load | Ask::Smoke | Ask::E2e(_) => {
+            on_running(place, &layout, &ask)
+        }
     }
 }
 
@@ -63,6 +66,7 @@ fn on_running(place: &Place, layout: &Layout, ask: &Ask) -> Result<()> {
             control::become_client(layout, "helm", words)
         }
         Ask::Load => images::load(place, layout),
+        Ask::E2e(selection) => e2e::run(place, layout, selection),
         _ => smoke::run(layout),
     }
 }

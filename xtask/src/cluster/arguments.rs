@@ -17,6 +17,9 @@ usage: ./x cluster [--name NAME] VERB
   load             gives the nodes the images that changed
   smoke            asks pods, services, names and node ports of the running cluster
   test             up, wait until all is Ready, smoke test, down
+  e2e [--focus REGEX] [--procs N]
+                   Kubernetes' own network tests whose names REGEX finds (default: conformance of Services, DNS, Networking), in N
+                   processes (default 4)
 
 --name: another cluster beside (default axk); it begins the names of its namespaces and cgroups";
 
@@ -38,9 +41,17 @@ pub(super) enum Ask {
     Helm(Vec<String>),
     Load,
     Smoke,
+    E2e(Selection),
     Test,
     /// What processes of the cluster are told; nobody types it.
     Stage(Stage, Vec<String>),
+}
+
+/// Which of Kubernetes' tests run, and how many at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Selection {
+    pub(super) focus: String,
+    pub(super) processes: u8,
 }
 
 /// How far `up` goes, and with what.
@@ -112,6 +123,7 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "down" => alone(verb, rest, Ask::Down)?,
         "status" => alone(verb, rest, Ask::Status)?,
         "load" => alone(verb, rest, Ask::Load)?,
+        "e2e" => Ask::E2e(selection(rest)?),
         "smoke" => alone(verb, rest, Ask::Smoke)?,
         "test" => alone(verb, rest, Ask::Test)?,
         other => stage(other, rest)?,
@@ -139,6 +151,24 @@ fn choices(words: &[&str]) -> Result<Choices> {
         }
     }
     Ok(choices)
+}
+
+fn selection(words: &[&str]) -> Result<Selection> {
+    let mut selection = Selection {
+        focus: r"\[sig-network\] (Services|DNS|Networking).*\[Conformance\]".to_owned(),
+        processes: 4,
+    };
+    for pair in words.chunks(2) {
+        match pair {
+            ["--focus", expression] => (*expression).clone_into(&mut selection.focus),
+            ["--procs", number] => match number.parse() {
+                Ok(number @ 1..) => selection.processes = number,
+                _ => bail!("--procs '{number}' is no number of processes"),
+            },
+            _ => bail!("'e2e' takes no '{}'", pair.join(" ")),
+        }
+    }
+    Ok(selection)
 }
 
 fn stage(verb: &str, rest: &[&str]) -> Result<Ask> {

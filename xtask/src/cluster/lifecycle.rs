@@ -88,7 +88,7 @@ fn claim(layout: &Layout) -> Result<()> {
 
 fn nodes_registered(layout: &Layout) -> Result<()> {
     let nodes = layout.nodes();
-    wait_until(Duration::from_secs(120), || {
+    wait_until(Duration::from_mins(2), || {
         for node in &nodes {
             if daemon::running(layout, &format!("node-{}", node.name)).is_none() {
                 let log = daemon::tail(&layout.logs().join(format!("node-{}.log", node.name)), 8);

@@ -96,6 +96,43 @@ fn has_device(netns: &str, device: &str) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
+/// Gives the control plane a route to each node's pods, and returns the ranges.
+pub(super) fn route_pods(layout: &Layout) -> Result<Vec<String>> {
+    let control = layout.netns("control");
+    let mut ranges = Vec::new();
+    for node in layout.nodes() {
+        let text = super::control::kubectl(
+            layout,
+            &[
+                "get",
+                "node",
+                node.name,
+                "--output=jsonpath={.spec.podCIDRs[*]}",
+            ],
+        )?;
+        for range in text.split_whitespace().filter(|range| !range.contains(':')) {
+            ip(&[
+                "-n",
+                &control,
+                "route",
+                "replace",
+                range,
+                "via",
+                &node.address,
+            ])?;
+            ranges.push(range.to_owned());
+        }
+    }
+    Ok(ranges)
+}
+
+pub(super) fn remove_routes(layout: &Layout, ranges: &[String]) -> Result<()> {
+    let control = layout.netns("control");
+    ranges
+        .iter()
+        .try_for_each(|range| ip(&["-n", &control, "route", "del", range]))
+}
+
 /// Removes the names; with the last process the namespaces go too.
 pub(super) fn remove(layout: &Layout) -> Result<()> {
     let mut names: Vec<String> = parts(layout)

@@ -49,7 +49,7 @@ pub(super) fn within(layout: &Layout, node: &Node) -> Result<Command> {
 
 /// Waits until the node's container runtime answers.
 pub(super) fn wait_for_runtime(layout: &Layout, node: &Node) -> Result<()> {
-    wait_until(Duration::from_secs(60), || {
+    wait_until(Duration::from_mins(1), || {
         let answered = within(layout, node).and_then(|mut command| {
             let status = command
                 .args(["ctr", "version"])
@@ -151,12 +151,11 @@ fn init(layout: &Layout, node: &Node) -> Result<()> {
         format!("--node-ip={}", node.address),
         "--root-dir=/var/lib/kubelet".to_owned(),
     ];
-    keep(layout, node, runtime, &flags)
+    keep(layout, node, runtime.id(), &flags)
 }
 
 /// Starts the kubelet again whenever it ends, as a service would be, and buries whose parents ended.
-fn keep(layout: &Layout, node: &Node, runtime: Child, flags: &[String]) -> Result<()> {
-    let containerd = runtime.id();
+fn keep(layout: &Layout, node: &Node, containerd: u32, flags: &[String]) -> Result<()> {
     let mut kubelet = program(layout, node, "kubelet", flags)?.id();
     loop {
         let ended = rustix::process::wait(rustix::process::WaitOptions::empty())?;

@@ -130,12 +130,10 @@ fn ask(layout: &Layout, steps: &Steps, pods: &[Pod]) -> Result<()> {
             "--output=jsonpath={.spec.clusterIP}",
         ],
     )?;
+    let by_address = format!("http://{service}/hostname");
     steps.step("service by its address: both backends", || {
-        pods.iter().try_for_each(|from| {
-            both_answer(pods, || {
-                curl(layout, from, &format!("http://{service}/hostname"))
-            })
-        })
+        pods.iter()
+            .try_for_each(|from| both_answer(pods, || curl(layout, from, &by_address)))
     })?;
     steps.step("service by its name", || {
         let url = format!("http://echo.{NAMESPACE}.svc.cluster.local/hostname");
@@ -146,28 +144,26 @@ fn ask(layout: &Layout, steps: &Steps, pods: &[Pod]) -> Result<()> {
         "node port of every node from outside: both backends",
         || {
             layout.nodes().iter().try_for_each(|node| {
-                both_answer(pods, || {
-                    from_outside(
-                        layout,
-                        &format!("http://{}:{NODE_PORT}/hostname", node.address),
-                    )
-                })
+                let url = format!("http://{}:{NODE_PORT}/hostname", node.address);
+                both_answer(pods, || from_outside(layout, &url))
             })
         },
     )?;
     steps.step("logs and exec", || {
-        pods.iter().try_for_each(|pod| {
-            let log = kubectl(layout, &["--namespace", NAMESPACE, "logs", &pod.name])?;
-            if !log.contains("8080") {
-                bail!(
-                    "the log of {} does not tell that it serves:\n{log}",
-                    pod.name
-                );
-            }
-            let said = exec(layout, pod, &["hostname"])?;
-            expect(said.trim(), &pod.name)
-        })
+        pods.iter().try_for_each(|pod| logs_and_exec(layout, pod))
     })
+}
+
+fn logs_and_exec(layout: &Layout, pod: &Pod) -> Result<()> {
+    let log = kubectl(layout, &["--namespace", NAMESPACE, "logs", &pod.name])?;
+    if !log.contains("8080") {
+        bail!(
+            "the log of {} does not tell that it serves:\n{log}",
+            pod.name
+        );
+    }
+    let said = exec(layout, pod, &["hostname"])?;
+    expect(said.trim(), &pod.name)
 }
 
 /// Asks until every pod has answered once.

@@ -18,9 +18,10 @@ impl Steps {
 
     /// Does one step; its name is part of its error.
     pub(super) fn step<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let begun = Instant::now();
+        let begun = self.begun.elapsed();
         let done = work().with_context(|| name.to_owned())?;
-        println!("{:>7.1} s  {name}", begun.elapsed().as_secs_f64());
+        let took = self.begun.elapsed().saturating_sub(begun);
+        println!("{:>7.1} s  {name}", took.as_secs_f64());
         Ok(done)
     }
 

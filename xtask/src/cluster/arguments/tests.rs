@@ -52,3 +52,20 @@ fn what_takes_no_words_refuses_them() {
         Ask::Stage(Stage::Init, vec!["n1".into()])
     );
 }
+
+#[test]
+fn tests_are_selected_by_an_expression_and_run_in_four_processes() {
+    let Ask::E2e(selection) = read_line("e2e").unwrap().ask else {
+        panic!("not e2e");
+    };
+    assert_eq!(selection.processes, 4);
+    let words = ["e2e", "--procs", "2", "--focus", "Proxy version"].map(str::to_owned);
+    let wanted = Selection {
+        focus: "Proxy version".into(),
+        processes: 2,
+    };
+    assert_eq!(read(&words).unwrap().ask, Ask::E2e(wanted));
+    for line in ["e2e --procs 0", "e2e --procs", "e2e Services"] {
+        assert!(read_line(line).is_err(), "{line}");
+    }
+}
