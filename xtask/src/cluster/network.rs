@@ -1,10 +1,16 @@
 //! The cluster's cables: a bridge in a namespace of its own, and one cable from it to the control plane, to each node, and to
 //! somebody outside. In the machine's own namespace there is nothing but the names.
 
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use rustix::thread::LinkNameSpaceType;
 
 use super::layout::{API_ADDRESS, BRIDGE_ADDRESS, Layout, OUTSIDE_ADDRESS, netns_file};
 use crate::process::{run, typed};
@@ -163,6 +169,39 @@ pub(super) fn within(layout: &Layout, part: &str, program: &Path) -> Command {
     command
 }
 
+/// The body that an HTTP server answers with, asked from a namespace.
+pub(super) fn get(netns: &str, address: &str, path: &str) -> Result<String> {
+    let namespace = File::open(netns_file(netns)).with_context(|| netns.to_owned())?;
+    let address: SocketAddr = address.parse().with_context(|| address.to_owned())?;
+    // Only this thread moves, and it ends with the answer.
+    let answer = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| -> Result<String> {
+            let kind = LinkNameSpaceType::Network;
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?;
+            let limit = Duration::from_secs(5);
+            let mut stream = TcpStream::connect_timeout(&address, limit)?;
+            stream.set_read_timeout(Some(limit))?;
+            write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer)
+        });
+        asked.join().expect("a question does not panic")
+    })?;
+    body(&answer).map(str::to_owned)
+}
+
+/// The body of a good answer.
+fn body(answer: &str) -> Result<&str> {
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.split(' ').nth(1) == Some("200") => Ok(body),
+        _ => bail!(
+            "the answer is '{}'",
+            answer.lines().next().unwrap_or_default()
+        ),
+    }
+}
+
 /// What a program prints in a namespace of the cluster; its failure is an error with what it said.
 pub(super) fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output()?;
@@ -176,4 +215,23 @@ pub(super) fn output(command: &mut Command) -> Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_good_answer_has_a_body() {
+        assert_eq!(
+            body("HTTP/1.0 200 OK\r\nA: b\r\n\r\necho-1").unwrap(),
+            "echo-1"
+        );
+        let error = body("HTTP/1.0 503 Service Unavailable\r\n\r\nno").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the answer is 'HTTP/1.0 503 Service Unavailable'"
+        );
+        assert!(body("").is_err());
+    }
 }

@@ -10,9 +10,8 @@ use super::arguments::{Choices, Network, NodeCidrs};
 use super::control::kubectl;
 use super::images::AGNHOST;
 use super::layout::Layout;
-use super::network::{output, within};
 use super::steps::{Steps, Wait, wait_until};
-use super::{daemon, debian, lifecycle, node};
+use super::{daemon, lifecycle, network, node};
 use crate::place::Place;
 
 const MANIFEST: &str = include_str!("smoke/echo.yaml");
@@ -36,6 +35,7 @@ pub(super) fn test(place: &Place, layout: &Layout) -> Result<()> {
 /// The smoke test on a cluster that runs.
 pub(super) fn run(layout: &Layout) -> Result<()> {
     let steps = Steps::begin();
+    steps.step("all Ready", || lifecycle::all_ready(layout))?;
     steps.step("echo pods Ready on every node", || start_echo(layout))?;
     let pods = pods(layout)?;
     let outcome = ask(layout, &steps, &pods);
@@ -144,8 +144,8 @@ fn ask(layout: &Layout, steps: &Steps, pods: &[Pod]) -> Result<()> {
         "node port of every node from outside: both backends",
         || {
             layout.nodes().iter().try_for_each(|node| {
-                let url = format!("http://{}:{NODE_PORT}/hostname", node.address);
-                both_answer(pods, || from_outside(layout, &url))
+                let address = format!("{}:{NODE_PORT}", node.address);
+                both_answer(pods, || from_outside(layout, &address, "/hostname"))
             })
         },
     )?;
@@ -210,10 +210,9 @@ fn curl(layout: &Layout, from: &Pod, url: &str) -> Result<String> {
     .with_context(|| format!("from {} on {} to {url}", from.name, from.node))
 }
 
-fn from_outside(layout: &Layout, url: &str) -> Result<String> {
-    let busybox = debian::unpacked(layout)?.join("bin/busybox");
-    output(within(layout, "outside", &busybox).args(["wget", "-q", "-T", "5", "-O", "-", url]))
-        .with_context(|| format!("from outside to {url}"))
+fn from_outside(layout: &Layout, address: &str, path: &str) -> Result<String> {
+    network::get(&layout.netns("outside"), address, path)
+        .with_context(|| format!("from outside to http://{address}{path}"))
 }
 
 /// What the cluster says of itself, for who has to find out why it fails.
