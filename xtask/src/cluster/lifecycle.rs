@@ -108,27 +108,22 @@ fn nodes_registered(layout: &Layout) -> Result<()> {
     })
 }
 
-/// Waits until every node and every pod of the system is Ready.
+/// Waits until every node is Ready, and every workload of the system as it was asked for.
 pub(super) fn all_ready(layout: &Layout) -> Result<()> {
+    let limit = "--timeout=180s";
     kubectl(
         layout,
-        &[
-            "wait",
-            "--for=condition=Ready",
-            "nodes",
-            "--all",
-            "--timeout=180s",
-        ],
+        &["wait", "--for=condition=Ready", "nodes", "--all", limit],
     )?;
-    let wait = [
-        "--namespace=kube-system",
-        "wait",
-        "--for=condition=Ready",
-        "pods",
-        "--all",
-        "--timeout=180s",
-    ];
-    kubectl(layout, &wait).map(drop)
+    let system = "--namespace=kube-system";
+    let workloads = kubectl(
+        layout,
+        &[system, "get", "daemonsets,deployments", "--output=name"],
+    )?;
+    for workload in workloads.lines() {
+        kubectl(layout, &[system, "rollout", "status", workload, limit])?;
+    }
+    Ok(())
 }
 
 /// Ends and removes all of the cluster; nothing to do is fine.
