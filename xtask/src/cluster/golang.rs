@@ -113,7 +113,8 @@ fn key(sources: &Path) -> Result<String> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
     files.sort();
-    let mut all = format!("{FLAGS:?}").into_bytes();
+    let flags = linker_flags(&fs::read_to_string(sources.join("go.mod"))?);
+    let mut all = format!("{FLAGS:?} {flags}").into_bytes();
     for file in files {
         all.extend(file.file_name().unwrap_or_default().as_encoded_bytes());
         all.push(0);
@@ -216,26 +217,43 @@ fn required<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// No symbols; and Kubernetes' programs take their version from the linker.
+/// No symbols; and the versions that programs do not know unless the linker tells them: Kubernetes its own, Helm that and the
+/// Kubernetes that a chart is rendered for where no cluster is asked.
 fn linker_flags(text: &str) -> String {
     let mut flags = "-s -w".to_owned();
+    let mut set = |package: &str, name: &str, value: &str| {
+        flags.extend([" -X ", package, ".", name, "=", value]);
+    };
     if let Some(version) = required(text, KUBERNETES_MODULE) {
-        let mut numbers = version.trim_start_matches('v').split('.');
-        let (major, minor) = (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"));
-        let values = [
-            ("gitVersion", version),
-            ("gitMajor", major),
-            ("gitMinor", minor),
-            ("gitTreeState", "clean"),
-        ];
+        let (major, minor) = numbers(version);
         for package in [
             "k8s.io/component-base/version",
             "k8s.io/client-go/pkg/version",
         ] {
-            flags.extend(values.map(|(name, value)| format!(" -X {package}.{name}={value}")));
+            set(package, "gitVersion", version);
+            set(package, "gitMajor", major);
+            set(package, "gitMinor", minor);
+            set(package, "gitTreeState", "clean");
+        }
+    }
+    if let Some(version) = required(text, "helm.sh/helm/v3") {
+        set("helm.sh/helm/v3/internal/version", "version", version);
+        let (_, minor) = numbers(required(text, "k8s.io/client-go").unwrap_or("v0.0.0"));
+        for package in [
+            "helm.sh/helm/v3/pkg/chartutil",
+            "helm.sh/helm/v3/pkg/lint/rules",
+        ] {
+            set(package, "k8sVersionMajor", "1");
+            set(package, "k8sVersionMinor", minor);
         }
     }
     flags
+}
+
+/// Major and minor of a version such as `v1.37.2`.
+fn numbers(version: &str) -> (&str, &str) {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    (numbers.next().unwrap_or("0"), numbers.next().unwrap_or("0"))
 }
 
 /// Runs a build that names each package it compiles, and says every half minute how far it is.

@@ -36,8 +36,23 @@ fn the_version_of_kubernetes_reaches_its_programs() {
         "{flags}"
     );
     assert_eq!(
-        linker_flags("module a\n\nrequire (\n\thelm.sh/helm/v3 v3.19.5\n)\n"),
+        linker_flags("module a\n\nrequire go.etcd.io/etcd/server/v3 v3.6.16\n"),
         "-s -w"
+    );
+}
+
+#[test]
+fn helm_renders_for_the_kubernetes_that_its_client_is_of() {
+    let flags = linker_flags(
+        "require helm.sh/helm/v3 v3.19.5\n\nrequire (\n\tk8s.io/client-go v0.34.1 // indirect\n)\n",
+    );
+    assert!(
+        flags.contains("-X helm.sh/helm/v3/internal/version.version=v3.19.5 "),
+        "{flags}"
+    );
+    assert!(
+        flags.contains("-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34"),
+        "{flags}"
     );
 }
 
