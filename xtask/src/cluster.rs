@@ -29,7 +29,7 @@ use layout::Layout;
 
 pub(crate) const VERB: Verb = Verb {
     name: "cluster",
-    about: "a real Kubernetes on this machine: up, down, status, kubectl, helm, load, test",
+    about: "a real Kubernetes on this machine: up, down, status, kubectl, test, e2e, …",
     run,
 };
 
@@ -40,7 +40,7 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
         println!("{}", arguments::HELP);
         return Ok(());
     }
-    if let Some(why) = machine::refuses_ebpf() {
+    if let (false, Some(why)) = (matches!(ask, Ask::Tool(_)), machine::refuses_ebpf()) {
         bail!("the cluster cannot run: {why}");
     }
     match ask {
@@ -49,6 +49,10 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
         Ask::Down => lifecycle::down(&layout),
         Ask::Status => status::print(&layout),
         Ask::Test => smoke::test(place, &layout),
+        Ask::Tool(name) => {
+            println!("{}", golang::tool(place, &layout, &name)?.display());
+            Ok(())
+        }
         Ask::Stage(stage, words) => node::stage(&layout, stage, &words),
         Ask::Kubectl(_) | Ask::Helm(_) | Ask::Load | Ask::Smoke | Ask::E2e(_) => {
             on_running(place, &layout, &ask)

@@ -20,6 +20,7 @@ usage: ./x cluster [--name NAME] VERB
   e2e [--focus REGEX] [--procs N]
                    Kubernetes' own network tests whose names REGEX finds (default: conformance of Services, DNS, Networking), in N
                    processes (default 4)
+  tool NAME        builds the module tools/NAME if it is not there yet, and prints the folder of its programs
 
 --name: another cluster beside (default axk); it begins the names of its namespaces and cgroups";
 
@@ -41,6 +42,8 @@ pub(super) enum Ask {
     Helm(Vec<String>),
     Load,
     Smoke,
+    /// Name of a folder in `tools/`.
+    Tool(String),
     E2e(Selection),
     Test,
     /// What processes of the cluster are told; nobody types it.
@@ -124,6 +127,7 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "status" => alone(verb, rest, Ask::Status)?,
         "load" => alone(verb, rest, Ask::Load)?,
         "e2e" => Ask::E2e(selection(rest)?),
+        "tool" => tool(rest)?,
         "smoke" => alone(verb, rest, Ask::Smoke)?,
         "test" => alone(verb, rest, Ask::Test)?,
         other => stage(other, rest)?,
@@ -169,6 +173,13 @@ fn selection(words: &[&str]) -> Result<Selection> {
         }
     }
     Ok(selection)
+}
+
+fn tool(rest: &[&str]) -> Result<Ask> {
+    match rest {
+        [name] => Ok(Ask::Tool((*name).to_owned())),
+        _ => bail!("'tool' takes one name of a folder in tools/"),
+    }
 }
 
 fn stage(verb: &str, rest: &[&str]) -> Result<Ask> {

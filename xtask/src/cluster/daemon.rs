@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::cgroups::{self, Hierarchy};
 use super::layout::{Layout, MARKER};
@@ -146,13 +147,13 @@ pub(super) fn end_all(layout: &Layout, hierarchies: &[Hierarchy]) -> Result<()> 
     let names = recorded(layout);
     for name in names.iter().filter(|name| !name.starts_with("node-")) {
         if let Some(record) = running(layout, name) {
-            signal("-TERM", record.pid);
+            send(Signal::TERM, record.pid);
         }
     }
     // `unshare --fork` does not pass a request on; when it is killed, its child, the node's first process, is killed too.
     for name in names.iter().filter(|name| name.starts_with("node-")) {
         if let Some(record) = running(layout, name) {
-            signal("-KILL", record.pid);
+            send(Signal::KILL, record.pid);
         }
     }
     let alive = || names.iter().any(|name| running(layout, name).is_some());
@@ -170,7 +171,7 @@ pub(super) fn end_all(layout: &Layout, hierarchies: &[Hierarchy]) -> Result<()> 
             bail!("processes {left:?} do not end");
         }
         for pid in left {
-            signal("-KILL", pid);
+            send(Signal::KILL, pid);
         }
         sleep(Duration::from_millis(100));
     }
@@ -181,11 +182,10 @@ pub(super) fn end_all(layout: &Layout, hierarchies: &[Hierarchy]) -> Result<()> 
 }
 
 /// Sends a signal; who is gone already needs none.
-fn signal(what: &str, pid: u32) {
-    let _ = Command::new("kill")
-        .args([what, &pid.to_string()])
-        .stderr(Stdio::null())
-        .status();
+fn send(signal: Signal, pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, signal);
+    }
 }
 
 /// The last lines of a log.

@@ -76,6 +76,15 @@ pub(super) const HELM: Module = Module {
     duration: "1 to 5 minutes",
 };
 
+const ETCD: Module = Module {
+    folder: "etcd",
+    programs: &[("go.etcd.io/etcd/server/v3", "etcd")],
+    tests: None,
+    names: &[],
+    texts: &[],
+    duration: "1 to 3 minutes",
+};
+
 pub(super) const E2E: Module = Module {
     folder: "e2e",
     programs: &[("github.com/onsi/ginkgo/v2/ginkgo", "ginkgo")],
@@ -90,18 +99,34 @@ const OLDEST_GO: (u32, u32) = (1, 26);
 
 /// Compiles what is not there yet, links it into the cluster's folder of programs, and returns where it lies.
 pub(super) fn build(place: &Place, layout: &Layout, module: Module) -> Result<PathBuf> {
-    let sources = place.repo.join("tools").join(module.folder);
-    let key = key(&sources)?;
-    let folder = layout.built.join(format!("bin-{}-{key}", module.folder));
-    if !folder.exists() {
-        compile(place, layout, module, &sources, &folder)?;
-    }
+    let folder = built(place, layout, module)?;
     let programs = module.programs.iter().map(|(_, file)| *file);
     for file in programs.chain(module.tests) {
         layout.link(&folder.join(file), file)?;
     }
     for name in module.names {
         layout.link(&folder.join(module.programs[0].1), name)?;
+    }
+    Ok(folder)
+}
+
+/// Where the programs of a module lie, by the name of its folder; compiled if they are not there yet.
+pub(super) fn tool(place: &Place, layout: &Layout, name: &str) -> Result<PathBuf> {
+    let all = [KUBERNETES, COREDNS, HELM, ETCD, E2E];
+    let found = all.into_iter().find(|module| module.folder == name);
+    built(
+        place,
+        layout,
+        found.with_context(|| format!("no module tools/{name}"))?,
+    )
+}
+
+fn built(place: &Place, layout: &Layout, module: Module) -> Result<PathBuf> {
+    let sources = place.repo.join("tools").join(module.folder);
+    let key = key(&sources)?;
+    let folder = layout.built.join(format!("bin-{}-{key}", module.folder));
+    if !folder.exists() {
+        compile(place, layout, module, &sources, &folder)?;
     }
     Ok(folder)
 }
