@@ -104,11 +104,18 @@ pub(super) fn running(layout: &Layout, name: &str) -> Option<Record> {
 }
 
 fn is_marked(layout: &Layout, pid: u32) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let mark = format!("{MARKER}={}", layout.mark());
-    environment
-        .split(|byte| *byte == 0)
-        .any(|one| one == mark.as_bytes())
+    // While a process becomes another program it has no environment for a moment.
+    for _ in 0..100 {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if !environment.is_empty() || started(pid).is_none() {
+            return environment
+                .split(|byte| *byte == 0)
+                .any(|one| one == mark.as_bytes());
+        }
+        sleep(Duration::from_millis(5));
+    }
+    false
 }
 
 /// When a process started; nothing if there is none, or only its exit code.
