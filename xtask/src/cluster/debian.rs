@@ -35,6 +35,10 @@ const PACKAGES: &[&str] = &[
 pub(super) fn unpacked(layout: &Layout) -> Result<PathBuf> {
     let key = &digest_of(PACKAGES.join(" ").as_bytes())[..16];
     let folder = layout.built.join(format!("debian-{key}"));
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let _alone = layout.alone("debian")?;
     if !folder.exists() {
         let begun = Instant::now();
         println!(

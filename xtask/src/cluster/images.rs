@@ -38,6 +38,7 @@ pub(super) fn pack(place: &Place, layout: &Layout) -> Result<()> {
         debian: debian::unpacked(layout)?,
         pause: pause(place, layout)?,
     };
+    let _alone = layout.alone("images")?;
     let known = fs::read_to_string(sources.kubernetes.join("image-names"))?;
     let folder = folder(layout);
     fs::create_dir_all(&folder)?;

@@ -1,6 +1,6 @@
 //! Names, addresses and folders of a cluster.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -111,6 +111,14 @@ impl Layout {
             fs::remove_file(&at)?;
         }
         std::os::unix::fs::symlink(target, &at).with_context(|| at.display().to_string())
+    }
+
+    /// Waits until nobody else builds this, also from another checkout; until the file is dropped.
+    pub(super) fn alone(&self, what: &str) -> Result<File> {
+        fs::create_dir_all(&self.built)?;
+        let file = File::create(self.built.join(format!("{what}.lock")))?;
+        file.lock().with_context(|| format!("lock of {what}"))?;
+        Ok(file)
     }
 
     /// The value of `MARKER` for this cluster.
