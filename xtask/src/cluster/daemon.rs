@@ -148,29 +148,19 @@ pub(super) fn first_process(record: Record) -> Option<u32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
-/// Ends all that was started. Recorded programs are asked first; what is left in our own groups, which also holds what was
-/// started and not recorded before somebody killed the command, is ended by the kernel.
+/// Ends all that was started; what it kept is removed next, so that nobody is asked to put it in order. Our own groups also
+/// hold what was started and not recorded before somebody killed the command. A node ends with its first process, which
+/// `unshare` takes along.
 pub(super) fn end_all(layout: &Layout, hierarchies: &[Hierarchy]) -> Result<()> {
     let names = recorded(layout);
-    for name in names.iter().filter(|name| !name.starts_with("node-")) {
-        if let Some(record) = running(layout, name) {
-            send(Signal::TERM, record.pid);
-        }
-    }
-    // `unshare --fork` does not pass a request on; when it is killed, its child, the node's first process, is killed too.
-    for name in names.iter().filter(|name| name.starts_with("node-")) {
-        if let Some(record) = running(layout, name) {
-            send(Signal::KILL, record.pid);
-        }
-    }
-    let alive = || names.iter().any(|name| running(layout, name).is_some());
-    let begun = Instant::now();
-    while alive() && begun.elapsed() < Duration::from_secs(3) {
-        sleep(Duration::from_millis(50));
-    }
     let begun = Instant::now();
     loop {
-        let left = cgroups::members(hierarchies, &layout.name);
+        let mut left = cgroups::members(hierarchies, &layout.name);
+        left.extend(
+            names
+                .iter()
+                .filter_map(|name| Some(running(layout, name)?.pid)),
+        );
         if left.is_empty() {
             break;
         }
@@ -178,9 +168,9 @@ pub(super) fn end_all(layout: &Layout, hierarchies: &[Hierarchy]) -> Result<()> 
             bail!("processes {left:?} do not end");
         }
         for pid in left {
-            send(Signal::KILL, pid);
+            kill(pid);
         }
-        sleep(Duration::from_millis(100));
+        sleep(Duration::from_millis(50));
     }
     for name in names {
         fs::remove_file(file(layout, &name))?;
@@ -188,10 +178,10 @@ pub(super) fn end_all(layout: &Layout, hierarchies: &[Hierarchy]) -> Result<()> 
     Ok(())
 }
 
-/// Sends a signal; who is gone already needs none.
-fn send(signal: Signal, pid: u32) {
+/// Ends a process; who is gone already needs no end.
+fn kill(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        let _ = kill_process(pid, signal);
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

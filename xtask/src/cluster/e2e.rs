@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -31,11 +31,10 @@ struct Outcome {
 /// Runs the tests whose names the selection's expression finds; prints what became of each.
 pub(super) fn run(place: &Place, layout: &Layout, selection: &Selection) -> Result<()> {
     golang::build(place, layout, golang::E2E)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let results = layout
-        .built
-        .join("results")
-        .join(format!("{}-{now}", layout.name));
+    let results = layout.built.join("results").join(&layout.name);
+    if results.exists() {
+        fs::remove_dir_all(&results)?;
+    }
     fs::create_dir_all(&results)?;
     // The API server passes requests on to pods, from where no agent runs.
     let routes = network::route_pods(layout)?;
