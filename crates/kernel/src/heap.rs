@@ -2,8 +2,10 @@
 //!
 //! glibc gives each thread an arena of its own, up to eight for each CPU, and keeps what is freed inside of them. An agent reads
 //! large lists once and holds little of them, on several threads; without this it stays as large as it was at its largest moment.
+//! Other C libraries have no such settings.
 
 /// Of the 8 × CPUs that glibc would make. Two, since one thread decides while others read.
+#[cfg(target_env = "gnu")]
 const ARENAS: libc::c_int = 2;
 
 /// Limits the number of arenas. To be called before any thread is started.

@@ -12,7 +12,7 @@ use crate::handle::Handle;
 /// Where named namespaces are mounted, as `ip netns` does it.
 pub const DIRECTORY: &str = "/run/netns";
 
-const NSFS_MAGIC: i64 = 0x6e73_6673;
+const NSFS_MAGIC: i128 = 0x6e73_6673;
 
 /// What tells two namespaces apart: equal exactly when they are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -148,7 +148,7 @@ fn is_namespace(file: &File) -> io::Result<bool> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: fstatfs succeeded, so it filled the structure.
-    Ok(unsafe { status.assume_init() }.f_type == NSFS_MAGIC)
+    Ok(i128::from(unsafe { status.assume_init() }.f_type) == NSFS_MAGIC)
 }
 
 /// The mount point of a name; names that are not one plain path component are refused before any file is touched.
