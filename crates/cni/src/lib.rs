@@ -1,6 +1,6 @@
 //! The CNI plugin: parse, make the interface, ask the agent.
 //!
-//! One process per call, started by the container runtime as `axoneme-cni` (or `cilium-cni`), CNI 1.1 with results in the shape
+//! One process per call, started by the container runtime as `axoneme-cni` (or `cilium-cni`; as `loopback` see there), CNI 1.1 with results in the shape
 //! of the version asked for (0.1.0 to 1.1.0). Arguments come in the environment, the network configuration on standard
 //! input; the result, or an error object, goes to standard output.
 //!
@@ -39,6 +39,7 @@ pub mod error;
 mod gc;
 pub mod input;
 mod log;
+pub mod loopback;
 mod pod;
 pub mod queue;
 pub mod result;
@@ -88,12 +89,18 @@ pub struct Outcome {
 /// Works on the network namespace of the calling thread as the node's.
 pub fn run(variable: &dyn Fn(&str) -> Option<String>, stdin: &[u8], limits: Limits) -> Outcome {
     let version = Config::version_of(stdin);
-    match call(variable, stdin, limits) {
-        Ok(stdout) => Outcome { stdout, exit: 0 },
-        Err(error) => Outcome {
-            stdout: error.to_json(version),
-            exit: 1,
-        },
+    Outcome::of(call(variable, stdin, limits), version)
+}
+
+impl Outcome {
+    fn of(result: Result<String, Error>, version: Version) -> Self {
+        match result {
+            Ok(stdout) => Self { stdout, exit: 0 },
+            Err(error) => Self {
+                stdout: error.to_json(version),
+                exit: 1,
+            },
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The plugin's process: environment and standard input in, result or error object out.
 
 use std::io::{Read, Write};
+use std::path::Path;
 
 /// Bytes of network configuration that are read; a longer one is refused when parsed.
 const STDIN_LIMIT: u64 = cni::input::STDIN_LIMIT as u64 + 1;
@@ -12,11 +13,13 @@ fn main() {
         .lock()
         .take(STDIN_LIMIT)
         .read_to_end(&mut stdin);
-    let outcome = cni::run(
-        &|name| std::env::var(name).ok(),
-        &stdin,
-        cni::Limits::default(),
-    );
+    let variable = |name: &str| std::env::var(name).ok();
+    let called = std::env::args_os().next().unwrap_or_default();
+    let outcome = if Path::new(&called).file_name() == Some(cni::loopback::NAME.as_ref()) {
+        cni::loopback::run(&variable, &stdin)
+    } else {
+        cni::run(&variable, &stdin, cni::Limits::default())
+    };
     let written = std::io::stdout()
         .lock()
         .write_all(outcome.stdout.as_bytes());
