@@ -7,6 +7,7 @@
 
 mod bench;
 mod cargo;
+mod chart;
 mod cluster;
 mod ebpf;
 mod full;
@@ -17,6 +18,7 @@ mod machine;
 mod place;
 mod process;
 mod setup;
+mod ship;
 mod tidy;
 
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ const VERBS: &[Verb] = &[
     cargo::FMT,
     cargo::DOC,
     cargo::CRDS,
+    ship::VERB,
+    chart::VERB,
 ];
 
 fn main() -> ExitCode {

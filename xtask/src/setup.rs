@@ -30,9 +30,9 @@ pub(crate) const EBPF: Verb = Verb {
 };
 
 /// A file that must be there, and the Debian package that brings it.
-struct Part {
-    file: &'static str,
-    package: &'static str,
+pub(crate) struct Part {
+    pub(crate) file: &'static str,
+    pub(crate) package: &'static str,
 }
 
 /// What every build and test needs.
@@ -81,11 +81,7 @@ const LINKER_VERSION: &str = "0.13.0";
 
 /// Makes sure that all of it is there; quick when it is.
 pub(crate) fn ensure(place: &Place) -> Result<()> {
-    let mut packages: Vec<&str> = PARTS
-        .iter()
-        .filter(|part| !Path::new(part.file).exists())
-        .map(|part| part.package)
-        .collect();
+    let mut packages = missing(PARTS);
     let components = missing_components();
     let has_rustup = std::env::var_os("RUSTUP_TOOLCHAIN").is_some();
     if !has_rustup {
@@ -104,6 +100,22 @@ pub(crate) fn ensure(place: &Place) -> Result<()> {
         install_linker(place)?;
     }
     Ok(())
+}
+
+/// Makes sure of what only some verbs need.
+pub(crate) fn need(parts: &[Part]) -> Result<()> {
+    match missing(parts).as_slice() {
+        [] => Ok(()),
+        packages => install(packages),
+    }
+}
+
+fn missing(parts: &[Part]) -> Vec<&'static str> {
+    parts
+        .iter()
+        .filter(|part| !Path::new(part.file).exists())
+        .map(|part| part.package)
+        .collect()
 }
 
 /// Package and component of each program that should lie beside the cargo that runs us, and does not.

@@ -1,0 +1,281 @@
+//! `./x image`: our programs as a container image that containerd imports, made without a container engine.
+//!
+//! Without words they are static and built for release; with `--dev` they are those of the test profile, with their shared
+//! libraries, so that a test cluster needs no second build.
+
+mod sbom;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::image::{Image, Packing, Written};
+use crate::place::Place;
+use crate::process::{answer, run};
+use crate::setup::Part;
+use crate::{Verb, cargo, ebpf, setup};
+
+pub(crate) const VERB: Verb = Verb {
+    name: "image",
+    about: "pack our programs into an image; with --dev, those of the test profile",
+    run: |place, words| {
+        let build = match words {
+            [] => Build::Release,
+            [word] if word == "--dev" => Build::Dev,
+            _ => bail!("usage: ./x image [--dev]"),
+        };
+        let begun = std::time::Instant::now();
+        let (path, written) = make(place, build)?;
+        println!(
+            "{}: {} ({}), {:.1} MB, in {:.0} s",
+            path.display(),
+            reference(place)?,
+            written.digest,
+            written.layer_bytes as f64 / 1e6,
+            begun.elapsed().as_secs_f64(),
+        );
+        Ok(())
+    },
+};
+
+/// How the programs in the image were built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// The test profile, dynamic: for clusters on this machine.
+    Dev,
+    /// Static, optimised: for everybody else.
+    Release,
+}
+
+/// A program of ours: package, what cargo calls it, and where it lies in the image.
+struct Program {
+    package: &'static str,
+    binary: &'static str,
+    inside: &'static str,
+}
+
+const PROGRAMS: &[Program] = &[
+    Program {
+        package: "agent",
+        binary: "axoneme-agent",
+        inside: "/usr/bin/axoneme-agent",
+    },
+    Program {
+        package: "cli",
+        binary: "axoneme",
+        inside: "/usr/bin/axoneme",
+    },
+    Program {
+        package: "cni",
+        binary: "axoneme-cni",
+        inside: "/opt/cni/bin/cilium-cni",
+    },
+    Program {
+        package: "operator",
+        binary: "axoneme-operator",
+        inside: "/usr/bin/axoneme-operator",
+    },
+];
+
+/// Upstream's names for them, as its chart and its users call them.
+const LINKS: &[(&str, &str)] = &[
+    // Paths below it are those of the node, which has this link.
+    ("/var/run", "/run"),
+    ("/usr/bin/axoneme-cni", "/opt/cni/bin/cilium-cni"),
+    ("/usr/bin/cilium-cni", "/opt/cni/bin/cilium-cni"),
+    ("/opt/cni/bin/loopback", "cilium-cni"),
+    ("/usr/bin/cilium-agent", "axoneme-agent"),
+    ("/usr/bin/cilium", "axoneme"),
+    ("/usr/bin/cilium-dbg", "axoneme"),
+    ("/usr/bin/cilium-bugtool", "axoneme"),
+    ("/usr/bin/cilium-health", "axoneme"),
+    ("/usr/bin/cilium-mount", "axoneme"),
+    ("/usr/bin/cilium-sysctlfix", "axoneme"),
+    ("/usr/bin/hubble", "axoneme"),
+    ("/usr/bin/nsenter", "axoneme"),
+    ("/usr/bin/cilium-operator", "axoneme-operator"),
+    ("/usr/bin/cilium-operator-generic", "axoneme-operator"),
+];
+
+/// What init steps, probes and people call, all of busybox.
+const BUSYBOX: Part = Part {
+    file: "/bin/busybox",
+    package: "busybox-static",
+};
+const APPLETS: &[&str] = &[
+    "awk", "basename", "bash", "cat", "chmod", "cp", "date", "df", "dirname", "du", "env", "false",
+    "find", "grep", "gunzip", "gzip", "head", "hostname", "id", "kill", "less", "ln", "ls",
+    "mkdir", "mount", "mv", "nc", "netstat", "nslookup", "ping", "printf", "ps", "readlink", "rm",
+    "sed", "seq", "sh", "sleep", "sort", "stat", "tail", "tar", "tee", "test", "top", "touch",
+    "tr", "true", "umount", "uname", "uniq", "vi", "wc", "wget", "xargs",
+];
+
+const SCRIPTS: &[&str] = &["cni-uninstall.sh", "init-container.sh", "install-plugin.sh"];
+
+/// Name and tag of the image.
+pub(crate) fn reference(place: &Place) -> Result<String> {
+    Ok(format!("axoneme.io/axoneme:{}", version(&place.repo)?))
+}
+
+/// Builds what is packed and writes `$AXONEME_CACHE/image/axoneme.tar`.
+pub(crate) fn make(place: &Place, build: Build) -> Result<(PathBuf, Written)> {
+    setup::ensure(place)?;
+    setup::need(&[BUSYBOX])?;
+    ebpf::object(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
+    let folder = match build {
+        Build::Dev => compile_dev(place)?,
+        Build::Release => compile_release(place)?,
+    };
+    let image = contents(place, &folder, build)?;
+    let to = place.cache.join("image/axoneme.tar");
+    let written = image.write(&to)?;
+    Ok((to, written))
+}
+
+/// The programs whose sources are there.
+fn programs(repo: &Path) -> impl Iterator<Item = &'static Program> {
+    PROGRAMS
+        .iter()
+        .filter(move |program| repo.join("crates").join(program.package).exists())
+}
+
+fn packages(repo: &Path) -> Vec<&'static str> {
+    programs(repo)
+        .flat_map(|program| ["--package", program.package])
+        .collect()
+}
+
+/// What lies in the image, with programs out of a folder.
+fn contents(place: &Place, folder: &Path, build: Build) -> Result<Image> {
+    let version = version(&place.repo)?;
+    let mut image = Image::named(&[&format!("axoneme.io/axoneme:{version}")]);
+    let mut links = LINKS.to_vec();
+    for program in programs(&place.repo) {
+        let from = folder.join(program.binary);
+        match build {
+            Build::Dev => image.program(&from, program.inside, Path::new("/"))?,
+            Build::Release => image.file(&from, program.inside),
+        };
+    }
+    // A link whose program is not built yet would say "not found" of a name that is there.
+    links.retain(|(_, target)| {
+        !target.starts_with("axoneme-") || image.files.contains_key(&format!("/usr/bin/{target}"))
+    });
+    image.folders.push("/run".to_owned());
+    image.file(Path::new(BUSYBOX.file), "/bin/busybox");
+    let applets = APPLETS
+        .iter()
+        .map(|name| (format!("/bin/{name}"), "busybox".to_owned()));
+    let links = links
+        .into_iter()
+        .map(|(name, target)| (name.to_owned(), target.to_owned()));
+    image.links.extend(applets.chain(links));
+    for name in SCRIPTS {
+        image.file(
+            &place.repo.join("deploy/image").join(name),
+            &format!("/{name}"),
+        );
+    }
+    image.file(
+        &place.repo.join("LICENSE"),
+        "/usr/share/doc/axoneme/LICENSE",
+    );
+    for (name, text) in texts() {
+        image.texts.insert(name.to_owned(), text.to_owned());
+    }
+    if build == Build::Release {
+        let bill = sbom::of(place, &packages(&place.repo), &version)?;
+        std::fs::create_dir_all(place.cache.join("image"))?;
+        std::fs::write(place.cache.join("image/axoneme.cdx.json"), &bill)?;
+        image
+            .texts
+            .insert("/usr/share/doc/axoneme/sbom.cdx.json".into(), bill);
+        image.packing = Packing::Gzip;
+    }
+    // On this name `cilium` is the node client; see `axoneme dbg`.
+    image.env = vec!["AXONEME_IMAGE=agent".into()];
+    image.cmd = vec!["/usr/bin/axoneme-agent".into()];
+    for (key, value) in [
+        ("title", "Axoneme"),
+        ("version", version.as_str()),
+        ("licenses", "Apache-2.0"),
+    ] {
+        let key = format!("org.opencontainers.image.{key}");
+        image.labels.insert(key, value.to_owned());
+    }
+    Ok(image)
+}
+
+/// The users that the image knows: the superuser and the one that what needs no rights runs as.
+fn texts() -> [(&'static str, &'static str); 2] {
+    [
+        (
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/sh\nnonroot:x:65532:65532:nonroot:/:/bin/false\n",
+        ),
+        ("/etc/group", "root:x:0:\nnonroot:x:65532:\n"),
+    ]
+}
+
+/// The workspace's version.
+pub(crate) fn version(repo: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(repo.join("Cargo.toml"))?;
+    let manifest: toml::Table = text.parse().context("Cargo.toml")?;
+    let version = manifest["workspace"]["package"]["version"].as_str();
+    Ok(version.context("workspace.package.version")?.to_owned())
+}
+
+/// The test profile's programs lie beside us.
+fn compile_dev(place: &Place) -> Result<PathBuf> {
+    run(cargo::cargo(place)
+        .args(["build", "--bins"])
+        .args(packages(&place.repo)))?;
+    let us = std::env::current_exe().context("where is xtask?")?;
+    Ok(us.parent().context("xtask lies in a folder")?.to_owned())
+}
+
+/// Static programs: on musl where there is a standard library for it, else on glibc.
+fn compile_release(place: &Place) -> Result<PathBuf> {
+    let arch = std::env::consts::ARCH;
+    let musl = format!("{arch}-unknown-linux-musl");
+    let (triple, flags) = if has_std(&musl) {
+        setup::need(&[Part {
+            file: "/usr/bin/musl-gcc",
+            package: "musl-tools",
+        }])?;
+        (musl, "")
+    } else {
+        (
+            format!("{arch}-unknown-linux-gnu"),
+            "-Ctarget-feature=+crt-static",
+        )
+    };
+    // Paths of this machine are no part of what is built.
+    let home = std::env::var("CARGO_HOME")
+        .unwrap_or_else(|_| format!("{}/.cargo", std::env::var("HOME").unwrap_or_default()));
+    let flags = format!(
+        "{flags} --remap-path-prefix={}=axoneme --remap-path-prefix={home}=cargo",
+        place.repo.display()
+    );
+    run(cargo::cargo(place)
+        .args(["build", "--release", "--bins", "--target", &triple])
+        .args(packages(&place.repo))
+        .env("RUSTFLAGS", flags.trim()))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| place.cache.join("target"), PathBuf::from);
+    Ok(target.join(triple).join("release"))
+}
+
+/// Whether programs can be built for it; rustup is asked for the standard library once.
+fn has_std(triple: &str) -> bool {
+    let there = || {
+        answer("rustc", &["--print", "target-libdir", "--target", triple])
+            .is_some_and(|folder| Path::new(folder.trim()).exists())
+    };
+    there()
+        || (std::env::var_os("RUSTUP_TOOLCHAIN").is_some()
+            && answer("rustup", &["target", "add", triple]).is_some()
+            && there())
+}
