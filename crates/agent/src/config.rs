@@ -16,11 +16,13 @@ use std::time::Duration;
 use ipnet::{Ipv4Net, Ipv6Net};
 use kernel::collector::Lifetimes;
 
+use crate::cni_conf::Cni;
 pub use keys::{KEYS, Key, UNSUPPORTED};
 pub use source::{Given, command, gather};
 
 use read::{
-    Reader, cluster_id, cluster_name, datapath, hubble, ipam, policy, refuse_unsupported, services,
+    Reader, cluster_id, cluster_name, cni, datapath, hubble, ipam, policy, refuse_unsupported,
+    services,
 };
 
 /// How pods of other nodes are reached.
@@ -195,8 +197,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Port of `/healthz` on loopback, 0 for none.
     pub health_port: u16,
-    /// Where to write the CNI configuration when ready.
-    pub cni_conf: Option<PathBuf>,
+    /// The CNI configuration.
+    pub cni: Cni,
     /// Structured logs as JSON.
     pub log_json: bool,
     /// Log more.
@@ -272,7 +274,7 @@ impl Config {
             socket_group: Some(read.text("socket-group")).filter(|group| !group.is_empty()),
             state_dir: PathBuf::from(read.text("state-dir")),
             health_port: read.parse("agent-health-port", "a port")?,
-            cni_conf: read.path("write-cni-conf-when-ready"),
+            cni: cni(&read)?,
             log_json: read.text("log-format") == "json",
             debug: read.flag("debug")?,
             effective: given.effective(),

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod announce;
+pub mod cni_conf;
 pub mod config;
 pub mod engine;
 pub mod explain;

@@ -33,10 +33,10 @@ use crate::node::{Addressing, prepare};
 use crate::own_node::own_addressing;
 use crate::sockets::Closer;
 use crate::view::{self, ViewReader};
-use crate::{announce, masquerade, policy_status, queue};
+use crate::{announce, cni_conf, masquerade, policy_status, queue};
 use flows::start_flows;
 use kernel::{attach_devices, load, report_features, table_sizes};
-use node::{keep_routes, write_cni_conf};
+use node::keep_routes;
 
 /// Runs the agent until it is told to stop; what it has put into the kernel stays.
 #[allow(
@@ -165,7 +165,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     drop(lock);
     tasks.spawn("CNI configuration", {
         let config = Arc::clone(&config);
-        move |stop| write_cni_conf(config, view, stop)
+        move |stop| cni_conf::keep(config, view, stop)
     });
     let ended = tasks.token();
     tokio::select! {

@@ -2,6 +2,7 @@
 
 mod absent;
 pub(crate) mod bpf;
+mod build_config;
 mod cleanup;
 mod config;
 pub(crate) mod context;
@@ -102,6 +103,8 @@ enum Command {
     Reconcile(reconcile::ReconcileArgs),
     /// What this kernel lacks, and what is lost by that
     Features(reconcile::FeaturesArgs),
+    /// Write the agent's configuration out of the cluster's objects, one file a key
+    BuildConfig(build_config::BuildConfigArgs),
     /// Remove what agents left in this network namespace
     PostUninstallCleanup(cleanup::CleanupArgs),
     #[command(external_subcommand)]
@@ -148,6 +151,7 @@ fn execute(args: DbgArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Debuginfo(args) => debuginfo::run(context, &args),
         Command::Reconcile(args) => reconcile::run(context, &args),
         Command::Features(args) => reconcile::features(context, &args),
+        Command::BuildConfig(args) => build_config::run(context, &args),
         Command::PostUninstallCleanup(args) => cleanup::run(context, &args),
         Command::Other(words) => Err(absent::refuse("", &words)),
     }

@@ -7,6 +7,7 @@ mod apply;
 mod dbg;
 mod flows;
 pub mod hubble;
+mod node;
 mod output;
 pub mod program;
 mod why;

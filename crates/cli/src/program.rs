@@ -11,6 +11,7 @@ use crate::apply::{self, ApplyArgs};
 use crate::dbg::context::Outcome;
 use crate::dbg::{self, DbgArgs};
 use crate::hubble::{self, HubbleArgs};
+use crate::node::{self, NodeCommand, Prepare};
 use crate::why::{self, WhyArgs};
 
 /// Set to `agent` in the agent's image: there the name `cilium` means the node client, elsewhere the cluster's.
@@ -34,6 +35,9 @@ enum Family {
     Apply(Box<ApplyArgs>),
     /// Why two may talk, or may not: policy, service, route, and what was last seen
     Why(Box<WhyArgs>),
+    /// Get a node ready for its agent, and take leave of it
+    #[command(subcommand)]
+    Node(NodeCommand),
     /// Version of this program
     Version,
     /// Completions for a shell
@@ -65,6 +69,27 @@ struct FlowClient {
     args: HubbleArgs,
 }
 
+/// Mount the control group file system (v2)
+#[derive(Parser, Debug)]
+#[command(name = "cilium-mount", version)]
+struct Mounter {
+    /// Where
+    directory: PathBuf,
+}
+
+/// Where systemd sets sysctls, tell it to leave alone what the agent needs
+#[derive(Parser, Debug)]
+#[command(name = "cilium-sysctlfix", version)]
+struct SysctlFixer {}
+
+/// Run a program in namespaces of another process
+#[derive(Parser, Debug)]
+#[command(name = "nsenter", version)]
+struct Enterer {
+    #[command(flatten)]
+    args: node::Enter,
+}
+
 /// What this program is called as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
@@ -73,6 +98,11 @@ enum Name {
     Cilium,
     NodeClient,
     FlowClient,
+    Mounter,
+    SysctlFixer,
+    Enterer,
+    /// A program of upstream's image that has nothing to do here, and why.
+    Absent(&'static str),
 }
 
 impl Name {
@@ -85,6 +115,11 @@ impl Name {
             Some("cilium") if image == Some("agent") => Self::NodeClient,
             Some("cilium") => Self::Cilium,
             Some("hubble") => Self::FlowClient,
+            Some("cilium-mount") => Self::Mounter,
+            Some("cilium-sysctlfix") => Self::SysctlFixer,
+            Some("nsenter") => Self::Enterer,
+            Some("cilium-health") => Self::Absent("nodes do not probe each other in this version"),
+            Some("cilium-bugtool") => Self::Absent("`cilium-dbg debuginfo` collects this node"),
             _ => Self::Axoneme,
         }
     }
@@ -96,6 +131,10 @@ impl Name {
             Self::Cilium => "cilium",
             Self::NodeClient => "cilium-dbg",
             Self::FlowClient => "hubble",
+            Self::Mounter => "cilium-mount",
+            Self::SysctlFixer => "cilium-sysctlfix",
+            Self::Enterer => "nsenter",
+            Self::Absent(_) => "axoneme",
         }
     }
 }
@@ -107,6 +146,16 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     match name {
         Name::NodeClient => dbg::run(parse::<NodeClient>(name, arguments).args),
         Name::FlowClient => asynchronous(hubble::run(parse::<FlowClient>(name, arguments).args)),
+        Name::Mounter => {
+            let directory = parse::<Mounter>(name, arguments).directory;
+            on_node(&NodeCommand::Prepare(Prepare::cgroup(directory)))
+        }
+        Name::SysctlFixer => {
+            parse::<SysctlFixer>(name, arguments);
+            on_node(&NodeCommand::Prepare(Prepare::only_sysctls()))
+        }
+        Name::Enterer => on_node(&NodeCommand::Enter(parse::<Enterer>(name, arguments).args)),
+        Name::Absent(why) => with_stdout(|_| Err(anyhow::anyhow!(why))),
         Name::Axoneme | Name::Cilium => family(parse::<Axoneme>(name, arguments).family),
     }
 }
@@ -125,6 +174,7 @@ fn family(family: Family) -> ExitCode {
         Family::Hubble(args) => asynchronous(hubble::run(*args)),
         Family::Apply(args) => with_stdout(|out| apply::run(&args, out)),
         Family::Why(args) => with_stdout(|out| why::run(&args, out)),
+        Family::Node(command) => on_node(&command),
         Family::Version => with_stdout(|out| {
             writeln!(out, "axoneme {}", env!("CARGO_PKG_VERSION"))?;
             Ok(Outcome::Good)
@@ -135,6 +185,10 @@ fn family(family: Family) -> ExitCode {
         }),
         Family::Man { dir } => with_stdout(|out| man(dir.as_deref(), out)),
     }
+}
+
+fn on_node(command: &NodeCommand) -> ExitCode {
+    with_stdout(|out| node::run(command, out))
 }
 
 /// A sized writer, which the generator asks for.

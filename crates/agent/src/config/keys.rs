@@ -226,6 +226,22 @@ pub const KEYS: &[Key] = &[
         "",
         "Where to write the CNI configuration when ready",
     ),
+    key(
+        "custom-cni-conf",
+        "false",
+        "Somebody else writes the CNI configuration",
+    ),
+    key(
+        "cni-exclusive",
+        "false",
+        "Set CNI configurations of others aside, as *.cilium_bak",
+    ),
+    key("cni-log-file", "", "Where the CNI plugin logs"),
+    key(
+        "cni-uninstall",
+        "false",
+        "The CNI configuration goes with the agent (see axoneme node remove-conf)",
+    ),
     key("log-format", "text", "Logs as text or json"),
     key("debug", "false", "Log more"),
 ];

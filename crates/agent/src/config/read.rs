@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use kernel::collector::Lifetimes;
 
+use crate::cni_conf::Cni;
+
 use super::{
     Datapath, Enforcement, Error, Families, Given, Hubble, Ipam, Policy, Routing, Services,
     UNSUPPORTED,
@@ -153,6 +155,15 @@ pub(super) fn ipam(read: &Reader<'_>) -> Result<Ipam, Error> {
         "cluster-pool" => Ok(Ipam::ClusterPool),
         other => Err(invalid("ipam", other, "kubernetes or cluster-pool")),
     }
+}
+
+pub(super) fn cni(read: &Reader<'_>) -> Result<Cni, Error> {
+    let custom = read.flag("custom-cni-conf")?;
+    Ok(Cni {
+        path: read.path("write-cni-conf-when-ready").filter(|_| !custom),
+        exclusive: read.flag("cni-exclusive")?,
+        log_file: read.path("cni-log-file"),
+    })
 }
 
 pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {

@@ -1,12 +1,11 @@
-//! This node's routes to other nodes' pods, and its CNI configuration.
+//! This node's routes to other nodes' pods.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use netlink::{Family, Handle};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Routing};
+use crate::config::Routing;
 use crate::node::{self, Addressing, Devices, RemoteNode};
 use crate::view::ViewReader;
 
@@ -68,34 +67,4 @@ pub(super) fn set_routes(
         .map(netlink::route::delete);
     set.chain(remove)
         .try_for_each(|request| handle.run(&request))
-}
-
-/// Writes the CNI configuration once the agent is ready, so that no pod is asked for before.
-pub(super) async fn write_cni_conf(
-    config: Arc<Config>,
-    mut view: ViewReader,
-    stop: CancellationToken,
-) {
-    let Some(path) = &config.cni_conf else {
-        return stop.cancelled().await;
-    };
-    while !view.get().is_ready() {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            changed = view.changed() => if !changed { return },
-        }
-    }
-    let conf = serde_json::json!({
-        // A runtime that does not know the list takes the one version, which every runtime of today can.
-        "cniVersion": "1.0.0", "cniVersions": ["0.4.0", "1.0.0", "1.1.0"], "name": "cilium",
-        "plugins": [{ "type": "cilium-cni", "agent-socket": config.socket, "state-dir": config.state_dir }],
-    });
-    let temporary = path.with_extension("new");
-    let written = std::fs::write(&temporary, conf.to_string())
-        .and_then(|()| std::fs::rename(&temporary, path));
-    match written {
-        Ok(()) => tracing::info!(path = %path.display(), "ready, the CNI configuration is written"),
-        Err(error) => tracing::error!(path = %path.display(), %error, "write-cni-conf-when-ready"),
-    }
-    stop.cancelled().await;
 }

@@ -66,10 +66,6 @@ const REASONS: &[(&str, &str)] = &[
         "there are no VXLAN tunnel end points outside the cluster in this version",
     ),
     (
-        "build-config",
-        "the agent reads its configuration directory by itself: --config-dir",
-    ),
-    (
         "cgroups",
         "pods are told apart by their interfaces and not by cgroups, so nothing is kept of those",
     ),

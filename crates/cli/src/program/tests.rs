@@ -5,6 +5,9 @@ fn the_definitions_of_all_programs_are_consistent() {
     Axoneme::command().debug_assert();
     NodeClient::command().debug_assert();
     FlowClient::command().debug_assert();
+    Mounter::command().debug_assert();
+    SysctlFixer::command().debug_assert();
+    Enterer::command().debug_assert();
 }
 
 #[test]
@@ -15,6 +18,9 @@ fn the_name_decides_which_program_it_is() {
     assert_eq!(of("hubble", Some("agent")), Name::FlowClient);
     assert_eq!(of("cilium", None), Name::Cilium);
     assert_eq!(of("cilium", Some("agent")), Name::NodeClient);
+    assert_eq!(of("/hostbin/cilium-mount", Some("agent")), Name::Mounter);
+    assert_eq!(of("cilium-sysctlfix", None), Name::SysctlFixer);
+    assert_eq!(of("/usr/bin/nsenter", None), Name::Enterer);
     assert_eq!(Name::of(None, None), Name::Axoneme);
 }
 
@@ -56,6 +62,22 @@ fn arguments_are_understood_alike_under_both_names() {
             .collect();
         assert_eq!(parse(&first).unwrap(), family(&second).unwrap());
     }
+}
+
+#[test]
+fn a_program_to_run_elsewhere_keeps_its_own_flags() {
+    let words = [
+        "nsenter",
+        "--cgroup=/hostproc/1/ns/cgroup",
+        "--mount=/hostproc/1/ns/mnt",
+        "/opt/cni/bin/cilium-mount",
+        "--net",
+        "/run/cilium/cgroupv2",
+    ];
+    let parsed = format!("{:?}", Enterer::try_parse_from(words).unwrap().args);
+    let program = r#"program: ["/opt/cni/bin/cilium-mount", "--net", "/run/cilium/cgroupv2"]"#;
+    assert!(parsed.contains(program), "{parsed}");
+    assert!(Enterer::try_parse_from(["nsenter", "--mount=/proc/1/ns/mnt"]).is_err());
 }
 
 #[test]

@@ -125,7 +125,6 @@ const ROWS: &[(&str, Row)] = &[
     ("config get routing-mode", Prints),
     ("debuginfo", Answers),
     ("loadinfo", Refuses),
-    ("build-config", Refuses),
     ("shell", Refuses),
     ("statedb dump", Refuses),
     ("sysdump", Refuses),
