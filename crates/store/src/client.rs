@@ -11,13 +11,14 @@ mod update;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::kubernetes::{List, Resource};
+use api::kubernetes::{List, ObjectMeta, Resource};
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use futures::{AsyncBufRead, TryStreamExt};
 use http::Method;
 use http_body_util::BodyExt;
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -197,6 +198,13 @@ impl Client {
         self.json(&call).await
     }
 
+    /// Replaces an object's status as a whole; an object that has changed since it was read is a conflict.
+    pub async fn replace_status<R: Resource>(&self, new: &R) -> Result<R, Error> {
+        let path = object::<R>(namespace_of(new), &new.meta().name) + "/status";
+        let call = Call::new("replace", Method::PUT, &path).with(new, JSON)?;
+        self.json(&call).await
+    }
+
     /// Changes an object by a merge patch (RFC 7386), or its status.
     pub async fn merge<R: Resource>(
         &self,
@@ -225,6 +233,22 @@ impl Client {
             .paced(&Call::new("delete", Method::DELETE, &path))
             .await
         {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes the object that was read, as it was read: another one of its name, or a change since, is a conflict. One that
+    /// is not there is fine.
+    pub async fn delete_unchanged<R: Resource>(&self, read: &ObjectMeta) -> Result<(), Error> {
+        let namespace = Some(read.namespace.as_str()).filter(|of| !of.is_empty());
+        let path = object::<R>(namespace, &read.name);
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions",
+            "preconditions": { "uid": read.uid, "resourceVersion": read.resource_version },
+        });
+        let call = Call::new("delete", Method::DELETE, &path).with(&options, JSON)?;
+        match self.paced(&call).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
         }

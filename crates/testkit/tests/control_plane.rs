@@ -6,6 +6,8 @@ mod definitions;
 mod identities;
 #[path = "control_plane/ranges.rs"]
 mod ranges;
+#[path = "control_plane/schemas.rs"]
+mod schemas;
 #[path = "control_plane/store.rs"]
 mod stores;
 

@@ -86,10 +86,12 @@ impl<'a> Call<'a> {
             .header("accept", JSON)
             .header("user-agent", name);
         if let Some((_, kind)) = &self.body {
+            request = request.header("content-type", *kind);
+        }
+        if self.body.is_some() && self.method != Method::DELETE {
             target.push(if target.contains('?') { '&' } else { '?' });
             target.push_str("fieldManager=");
             target.push_str(name);
-            request = request.header("content-type", *kind);
         }
         let body = self.body.as_ref().map(|(body, _)| body.clone());
         request

@@ -14,7 +14,6 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use store::{Client, Options};
-use testkit::oracle::Schemas;
 
 /// Fails a share of the requests that pass through it; half of those reach the server all the same.
 pub(crate) struct Proxy {
@@ -23,6 +22,14 @@ pub(crate) struct Proxy {
     pub(crate) percent: AtomicU64,
     drawn: Mutex<Drawn>,
     failed: AtomicU64,
+    held: Mutex<Option<Held>>,
+}
+
+/// Requests that wait until they are let go, whatever becomes of who sent them.
+#[derive(Clone)]
+struct Held {
+    method: Method,
+    path: String,
 }
 
 /// Which requests fail: at 10 %, one of each ten in turn, so that few requests are enough for a failure.
@@ -55,6 +62,25 @@ impl Drawn {
 }
 
 impl Proxy {
+    /// Holds requests of this method whose path contains `path`, until [`Self::let_go`].
+    #[allow(dead_code, reason = "each test binary uses a part of it")]
+    pub(crate) fn hold(&self, method: Method, path: &str) {
+        let path = path.to_owned();
+        *self.held.lock().expect("no holder panicked") = Some(Held { method, path });
+    }
+
+    #[allow(dead_code, reason = "each test binary uses a part of it")]
+    pub(crate) fn let_go(&self) {
+        *self.held.lock().expect("no holder panicked") = None;
+    }
+
+    fn holds(&self, request: &Request) -> bool {
+        let held = self.held.lock().expect("no holder panicked").clone();
+        held.is_some_and(|held| {
+            *request.method() == held.method && request.uri().path().contains(&held.path)
+        })
+    }
+
     /// Whether a request fails, and whether it reaches the server all the same.
     fn draw(&self) -> (bool, bool) {
         let mut drawn = self.drawn.lock().expect("no holder panicked");
@@ -63,7 +89,25 @@ impl Proxy {
     }
 }
 
-async fn forward(State(proxy): State<Arc<Proxy>>, mut request: Request) -> Response {
+async fn forward(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
+    if !proxy.holds(&request) {
+        return pass(proxy, request).await;
+    }
+    // Whole, so that it does not matter whether its sender is still there then.
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await;
+    let request = Request::from_parts(head, Body::from(body.unwrap_or_default()));
+    let passed = tokio::spawn(async move {
+        while proxy.holds(&request) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        pass(proxy, request).await
+    });
+    let lost = |_| StatusCode::BAD_GATEWAY.into_response();
+    passed.await.unwrap_or_else(lost)
+}
+
+async fn pass(proxy: Arc<Proxy>, mut request: Request) -> Response {
     let (fails, reaches) = proxy.draw();
     let refusal = || StatusCode::INTERNAL_SERVER_ERROR.into_response();
     if fails {
@@ -88,8 +132,36 @@ pub(crate) struct Store {
     _server: Running,
     pub(crate) proxy: Arc<Proxy>,
     pub(crate) url: String,
+    /// The server's own URL.
+    #[allow(dead_code, reason = "each test binary uses a part of it")]
+    pub(crate) at: String,
     /// Past the proxy.
     pub(crate) direct: Client,
+}
+
+/// Another way to a server, with failures of its own, and its URL.
+pub(crate) async fn door(server: &str, percent: u64, seed: u64) -> (Arc<Proxy>, String) {
+    let proxy = Arc::new(Proxy {
+        server: server.to_owned(),
+        client: Http::builder(TokioExecutor::new()).build_http(),
+        percent: AtomicU64::new(percent),
+        drawn: Mutex::new(Drawn {
+            seed,
+            requests: 0,
+            chosen: 0,
+        }),
+        failed: AtomicU64::new(0),
+        held: Mutex::new(None),
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    let app = axum::Router::new()
+        .fallback(forward)
+        .with_state(Arc::clone(&proxy));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (proxy, url)
 }
 
 pub(crate) async fn client(url: &str) -> Client {
@@ -107,31 +179,14 @@ impl Store {
             .await
             .expect("the server starts");
         let at = server.url().expect("it listens on TCP");
-        let proxy = Arc::new(Proxy {
-            server: at.clone(),
-            client: Http::builder(TokioExecutor::new()).build_http(),
-            percent: AtomicU64::new(percent),
-            drawn: Mutex::new(Drawn {
-                seed,
-                requests: 0,
-                chosen: 0,
-            }),
-            failed: AtomicU64::new(0),
-        });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("its address"));
-        let app = axum::Router::new()
-            .fallback(forward)
-            .with_state(Arc::clone(&proxy));
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let (proxy, url) = door(&at, percent, seed).await;
         let direct = client(&at).await;
         Self {
             _data: data,
             _server: server,
             proxy,
             url,
+            at,
             direct,
         }
     }
@@ -151,23 +206,6 @@ impl Store {
 
     pub(crate) async fn get(&self, path: &str) -> Value {
         self.send(Method::GET, path, None).await
-    }
-
-    /// The embedded server takes any object; a real one asks the CRD. Of a list every object, and there is one.
-    pub(crate) async fn assert_that_the_crd_takes(&self, kind: &str, path: &str) {
-        let found = self.get(path).await;
-        let objects = found["items"].as_array().cloned();
-        let objects = objects.unwrap_or_else(|| vec![found]);
-        assert!(!objects.is_empty(), "nothing is at {path}");
-        let schemas = Schemas::new();
-        for object in objects {
-            assert_eq!(schemas.refusal(kind, &object), None, "{object}");
-            assert_eq!(
-                schemas.lost(kind, &object),
-                Vec::<String>::new(),
-                "{object}"
-            );
-        }
     }
 }
 

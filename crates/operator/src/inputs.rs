@@ -1,0 +1,32 @@
+//! What the store says, as tables, followed while this operator leads.
+
+use std::sync::Arc;
+
+use api::cilium::CiliumNode;
+use api::kubernetes::Resource;
+use reconcile::{Table, TaskGroup};
+use store::{Client, Scope, reflect};
+
+use crate::ipam::{self, node_row};
+
+/// Follows one kind, each object being at most one row.
+pub fn follow<R: Resource, K: reconcile::table::Key, V: reconcile::table::Value>(
+    client: &Client,
+    tasks: &TaskGroup,
+    (name, scope): (&'static str, Scope),
+    row: impl Fn(R) -> Option<(K, V)> + Send + Sync + 'static,
+) -> Table<K, V> {
+    let (writer, table) = Table::new(name, &[name]);
+    let client = client.clone();
+    tasks.spawn(name, move |stop| {
+        let rows = move |object| row(object).into_iter().collect();
+        reflect::<R, _, _>(client, scope, name, writer, rows, stop)
+    });
+    table
+}
+
+/// CiliumNodes with their ranges.
+pub fn announced_nodes(client: &Client, tasks: &TaskGroup) -> Table<Arc<str>, ipam::NodeRow> {
+    let row = |node: CiliumNode| Some((node.metadata.name.as_str().into(), node_row(&node)));
+    follow(client, tasks, ("ciliumnodes", Scope::all()), row)
+}

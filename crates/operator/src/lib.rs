@@ -1,0 +1,20 @@
+//! The operator: what a cluster needs once and not on each node. Never on the way of a packet: a day without it harms no pod.
+//!
+//! ```text
+//! lease ─ term ─ leader (each write asks the term) ─┬─ definitions: CRDs, created and raised
+//!                                                   ├─ ipam: ranges of nodes
+//! inputs (tables, followed while leading) ──────────┼─ collect: identities, endpoints, CiliumNodes that nobody uses
+//!                                                   ├─ nodes: taints and conditions by the state of the agents
+//!                                                   ├─ unmanaged: pods that no agent knows
+//!                                                   └─ accepted: what nobody acts on says so
+//! ```
+
+pub mod config;
+pub mod definitions;
+pub mod health;
+pub mod inputs;
+pub mod ipam;
+pub mod leader;
+pub mod lease;
+pub mod metrics;
+pub mod wiring;

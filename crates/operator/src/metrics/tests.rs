@@ -1,0 +1,97 @@
+use std::time::Duration;
+
+use super::{Collected, Metrics, Outcome};
+use crate::ipam::Plan;
+
+fn line(text: &str, start: &str) -> String {
+    let mut lines = text.lines().filter(|line| line.starts_with(start));
+    let line = lines
+        .next()
+        .unwrap_or_else(|| panic!("no {start} in\n{text}"));
+    assert_eq!(lines.next(), None, "twice");
+    line.to_owned()
+}
+
+#[test]
+fn every_family_has_its_type_and_each_series_its_labels() {
+    let metrics = Metrics::new();
+    metrics.leads(true);
+    let plan = Plan {
+        lacking: 2,
+        used: 512,
+        free: 1 << 40,
+        needed: 256,
+        ..Plan::default()
+    };
+    metrics.ipam(7, &plan);
+    metrics.ipam(8, &plan);
+    let collected = Collected {
+        alive: 5,
+        deleted: 3,
+    };
+    metrics.identities(Outcome::Success, Duration::from_millis(1500), collected);
+    metrics.endpoint(Outcome::Fail);
+    metrics.endpoint(Outcome::Fail);
+    metrics.kubernetes("v1.35.0");
+    let text = metrics.to_text();
+    for (start, value) in [
+        (
+            "cilium_operator_leader_election_master_status{name=\"cilium-operator-resource-lock\"}",
+            "1",
+        ),
+        ("cilium_operator_ipam_nodes{category=\"total\"}", "8"),
+        ("cilium_operator_ipam_nodes{category=\"in-deficit\"}", "2"),
+        ("cilium_operator_ipam_ips{type=\"used\"}", "512"),
+        (
+            "cilium_operator_ipam_ips{type=\"available\"}",
+            "1099511627776",
+        ),
+        ("cilium_operator_ipam_resync_total", "2"),
+        (
+            "cilium_operator_identity_gc_entries{identity_type=\"crd\",status=\"deleted\"}",
+            "3",
+        ),
+        (
+            "cilium_operator_identity_gc_runs{identity_type=\"crd\",outcome=\"success\"}",
+            "1",
+        ),
+        (
+            "cilium_operator_identity_gc_runs{identity_type=\"crd\",outcome=\"fail\"}",
+            "0",
+        ),
+        (
+            "cilium_operator_identity_gc_latency{identity_type=\"crd\",outcome=\"success\"}",
+            "1.5",
+        ),
+        ("cilium_operator_endpoint_gc_objects{outcome=\"fail\"}", "2"),
+        ("cilium_operator_unmanaged_pods", "0"),
+        (
+            "cilium_operator_feature_controlplane_kubernetes_version{version=\"v1.35.0\"}",
+            "1",
+        ),
+        (
+            "cilium_operator_feature_adv_connect_and_lb_gateway_api_enabled",
+            "0",
+        ),
+    ] {
+        assert_eq!(line(&text, start), format!("{start} {value}"));
+    }
+    for family in ["ipam_ips", "identity_gc_runs", "process_cpu_seconds_total"] {
+        line(&text, &format!("# TYPE cilium_operator_{family} "));
+    }
+}
+
+#[test]
+fn numbers_of_the_process_are_those_of_this_process() {
+    let text = Metrics::new().to_text();
+    let number = |name: &str| -> f64 {
+        let line = line(&text, &format!("cilium_operator_process_{name} "));
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    assert!(number("resident_memory_bytes") > 1e6);
+    assert!(number("virtual_memory_bytes") >= number("resident_memory_bytes"));
+    assert!(number("open_fds") >= 3.0 && number("open_fds") <= number("max_fds"));
+    let now = jiff::Timestamp::now().as_second() as f64;
+    assert!((now - number("start_time_seconds")).abs() < 3600.0);
+    assert!(number("cpu_seconds_total") < 3600.0);
+}

@@ -1,0 +1,137 @@
+//! The operator, put together: what runs always, what runs while it leads, and what happens when it does not lead any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use http::Method;
+use reconcile::TaskGroup;
+use store::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Ipam};
+use crate::leader::Leader;
+use crate::metrics::Metrics;
+use crate::{definitions, health, inputs, ipam, lease};
+
+/// Ends of tasks are waited for so long.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the operator until it is told to stop, or leads no more.
+pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let client = store(&config).await?;
+    let metrics = Arc::new(Metrics::new());
+    let tasks = TaskGroup::new();
+    tasks.spawn("API server health", {
+        let client = client.clone();
+        move |stop| async move { client.guard(stop).await }
+    });
+    let places = (config.health, config.metrics);
+    health::serve(&client, &metrics, places, &tasks).await?;
+    let holder = holder(&config.node);
+    tracing::info!(holder, "waiting to lead");
+    let elected = tokio::select! {
+        elected = lease::campaign(&client, &config.namespace, &holder, config.lease) => Some(elected),
+        () = stop.cancelled() => None,
+    };
+    let result = match elected {
+        None => Ok(()),
+        Some((term, keeper, note)) => {
+            tracing::info!(holder, "this operator leads");
+            metrics.leads(true);
+            let kept = TaskGroup::new();
+            kept.spawn("lease", move |stop| keeper.run(stop));
+            let leader = Leader::new(client, term);
+            let result = lead(&config, &leader, &note, &metrics, stop).await;
+            // Only when nothing of ours is under way any more may somebody else lead.
+            kept.shutdown(GRACE).await;
+            metrics.leads(false);
+            result
+        }
+    };
+    tasks.shutdown(GRACE).await;
+    result
+}
+
+/// All duties of a leader, until `stop` or the end of the term.
+async fn lead(
+    config: &Config,
+    leader: &Leader,
+    note: &str,
+    metrics: &Arc<Metrics>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let claims = ipam::read_claims(note).context("the claims on the lease cannot be read")?;
+    let duties = TaskGroup::new();
+    let ended = duties.token();
+    let started = async {
+        start_duties(config, leader, claims, metrics, &duties).await;
+        std::future::pending::<()>().await;
+    };
+    let result = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        () = leader.term().over() => Err(anyhow!("this operator does not lead any more")),
+        () = ended.cancelled() => Err(anyhow!("a part of the operator ended by itself, see the log")),
+        () = started => Ok(()),
+    };
+    duties.shutdown(GRACE).await;
+    result
+}
+
+async fn start_duties(
+    config: &Config,
+    leader: &Leader,
+    claims: Vec<ipam::Claim>,
+    metrics: &Arc<Metrics>,
+    duties: &TaskGroup,
+) {
+    if config.register {
+        definitions::register(leader).await;
+    }
+    let client = leader.reader();
+    duties.spawn("version of the API server", {
+        let (client, metrics) = (client.clone(), Arc::clone(metrics));
+        move |stop| state_version(client, metrics, stop)
+    });
+    if let Ipam::ClusterPool(pools) = &config.ipam {
+        let nodes = inputs::announced_nodes(client, duties);
+        let (leader, pools, metrics) = (leader.clone(), pools.clone(), Arc::clone(metrics));
+        duties.spawn("ranges of nodes", move |stop| {
+            ipam::keep(leader, pools, nodes, claims, metrics, stop)
+        });
+    }
+}
+
+async fn store(config: &Config) -> anyhow::Result<Client> {
+    let mut options = store::Options::named("axoneme-operator");
+    options.kubeconfig.clone_from(&config.store.kubeconfig);
+    options.urls.clone_from(&config.store.urls);
+    options.requests_per_second = config.store.requests_per_second;
+    options.burst = config.store.burst;
+    Client::new(options)
+        .await
+        .context("k8s-kubeconfig-path, k8s-api-server-urls")
+}
+
+/// Unique to this process: one that was started anew is another holder.
+fn holder(node: &str) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = [node, host.trim(), "operator"];
+    let name = name.into_iter().find(|name| !name.is_empty());
+    format!(
+        "{}-{:016x}",
+        name.unwrap_or_default(),
+        rand::random::<u64>()
+    )
+}
+
+async fn state_version(client: Client, metrics: Arc<Metrics>, stop: CancellationToken) {
+    let answer = stop.run_until_cancelled(client.raw(Method::GET, "/version", None));
+    if let Some(Ok(version)) = answer.await {
+        let version = version
+            .get("gitVersion")
+            .and_then(serde_json::Value::as_str);
+        metrics.kubernetes(version.unwrap_or_default());
+    }
+    stop.cancelled().await;
+}
