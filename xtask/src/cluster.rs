@@ -13,6 +13,7 @@ mod control;
 mod daemon;
 mod debian;
 mod e2e;
+mod families;
 mod golang;
 mod images;
 mod install;

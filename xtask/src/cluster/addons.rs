@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::control::kubectl;
 use super::images::COREDNS;
-use super::layout::{DNS_SERVICE, Layout};
+use super::layout::Layout;
 
 /// Objects of CoreDNS; address and image are filled in.
 const MANIFEST: &str = include_str!("addons/coredns.yaml");
@@ -14,7 +14,7 @@ const MANIFEST: &str = include_str!("addons/coredns.yaml");
 /// Applies them.
 pub(super) fn apply(layout: &Layout) -> Result<()> {
     let file = layout.run.join("coredns.yaml");
-    fs::write(&file, manifest())?;
+    fs::write(&file, manifest(layout.families.dns()))?;
     kubectl(
         layout,
         &["apply", "--filename", &file.display().to_string()],
@@ -22,9 +22,9 @@ pub(super) fn apply(layout: &Layout) -> Result<()> {
     .map(drop)
 }
 
-fn manifest() -> String {
+fn manifest(dns: &str) -> String {
     MANIFEST
-        .replace("ADDRESS", DNS_SERVICE)
+        .replace("ADDRESS", &format!("'{dns}'"))
         .replace("IMAGE", COREDNS)
 }
 
@@ -34,8 +34,8 @@ mod tests {
 
     #[test]
     fn nothing_of_the_manifest_is_left_to_fill_in() {
-        let text = manifest();
-        assert!(text.contains("clusterIP: 10.96.0.10\n"));
+        let text = manifest("fd00:10:96::a");
+        assert!(text.contains("clusterIP: 'fd00:10:96::a'\n"));
         assert!(text.contains("image: axoneme.test/coredns:1\n"));
         assert!(!text.contains("ADDRESS") && !text.contains("IMAGE"));
     }

@@ -2,13 +2,15 @@
 
 use anyhow::{Result, bail};
 
+use super::families::Families;
+
 #[cfg(test)]
 mod tests;
 
 pub(super) const HELP: &str = "\
 usage: ./x cluster [--name NAME] VERB
 
-  up [--without-axoneme] [--without-node-cidrs]
+  up [--family ipv4|dual|ipv6] [--without-axoneme] [--without-node-cidrs]
                    builds what is missing, starts the cluster, installs Axoneme by its chart; does nothing when it runs
   down             ends and removes all of it; what was built stays in the cache
   status           what runs, since when, with how much memory
@@ -58,24 +60,28 @@ pub(super) struct Selection {
 }
 
 /// How far `up` goes, and with what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Choices {
     pub(super) axoneme: Network,
     pub(super) node_cidrs: NodeCidrs,
+    /// As it runs, or IPv4, if not said.
+    pub(super) families: Option<Families>,
 }
 
 /// Whose network the cluster gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Network {
     /// Axoneme by its chart.
+    #[default]
     Axoneme,
     /// Nobody's: the nodes stay NotReady.
     Nobody,
 }
 
 /// Whether the controller manager gives each node a range of pod addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum NodeCidrs {
+    #[default]
     Allocated,
     Left,
 }
@@ -143,14 +149,16 @@ fn alone(verb: &str, rest: &[&str], ask: Ask) -> Result<Ask> {
 }
 
 fn choices(words: &[&str]) -> Result<Choices> {
-    let mut choices = Choices {
-        axoneme: Network::Axoneme,
-        node_cidrs: NodeCidrs::Allocated,
-    };
-    for word in words {
+    let mut choices = Choices::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
         match *word {
             "--without-axoneme" => choices.axoneme = Network::Nobody,
             "--without-node-cidrs" => choices.node_cidrs = NodeCidrs::Left,
+            "--family" => {
+                let name = words.next().copied().unwrap_or_default();
+                choices.families = Some(Families::named(name)?);
+            }
             other => bail!("'up' takes no '{other}'"),
         }
     }

@@ -10,7 +10,8 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 
-use super::layout::{API_ADDRESS, API_PORT, API_SERVICE, Layout};
+use super::families::{CONTROL, Families, host_port};
+use super::layout::{API_PORT, Layout};
 
 #[cfg(test)]
 mod tests;
@@ -48,7 +49,7 @@ pub(super) fn make(layout: &Layout) -> Result<()> {
     fs::write(keys.join("accounts.key"), accounts.serialize_pem())?;
     fs::write(keys.join("accounts.pub"), accounts.public_key_pem())?;
     for who in clients(layout) {
-        fs::write(layout.kubeconfig(&who), kubeconfig(&keys, &who))?;
+        fs::write(layout.kubeconfig(&who), kubeconfig(layout, &who))?;
     }
     fs::write(keys.join("complete"), "")?;
     Ok(())
@@ -74,7 +75,7 @@ fn subjects(layout: &Layout) -> Vec<Subject> {
                 "kubernetes.default.svc",
                 "kubernetes.default.svc.cluster.local",
             ]),
-            addresses: owned(&[API_ADDRESS, API_SERVICE, "127.0.0.1"]),
+            addresses: api_addresses(),
             ..named("apiserver", "kube-apiserver")
         },
         Subject {
@@ -96,10 +97,20 @@ fn subjects(layout: &Layout) -> Vec<Subject> {
             common: format!("system:node:{}", node.name),
             organization: Some("system:nodes".to_owned()),
             names: vec![node.name.to_owned()],
-            addresses: vec![node.address],
+            addresses: node.addresses,
         });
     }
     subjects
+}
+
+/// Of both families, whichever the cluster speaks.
+fn api_addresses() -> Vec<String> {
+    let mut addresses = vec!["127.0.0.1".to_owned(), "::1".to_owned()];
+    for family in Families::Dual.all() {
+        addresses.push(family.address(CONTROL));
+        addresses.push(family.api_service().to_owned());
+    }
+    addresses
 }
 
 /// Those who get a kubeconfig.
@@ -174,8 +185,10 @@ fn parameters(subject: &Subject) -> Result<CertificateParams> {
     Ok(params)
 }
 
-fn kubeconfig(keys: &Path, who: &str) -> String {
+fn kubeconfig(layout: &Layout, who: &str) -> String {
+    let keys = layout.keys();
     let keys = keys.display();
+    let server = host_port(&layout.families.api(), API_PORT);
     format!(
         "\
 apiVersion: v1
@@ -183,7 +196,7 @@ kind: Config
 current-context: axoneme
 clusters:
 - name: axoneme
-  cluster: {{server: 'https://{API_ADDRESS}:{API_PORT}', certificate-authority: '{keys}/ca.crt'}}
+  cluster: {{server: 'https://{server}', certificate-authority: '{keys}/ca.crt'}}
 users:
 - name: {who}
   user: {{client-certificate: '{keys}/{who}.crt', client-key: '{keys}/{who}.key'}}

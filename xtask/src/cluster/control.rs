@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use anyhow::{Result, bail};
 
 use super::arguments::{NodeCidrs, Stage};
 use super::daemon;
-use super::layout::{API_ADDRESS, API_PORT, Layout, POD_RANGE, SERVICE_RANGE};
+use super::layout::{API_PORT, Layout};
 use super::network::{output, within};
 use super::steps::{Wait, wait_until};
 
@@ -24,7 +23,7 @@ pub(super) const PART: &str = "control";
 /// Starts the store and the API server.
 pub(super) fn start_api(layout: &Layout) -> Result<()> {
     start(layout, "etcd", &etcd_flags(layout))?;
-    start(layout, "kube-apiserver", &api_flags(&layout.keys()))
+    start(layout, "kube-apiserver", &api_flags(layout))
 }
 
 /// Starts those who act on what the API holds.
@@ -77,7 +76,8 @@ fn etcd_flags(layout: &Layout) -> Vec<String> {
     flags
 }
 
-fn api_flags(keys: &Path) -> Vec<String> {
+fn api_flags(layout: &Layout) -> Vec<String> {
+    let keys = layout.keys();
     let file = |flag: &str, name: &str| format!("--{flag}={}", keys.join(name).display());
     let mut flags = vec![
         file("client-ca-file", "ca.crt"),
@@ -92,12 +92,12 @@ fn api_flags(keys: &Path) -> Vec<String> {
         file("proxy-client-cert-file", "front-proxy.crt"),
         file("proxy-client-key-file", "front-proxy.key"),
         format!("--secure-port={API_PORT}"),
-        format!("--advertise-address={API_ADDRESS}"),
-        format!("--service-cluster-ip-range={SERVICE_RANGE}"),
+        format!("--advertise-address={}", layout.families.api()),
+        format!("--service-cluster-ip-range={}", layout.families.services()),
     ];
     let own = [
         "--etcd-servers=http://127.0.0.1:2379",
-        "--bind-address=0.0.0.0",
+        "--bind-address=::",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--kubelet-preferred-address-types=InternalIP",
@@ -124,7 +124,7 @@ fn controller_flags(layout: &Layout, node_cidrs: NodeCidrs) -> Vec<String> {
         file("root-ca-file", "ca.crt"),
         file("cluster-signing-cert-file", "ca.crt"),
         file("cluster-signing-key-file", "ca.key"),
-        format!("--service-cluster-ip-range={SERVICE_RANGE}"),
+        format!("--service-cluster-ip-range={}", layout.families.services()),
         "--bind-address=127.0.0.1".to_owned(),
         "--leader-elect=false".to_owned(),
         "--use-service-account-credentials=true".to_owned(),
@@ -132,8 +132,14 @@ fn controller_flags(layout: &Layout, node_cidrs: NodeCidrs) -> Vec<String> {
     ];
     if node_cidrs == NodeCidrs::Allocated {
         flags.push("--allocate-node-cidrs=true".to_owned());
-        flags.push(format!("--cluster-cidr={POD_RANGE}"));
-        flags.push("--node-cidr-mask-size=24".to_owned());
+        flags.push(format!("--cluster-cidr={}", layout.families.pods()));
+        flags.extend(
+            layout
+                .families
+                .node_masks()
+                .iter()
+                .map(|flag| (*flag).to_owned()),
+        );
     }
     flags
 }

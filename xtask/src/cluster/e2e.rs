@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::arguments::Selection;
 use super::control::client;
+use super::families::Families;
 use super::layout::Layout;
 use super::{daemon, golang, network};
 use crate::place::Place;
@@ -17,8 +18,15 @@ use crate::process::typed;
 #[cfg(test)]
 mod tests;
 
-/// What needs hardware, providers or protocols that are not here, or the cluster for itself.
-const LEFT_OUT: &str = r"\[Disruptive\]|\[Slow\]|\[Serial\]|\[Feature:(LoadBalancer|SCTP|SCTPConnectivity|IPv6DualStack|Networking-IPv6)";
+/// What needs hardware, providers, protocols or address families that are not here, or the cluster for itself.
+fn left_out(families: Families) -> String {
+    let absent = match families {
+        Families::Ipv4 => "IPv6DualStack|Networking-IPv6",
+        Families::Dual => "Networking-IPv6",
+        Families::Ipv6 => "IPv6DualStack|Networking-IPv4",
+    };
+    format!(r"\[Disruptive\]|\[Slow\]|\[Serial\]|\[Feature:(LoadBalancer|SCTP|{absent})")
+}
 
 /// What became of one test.
 #[derive(Debug, PartialEq)]
@@ -93,7 +101,7 @@ fn command(layout: &Layout, selection: &Selection, results: &Path) -> Command {
     let flag = |name: &str, value: &Path| format!("--{name}={}", value.display());
     let processes = format!("--procs={}", selection.processes);
     let focus = format!("--focus={}", selection.focus);
-    let skip = format!("--skip={LEFT_OUT}");
+    let skip = format!("--skip={}", left_out(layout.families));
     let mut command = client(layout, "ginkgo");
     command
         .args([

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::control::client;
-use super::layout::{API_ADDRESS, API_PORT, Layout};
+use super::families::{Families, Family};
+use super::layout::{API_PORT, Layout};
 use super::network::output;
 use crate::image::digest_of;
 use crate::place::Place;
@@ -23,7 +24,7 @@ pub(super) fn axoneme(place: &Place, layout: &Layout) -> Result<()> {
             bail!("{} is missing: {how}", path.display());
         }
     }
-    let values = values();
+    let values = values(layout.families);
     let file = layout.run.join("values.yaml");
     fs::write(&file, &values)?;
     let state = state(&chart, &values)?;
@@ -43,11 +44,13 @@ pub(super) fn axoneme(place: &Place, layout: &Layout) -> Result<()> {
 }
 
 /// What this cluster needs to be told: where the API is while there are no services, which image is there, where cgroups are.
-fn values() -> String {
+fn values(families: Families) -> String {
     format!(
         "\
-k8sServiceHost: {API_ADDRESS}
+k8sServiceHost: '{}'
 k8sServicePort: {API_PORT}
+ipv4: {{enabled: {}}}
+ipv6: {{enabled: {}}}
 kubeProxyReplacement: true
 image: {{pullPolicy: Never}}
 operator:
@@ -58,6 +61,9 @@ cgroup:
   autoMount: {{enabled: false}}
   hostRoot: {}
 ",
+        families.api(),
+        families.has(Family::V4),
+        families.has(Family::V6),
         cgroup_root(Path::new("/sys/fs/cgroup/unified"))
     )
 }

@@ -5,31 +5,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::families::Families;
 use crate::place::Place;
 
-/// Where the API server listens, in the control plane's namespace.
-pub(super) const API_ADDRESS: &str = "172.30.0.10";
 pub(super) const API_PORT: u16 = 6443;
-/// First addresses of the range of services: of the API, and of the names.
-pub(super) const API_SERVICE: &str = "10.96.0.1";
-pub(super) const DNS_SERVICE: &str = "10.96.0.10";
-pub(super) const SERVICE_RANGE: &str = "10.96.0.0/16";
-pub(super) const POD_RANGE: &str = "10.244.0.0/16";
-/// Who is connected to the cluster and not part of it.
-pub(super) const OUTSIDE_ADDRESS: &str = "172.30.0.100";
-/// The bridge itself: everybody's way to where nobody answers.
-pub(super) const BRIDGE_ADDRESS: &str = "172.30.0.1";
 /// Name in the environment of every process that belongs to a cluster; the value is its folder.
 pub(super) const MARKER: &str = "AXONEME_CLUSTER";
 
-/// Name and number of each node; the number ends its address.
+/// Name and number of each node; the number ends its addresses.
 const NODES: [(&str, u8); 2] = [("n1", 11), ("n2", 12)];
 
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) name: &'static str,
-    pub(super) address: String,
+    /// Ends its addresses.
+    pub(super) number: u8,
+    /// One in each family.
+    pub(super) addresses: Vec<String>,
     /// Its network namespace.
     pub(super) netns: String,
     /// What is kept for it.
@@ -45,6 +38,8 @@ pub(super) struct Layout {
     pub(super) built: PathBuf,
     /// State of this one.
     pub(super) run: PathBuf,
+    /// As it was started.
+    pub(super) families: Families,
 }
 
 impl Layout {
@@ -55,9 +50,13 @@ impl Layout {
         } else {
             format!("run-{name}")
         };
+        let run = built.join(folder);
+        let families = fs::read_to_string(run.join("owned")).unwrap_or_default();
         Layout {
             name: name.to_owned(),
-            run: built.join(folder),
+            // What is written there is what `claim` wrote; an empty one is not of a cluster yet.
+            families: Families::named(families.trim()).unwrap_or_default(),
+            run,
             built,
         }
     }
@@ -67,7 +66,8 @@ impl Layout {
             .iter()
             .map(|(name, number)| Node {
                 name,
-                address: format!("172.30.0.{number}"),
+                number: *number,
+                addresses: self.families.addresses(*number),
                 netns: self.netns(name),
                 folder: self.run.join("nodes").join(name),
             })

@@ -17,6 +17,7 @@ use crate::setup;
 
 /// Does what is missing of all that makes a cluster; each step finds out for itself.
 pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()> {
+    let layout = &spoken(layout, choices)?;
     let steps = Steps::begin();
     steps.step("programs and images", || {
         setup::ensure(place)?;
@@ -66,6 +67,20 @@ pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()>
     Ok(())
 }
 
+/// The cluster in the families that are asked for; one that is there keeps its own.
+fn spoken(layout: &Layout, choices: Choices) -> Result<Layout> {
+    let mut layout = layout.clone();
+    let Some(families) = choices.families else {
+        return Ok(layout);
+    };
+    if layout.run.join("owned").exists() && layout.families != families {
+        let name = layout.families.name();
+        bail!("the cluster is there as {name}; './x cluster down' first");
+    }
+    layout.families = families;
+    Ok(layout)
+}
+
 /// Names of namespaces and groups are the whole machine's: those that another checkout made are not ours to use or end.
 fn claim(layout: &Layout) -> Result<()> {
     let owned = layout.run.join("owned");
@@ -83,7 +98,7 @@ fn claim(layout: &Layout) -> Result<()> {
         );
     }
     fs::create_dir_all(&layout.run)?;
-    fs::write(&owned, "").with_context(|| owned.display().to_string())
+    fs::write(&owned, layout.families.name()).with_context(|| owned.display().to_string())
 }
 
 fn nodes_registered(layout: &Layout) -> Result<()> {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::thread::LinkNameSpaceType;
 
-use super::layout::{API_ADDRESS, BRIDGE_ADDRESS, Layout, OUTSIDE_ADDRESS, netns_file};
+use super::families::{self, Family};
+use super::layout::{Layout, netns_file};
 use crate::process::{run, typed};
 
 /// Makes what is missing.
@@ -22,70 +23,55 @@ pub(super) fn make(layout: &Layout) -> Result<()> {
     if !has_device(&bridge, "br0") {
         ip(&["-n", &bridge, "link", "add", "br0", "type", "bridge"])?;
     }
-    ip(&[
-        "-n",
-        &bridge,
-        "addr",
-        "replace",
-        &format!("{BRIDGE_ADDRESS}/24"),
-        "dev",
-        "br0",
-    ])?;
+    for family in layout.families.all() {
+        address(&bridge, "br0", *family, families::BRIDGE)?;
+    }
     ip(&["-n", &bridge, "link", "set", "br0", "up"])?;
-    for (part, address) in parts(layout) {
-        plug(layout, &bridge, &part, &address)?;
+    for (part, number) in parts(layout) {
+        plug(layout, &bridge, part, number)?;
     }
     Ok(())
 }
 
-/// Everybody with a cable, and the address at its end.
-fn parts(layout: &Layout) -> Vec<(String, String)> {
+/// Everybody with a cable, and the number that ends the addresses there.
+fn parts(layout: &Layout) -> Vec<(&'static str, u8)> {
     let mut parts = vec![
-        ("control".to_owned(), API_ADDRESS.to_owned()),
-        ("outside".to_owned(), OUTSIDE_ADDRESS.to_owned()),
+        ("control", families::CONTROL),
+        ("outside", families::OUTSIDE),
     ];
-    parts.extend(
-        layout
-            .nodes()
-            .into_iter()
-            .map(|node| (node.name.to_owned(), node.address)),
-    );
+    parts.extend(layout.nodes().iter().map(|node| (node.name, node.number)));
     parts
 }
 
 /// The end of a cable comes to its namespace last, so that a cable that is there is whole.
-fn plug(layout: &Layout, bridge: &str, part: &str, address: &str) -> Result<()> {
+fn plug(layout: &Layout, bridge: &str, part: &str, number: u8) -> Result<()> {
     let own = layout.netns(part);
     namespace(&own)?;
     if !has_device(&own, "eth0") {
         if has_device(bridge, part) {
             ip(&["-n", bridge, "link", "del", part])?;
         }
-        ip(&[
-            "-n", bridge, "link", "add", part, "type", "veth", "peer", "name", "eth0", "netns",
-            &own,
-        ])?;
+        let ends = ["type", "veth", "peer", "name", "eth0", "netns", &own];
+        ip(&[&["-n", bridge, "link", "add", part], &ends[..]].concat())?;
     }
     ip(&["-n", bridge, "link", "set", part, "master", "br0", "up"])?;
-    ip(&[
-        "-n",
-        &own,
-        "addr",
-        "replace",
-        &format!("{address}/24"),
-        "dev",
-        "eth0",
-    ])?;
     ip(&["-n", &own, "link", "set", "eth0", "up"])?;
-    ip(&[
-        "-n",
-        &own,
-        "route",
-        "replace",
-        "default",
-        "via",
-        BRIDGE_ADDRESS,
-    ])
+    for family in layout.families.all() {
+        address(&own, "eth0", *family, number)?;
+        let bridge = family.address(families::BRIDGE);
+        ip(&["-n", &own, "route", "replace", "default", "via", &bridge])?;
+    }
+    Ok(())
+}
+
+/// Nobody else can have an address here, so that it need not be found out (RFC 4862, section 5.4).
+fn address(netns: &str, device: &str, family: Family, number: u8) -> Result<()> {
+    let address = format!("{}/{}", family.address(number), family.bits());
+    let words = ["-n", netns, "addr", "replace", &address, "dev", device];
+    match family {
+        Family::V4 => ip(&words),
+        Family::V6 => ip(&[&words[..], &["nodad"]].concat()),
+    }
 }
 
 fn namespace(name: &str) -> Result<()> {
@@ -107,25 +93,15 @@ pub(super) fn route_pods(layout: &Layout) -> Result<Vec<String>> {
     let control = layout.netns("control");
     let mut ranges = Vec::new();
     for node in layout.nodes() {
-        let text = super::control::kubectl(
-            layout,
-            &[
-                "get",
-                "node",
-                node.name,
-                "--output=jsonpath={.spec.podCIDRs[*]}",
-            ],
-        )?;
-        for range in text.split_whitespace().filter(|range| !range.contains(':')) {
-            ip(&[
-                "-n",
-                &control,
-                "route",
-                "replace",
-                range,
-                "via",
-                &node.address,
-            ])?;
+        let words = [
+            "get",
+            "node",
+            node.name,
+            "--output=jsonpath={.spec.podCIDRs[*]}",
+        ];
+        let text = super::control::kubectl(layout, &words)?;
+        for (range, address) in text.split_whitespace().zip(&node.addresses) {
+            ip(&["-n", &control, "route", "replace", range, "via", address])?;
             ranges.push(range.to_owned());
         }
     }
@@ -134,16 +110,17 @@ pub(super) fn route_pods(layout: &Layout) -> Result<Vec<String>> {
 
 pub(super) fn remove_routes(layout: &Layout, ranges: &[String]) -> Result<()> {
     let control = layout.netns("control");
+    let family = |range: &str| if range.contains(':') { "-6" } else { "-4" };
     ranges
         .iter()
-        .try_for_each(|range| ip(&["-n", &control, "route", "del", range]))
+        .try_for_each(|range| ip(&[family(range), "-n", &control, "route", "del", range]))
 }
 
 /// Removes the names; with the last process the namespaces go too.
 pub(super) fn remove(layout: &Layout) -> Result<()> {
     let mut names: Vec<String> = parts(layout)
         .into_iter()
-        .map(|(part, _)| layout.netns(&part))
+        .map(|(part, _)| layout.netns(part))
         .collect();
     names.push(layout.netns("bridge"));
     for name in names.iter().filter(|name| netns_file(name).exists()) {

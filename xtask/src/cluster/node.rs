@@ -134,7 +134,10 @@ fn init(layout: &Layout, node: &Node) -> Result<()> {
     let containerd = node.folder.join("containerd.toml");
     fs::write(&containerd, config::containerd())?;
     let kubelet = node.folder.join("kubelet.yaml");
-    fs::write(&kubelet, config::kubelet(&layout.keys(), node))?;
+    fs::write(
+        &kubelet,
+        config::kubelet(&layout.keys(), node, layout.families.dns()),
+    )?;
     let runtime = program(
         layout,
         node,
@@ -148,7 +151,7 @@ fn init(layout: &Layout, node: &Node) -> Result<()> {
             layout.kubeconfig(&format!("node-{}", node.name)).display()
         ),
         format!("--hostname-override={}", node.name),
-        format!("--node-ip={}", node.address),
+        format!("--node-ip={}", node.addresses.join(",")),
         "--root-dir=/var/lib/kubelet".to_owned(),
     ];
     keep(layout, node, runtime.id(), &flags)

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::arguments::{Choices, Network, NodeCidrs};
+use super::arguments::Choices;
 use super::control::kubectl;
+use super::families::host_port;
 use super::images::AGNHOST;
 use super::layout::Layout;
 use super::steps::{Steps, Wait, wait_until};
@@ -20,11 +21,7 @@ const NODE_PORT: u16 = 30080;
 
 /// The whole way: up, smoke test, down. What failed is shown with what the cluster says of it.
 pub(super) fn test(place: &Place, layout: &Layout) -> Result<()> {
-    let choices = Choices {
-        axoneme: Network::Axoneme,
-        node_cidrs: NodeCidrs::Allocated,
-    };
-    let result = lifecycle::up(place, layout, choices).and_then(|()| run(layout));
+    let result = lifecycle::up(place, layout, Choices::default()).and_then(|()| run(layout));
     if result.is_err() {
         show(layout);
     }
@@ -50,8 +47,8 @@ pub(super) fn run(layout: &Layout) -> Result<()> {
 /// A pod of the test.
 struct Pod {
     name: String,
-    address: String,
     node: String,
+    addresses: Vec<String>,
 }
 
 fn start_echo(layout: &Layout) -> Result<()> {
@@ -81,8 +78,7 @@ fn start_echo(layout: &Layout) -> Result<()> {
 }
 
 fn pods(layout: &Layout) -> Result<Vec<Pod>> {
-    let format =
-        "jsonpath={range .items[*]}{.metadata.name} {.status.podIP} {.spec.nodeName}{\"\\n\"}{end}";
+    let format = "jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.status.podIPs[*].ip}{\"\\n\"}{end}";
     let text = kubectl(
         layout,
         &["--namespace", NAMESPACE, "get", "pods", "--output", format],
@@ -93,60 +89,65 @@ fn pods(layout: &Layout) -> Result<Vec<Pod>> {
             let mut words = line.split_whitespace().map(str::to_owned);
             Some(Pod {
                 name: words.next()?,
-                address: words.next()?,
                 node: words.next()?,
+                addresses: words.collect(),
             })
         })
         .collect();
     let nodes: BTreeSet<&str> = pods.iter().map(|pod| pod.node.as_str()).collect();
-    if nodes.len() != layout.nodes().len() || pods.len() != nodes.len() {
-        bail!("not one pod on each node:\n{text}");
+    let families = layout.families.all().len();
+    let whole = pods.iter().all(|pod| pod.addresses.len() == families);
+    if nodes.len() != layout.nodes().len() || pods.len() != nodes.len() || !whole {
+        bail!("not one pod on each node with {families} addresses:\n{text}");
     }
     Ok(pods)
 }
 
 fn ask(layout: &Layout, steps: &Steps, pods: &[Pod]) -> Result<()> {
     steps.step("pod to pod, each to each", || {
-        for from in pods {
-            for to in pods {
-                let answer = curl(
-                    layout,
-                    from,
-                    &format!("http://{}:8080/hostname", to.address),
-                )?;
+        for (from, to) in pods
+            .iter()
+            .flat_map(|from| pods.iter().map(move |to| (from, to)))
+        {
+            for address in &to.addresses {
+                let answer = curl(layout, from, &host_port(address, 8080))?;
                 expect(&answer, &to.name)?;
             }
         }
         Ok(())
     })?;
-    let service = kubectl(
-        layout,
-        &[
-            "--namespace",
-            NAMESPACE,
-            "get",
-            "service",
-            "echo",
-            "--output=jsonpath={.spec.clusterIP}",
-        ],
-    )?;
-    let by_address = format!("http://{service}/hostname");
+    let words = [
+        "--namespace",
+        NAMESPACE,
+        "get",
+        "service",
+        "echo",
+        "--output=jsonpath={.spec.clusterIPs[*]}",
+    ];
+    let services = kubectl(layout, &words)?;
     steps.step("service by its address: both backends", || {
-        pods.iter()
-            .try_for_each(|from| both_answer(pods, || curl(layout, from, &by_address)))
+        for (from, service) in pods
+            .iter()
+            .flat_map(|from| services.split(' ').map(move |service| (from, service)))
+        {
+            both_answer(pods, || curl(layout, from, &host_port(service, 80)))?;
+        }
+        Ok(())
     })?;
     steps.step("service by its name", || {
-        let url = format!("http://echo.{NAMESPACE}.svc.cluster.local/hostname");
+        let name = format!("echo.{NAMESPACE}.svc.cluster.local");
         pods.iter()
-            .try_for_each(|from| known(pods, &curl(layout, from, &url)?))
+            .try_for_each(|from| known(pods, &curl(layout, from, &name)?))
     })?;
     steps.step(
         "node port of every node from outside: both backends",
         || {
-            layout.nodes().iter().try_for_each(|node| {
-                let address = format!("{}:{NODE_PORT}", node.address);
-                both_answer(pods, || from_outside(layout, &address, "/hostname"))
-            })
+            for address in layout.nodes().iter().flat_map(|node| &node.addresses) {
+                both_answer(pods, || {
+                    from_outside(layout, &host_port(address, NODE_PORT))
+                })?;
+            }
+            Ok(())
         },
     )?;
     steps.step("logs and exec", || {
@@ -201,18 +202,24 @@ fn exec(layout: &Layout, pod: &Pod, words: &[&str]) -> Result<String> {
     kubectl(layout, &all)
 }
 
-fn curl(layout: &Layout, from: &Pod, url: &str) -> Result<String> {
-    exec(
-        layout,
-        from,
-        &["curl", "--silent", "--show-error", "--max-time", "5", url],
-    )
-    .with_context(|| format!("from {} on {} to {url}", from.name, from.node))
+fn curl(layout: &Layout, from: &Pod, host: &str) -> Result<String> {
+    let url = format!("http://{host}/hostname");
+    let words = [
+        "curl",
+        "--globoff",
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "5",
+        &url,
+    ];
+    exec(layout, from, &words)
+        .with_context(|| format!("from {} on {} to {url}", from.name, from.node))
 }
 
-fn from_outside(layout: &Layout, address: &str, path: &str) -> Result<String> {
-    network::get(&layout.netns("outside"), address, path)
-        .with_context(|| format!("from outside to http://{address}{path}"))
+fn from_outside(layout: &Layout, host: &str) -> Result<String> {
+    network::get(&layout.netns("outside"), host, "/hostname")
+        .with_context(|| format!("from outside to {host}"))
 }
 
 /// What the cluster says of itself, for who has to find out why it fails.

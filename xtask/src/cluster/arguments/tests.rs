@@ -7,23 +7,17 @@ fn read_line(line: &str) -> Result<Part> {
 
 #[test]
 fn up_installs_axoneme_unless_told_otherwise() {
-    let up = |axoneme, node_cidrs| {
-        Ask::Up(Choices {
-            axoneme,
-            node_cidrs,
-        })
+    assert_eq!(read_line("up").unwrap().ask, Ask::Up(Choices::default()));
+    let line = "up --without-axoneme --family dual --without-node-cidrs";
+    let choices = Choices {
+        axoneme: Network::Nobody,
+        node_cidrs: NodeCidrs::Left,
+        families: Some(Families::Dual),
     };
-    assert_eq!(
-        read_line("up").unwrap().ask,
-        up(Network::Axoneme, NodeCidrs::Allocated)
-    );
-    assert_eq!(
-        read_line("up --without-axoneme --without-node-cidrs")
-            .unwrap()
-            .ask,
-        up(Network::Nobody, NodeCidrs::Left)
-    );
-    assert!(read_line("up --fast").is_err());
+    assert_eq!(read_line(line).unwrap().ask, Ask::Up(choices));
+    for line in ["up --fast", "up --family", "up --family v6"] {
+        assert!(read_line(line).is_err(), "{line}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::images::PAUSE;
-use super::super::layout::{DNS_SERVICE, Node};
+use super::super::layout::Node;
 
 /// For containerd 1.6 and 1.7 (configuration version 2). A process here may not lower its OOM score where the machine withholds
 /// CAP_SYS_RESOURCE.
@@ -38,13 +38,13 @@ state = "/run/containerd"
 }
 
 /// failCgroupV1: since 1.35 the kubelet else refuses a machine whose controllers are in version 1.
-pub(super) fn kubelet(keys: &Path, node: &Node) -> String {
-    let (keys, name, address) = (keys.display(), node.name, &node.address);
+pub(super) fn kubelet(keys: &Path, node: &Node, dns: &str) -> String {
+    let (keys, name, address) = (keys.display(), node.name, &node.addresses[0]);
     format!(
         "\
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-address: {address}
+address: '{address}'
 authentication:
   anonymous: {{enabled: false}}
   webhook: {{enabled: true}}
@@ -58,7 +58,7 @@ failCgroupV1: false
 failSwapOn: false
 oomScoreAdj: 0
 clusterDomain: cluster.local
-clusterDNS: [{DNS_SERVICE}]
+clusterDNS: ['{dns}']
 resolvConf: /etc/resolv.conf
 nodeStatusUpdateFrequency: 5s
 syncFrequency: 10s

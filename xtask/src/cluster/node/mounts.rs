@@ -137,14 +137,21 @@ fn shield(node: &Node) -> Result<()> {
 /// The node's own names. Who asks outside the cluster gets no answer, and soon.
 fn names(node: &Node) -> Result<()> {
     fs::write("/etc/hostname", format!("{}\n", node.name))?;
-    fs::write(
-        "/etc/hosts",
-        format!("127.0.0.1 localhost\n{} {}\n", node.address, node.name),
-    )?;
+    fs::write("/etc/hosts", hosts(node))?;
     // It may be a link to where the machine's own resolver writes.
     if fs::symlink_metadata("/etc/resolv.conf").is_ok() {
         fs::remove_file("/etc/resolv.conf")?;
     }
     fs::write("/etc/resolv.conf", "search .\n")?;
     Ok(())
+}
+
+fn hosts(node: &Node) -> String {
+    let own = node
+        .addresses
+        .iter()
+        .map(|address| format!("{address} {}\n", node.name));
+    std::iter::once("127.0.0.1 localhost\n::1 localhost\n".to_owned())
+        .chain(own)
+        .collect()
 }
