@@ -25,7 +25,6 @@ pub(crate) enum Packing {
     #[default]
     Plain,
     /// Compressed by gzip: what is sent to others.
-    #[allow(dead_code, reason = "images of tests stay here")]
     Gzip,
 }
 

@@ -114,12 +114,15 @@ const APPLETS: &[&str] = &[
 
 const SCRIPTS: &[&str] = &["cni-uninstall.sh", "init-container.sh", "install-plugin.sh"];
 
+/// Where it lies in the cache.
+pub(crate) const ARCHIVE: &str = "image/axoneme.tar";
+
 /// Name and tag of the image.
 pub(crate) fn reference(place: &Place) -> Result<String> {
     Ok(format!("axoneme.io/axoneme:{}", version(&place.repo)?))
 }
 
-/// Builds what is packed and writes `$AXONEME_CACHE/image/axoneme.tar`.
+/// Builds what is packed and writes the archive.
 pub(crate) fn make(place: &Place, build: Build) -> Result<(PathBuf, Written)> {
     setup::ensure(place)?;
     setup::need(&[BUSYBOX])?;
@@ -129,7 +132,7 @@ pub(crate) fn make(place: &Place, build: Build) -> Result<(PathBuf, Written)> {
         Build::Release => compile_release(place)?,
     };
     let image = contents(place, &folder, build)?;
-    let to = place.cache.join("image/axoneme.tar");
+    let to = place.cache.join(ARCHIVE);
     let written = image.write(&to)?;
     Ok((to, written))
 }

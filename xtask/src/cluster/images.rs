@@ -12,6 +12,7 @@ use super::{daemon, debian, golang, node};
 use crate::image::{Image, digest_of};
 use crate::place::Place;
 use crate::process::run;
+use crate::ship;
 
 #[cfg(test)]
 mod tests;
@@ -68,7 +69,7 @@ fn recipe(image: &Image) -> Result<String> {
 }
 
 /// A file's name, size and time of change.
-fn stamp(file: &Path) -> Result<String> {
+pub(super) fn stamp(file: &Path) -> Result<String> {
     let metadata = fs::metadata(file).with_context(|| file.display().to_string())?;
     Ok(format!(
         "{} {} {:?}\n",
@@ -218,7 +219,7 @@ fn archives(place: &Place, layout: &Layout) -> Result<Vec<PathBuf>> {
         }
     }
     archives.sort();
-    let own = place.cache.join("image/axoneme.tar");
+    let own = place.cache.join(ship::ARCHIVE);
     if own.exists() {
         archives.push(own);
     }

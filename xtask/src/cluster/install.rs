@@ -3,28 +3,30 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::control::client;
 use super::families::{Families, Family};
+use super::images;
 use super::layout::{API_PORT, Layout};
 use super::network::output;
 use crate::image::digest_of;
 use crate::place::Place;
+use crate::ship::{self, Build};
+
+/// The image that was built last; one of the test profile, if there is none.
+pub(super) fn image(place: &Place) -> Result<()> {
+    if !place.cache.join(ship::ARCHIVE).exists() {
+        ship::make(place, Build::Dev)?;
+    }
+    Ok(())
+}
 
 /// Installs or upgrades the release, unless chart, values and image are those that were installed last.
 pub(super) fn axoneme(place: &Place, layout: &Layout) -> Result<()> {
     let chart = place.repo.join("deploy/chart");
-    let image = place.cache.join("image/axoneme.tar");
-    for (path, how) in [
-        (&chart, "the chart is part of the sources"),
-        (&image, "'./x image' builds it"),
-    ] {
-        if !path.exists() {
-            bail!("{} is missing: {how}", path.display());
-        }
-    }
-    let values = values(layout.families);
+    let stamp = images::stamp(&place.cache.join(ship::ARCHIVE))?;
+    let values = values(layout.families, &digest_of(stamp.as_bytes()));
     let file = layout.run.join("values.yaml");
     fs::write(&file, &values)?;
     let state = state(&chart, &values)?;
@@ -43,8 +45,9 @@ pub(super) fn axoneme(place: &Place, layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// What this cluster needs to be told: where the API is while there are no services, which image is there, where cgroups are.
-fn values(families: Families) -> String {
+/// What this cluster needs to be told: where the API is while there are no services, that images are there, where cgroups are. An
+/// image that was built anew has the old name, so that pods have to be told.
+fn values(families: Families, image: &str) -> String {
     format!(
         "\
 k8sServiceHost: '{}'
@@ -53,8 +56,10 @@ ipv4: {{enabled: {}}}
 ipv6: {{enabled: {}}}
 kubeProxyReplacement: true
 image: {{pullPolicy: Never}}
+podAnnotations: {{axoneme.test/image: '{image}'}}
 operator:
   replicas: 1
+  podAnnotations: {{axoneme.test/image: '{image}'}}
   image: {{pullPolicy: Never}}
 ipam: {{mode: kubernetes}}
 cgroup:

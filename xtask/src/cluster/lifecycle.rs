@@ -25,6 +25,7 @@ pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()>
         debian::link(layout)?;
         if choices.axoneme == Network::Axoneme {
             golang::build(place, layout, golang::HELM)?;
+            install::image(place)?;
         }
         Ok(())
     })?;

@@ -14,6 +14,7 @@ use super::layout::Layout;
 use super::steps::{Steps, Wait, wait_until};
 use super::{daemon, lifecycle, network, node};
 use crate::place::Place;
+use crate::ship::{self, Build};
 
 const MANIFEST: &str = include_str!("smoke/echo.yaml");
 const NAMESPACE: &str = "axoneme-smoke";
@@ -21,6 +22,9 @@ const NODE_PORT: u16 = 30080;
 
 /// The whole way: up, smoke test, down. What failed is shown with what the cluster says of it.
 pub(super) fn test(place: &Place, layout: &Layout) -> Result<()> {
+    // What is tested is this checkout, not what somebody built before.
+    let steps = Steps::begin();
+    steps.step("Axoneme's image", || ship::make(place, Build::Dev))?;
     let result = lifecycle::up(place, layout, Choices::default()).and_then(|()| run(layout));
     if result.is_err() {
         show(layout);
