@@ -1,7 +1,7 @@
 //! `./x chart`: the chart held to what it says of itself: its table of upstream's values, its schema, what it renders, what it
 //! refuses, and the keys that its ConfigMap has. `--write` writes schema and golden files anew.
 //!
-//! `HELM` names the helm to use.
+//! `HELM` names another helm than that of `tools/`.
 
 mod keys;
 mod render;

@@ -17,9 +17,12 @@ pub(super) struct Helm {
 }
 
 impl Helm {
-    /// The program that `HELM` names, or that is on the path.
+    /// The program that `HELM` names, or the one of `tools/helm`.
     pub(super) fn find(chart: &Path) -> Result<Helm> {
-        let program = std::env::var_os("HELM").map_or_else(|| "helm".into(), PathBuf::from);
+        let program = match std::env::var_os("HELM") {
+            Some(program) => program.into(),
+            None => own()?,
+        };
         let scratch = std::env::temp_dir().join(format!("axt-chart-{}", std::process::id()));
         fs::create_dir_all(&scratch)?;
         let helm = Helm {
@@ -117,6 +120,19 @@ impl Helm {
         let json: String = serde_json::from_str(quoted)?;
         Ok(serde_json::from_str(&json)?)
     }
+}
+
+/// Builds ours if it is not there yet; the folder is the last line that is printed.
+fn own() -> Result<PathBuf> {
+    let us = std::env::current_exe()?;
+    let output = Command::new(us)
+        .args(["cluster", "tool", "helm"])
+        .stderr(Stdio::inherit())
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let folder = text.lines().last().filter(|_| output.status.success());
+    let folder = folder.context("there is no helm: name one with HELM")?;
+    Ok(Path::new(folder).join("helm"))
 }
 
 impl Drop for Helm {

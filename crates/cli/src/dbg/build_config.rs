@@ -4,7 +4,6 @@
 //! `config.cilium.io/KEY`); a later one overrides an earlier one, the first one is the base that nothing restricts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
