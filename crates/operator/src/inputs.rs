@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use api::cilium::CiliumNode;
-use api::kubernetes::Resource;
+use api::kubernetes::{Node, Pod, Resource};
+use model::endpoint::PodName;
 use reconcile::{Table, TaskGroup};
 use store::{Client, Scope, reflect};
 
-use crate::ipam::{self, node_row};
+use crate::config::NodeDuties;
+use crate::ipam;
+use crate::nodes::{self, AgentState};
 
 /// Follows one kind, each object being at most one row.
 pub fn follow<R: Resource, K: reconcile::table::Key, V: reconcile::table::Value>(
@@ -27,6 +30,27 @@ pub fn follow<R: Resource, K: reconcile::table::Key, V: reconcile::table::Value>
 
 /// CiliumNodes with their ranges.
 pub fn announced_nodes(client: &Client, tasks: &TaskGroup) -> Table<Arc<str>, ipam::NodeRow> {
-    let row = |node: CiliumNode| Some((node.metadata.name.as_str().into(), node_row(&node)));
+    let row = |node: CiliumNode| Some((node.metadata.name.as_str().into(), ipam::node_row(&node)));
     follow(client, tasks, ("ciliumnodes", Scope::all()), row)
+}
+
+/// Nodes with their taints and conditions.
+pub fn nodes(client: &Client, tasks: &TaskGroup) -> Table<Arc<str>, nodes::NodeRow> {
+    let row = |node: Node| nodes::node_row(node);
+    follow(client, tasks, ("nodes", Scope::all()), row)
+}
+
+/// Agents, with their nodes.
+pub fn agents(
+    client: &Client,
+    duties: &NodeDuties,
+    tasks: &TaskGroup,
+) -> Table<PodName, (Arc<str>, AgentState)> {
+    let scope = Scope {
+        namespace: Some(duties.namespace.clone()),
+        labels: Some(duties.labels.clone()),
+        fields: None,
+    };
+    let row = |pod: Pod| nodes::agent_row(pod);
+    follow(client, tasks, ("agents", scope), row)
 }

@@ -6,6 +6,9 @@ use store::{Client, Scope};
 
 use crate::lease::{NotLeading, Term};
 
+/// Objects in one answer.
+const PAGE: u32 = 500;
+
 /// Why a request of the leader failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -83,15 +86,22 @@ impl Leader {
         Ok(found.map_err(|error| unreadable::<R>(&error))?)
     }
 
-    /// All objects of a kind as the store has them now, each as a row; those that cannot be read are `unreadable`.
+    /// All objects of a kind as the store has them now, each as what `row` makes of it. One that cannot be read is a
+    /// failure: what is not known must not pass for what is not there.
     pub async fn list<R: Resource, T>(&self, row: impl Fn(R) -> T + Send) -> Result<Vec<T>, Error> {
+        self.list_of(&Scope::all(), row).await
+    }
+
+    /// The same of some objects.
+    pub async fn list_of<R: Resource, T>(
+        &self,
+        scope: &Scope,
+        row: impl Fn(R) -> T + Send,
+    ) -> Result<Vec<T>, Error> {
         let mut rows = Vec::new();
         let mut token = String::new();
         loop {
-            let page = self
-                .client
-                .list_page::<R>(&Scope::all(), 500, &token)
-                .await?;
+            let page = self.client.list_page::<R>(scope, PAGE, &token).await?;
             for text in page.items {
                 let object = serde_json::from_str(text.get());
                 rows.push(row(object.map_err(|error| unreadable::<R>(&error))?));

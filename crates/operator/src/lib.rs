@@ -9,6 +9,8 @@
 //!                                                   └─ accepted: what nobody acts on says so
 //! ```
 
+pub mod accepted;
+pub mod collect;
 pub mod config;
 pub mod definitions;
 pub mod health;
@@ -17,4 +19,6 @@ pub mod ipam;
 pub mod leader;
 pub mod lease;
 pub mod metrics;
+pub mod nodes;
+pub mod unmanaged;
 pub mod wiring;

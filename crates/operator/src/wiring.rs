@@ -9,10 +9,13 @@ use reconcile::TaskGroup;
 use store::Client;
 use tokio_util::sync::CancellationToken;
 
+use crate::collect::identities::Identities;
+use crate::collect::nodes::Nodes;
 use crate::config::{Config, Ipam};
 use crate::leader::Leader;
 use crate::metrics::Metrics;
-use crate::{definitions, health, inputs, ipam, lease};
+use crate::unmanaged::Restarter;
+use crate::{accepted, collect, definitions, health, inputs, ipam, lease, nodes};
 
 /// Ends of tasks are waited for so long.
 const GRACE: Duration = Duration::from_secs(5);
@@ -98,6 +101,60 @@ async fn start_duties(
         let (leader, pools, metrics) = (leader.clone(), pools.clone(), Arc::clone(metrics));
         duties.spawn("ranges of nodes", move |stop| {
             ipam::keep(leader, pools, nodes, claims, metrics, stop)
+        });
+    }
+    start_node_duties(config, leader, duties);
+    start_collection(config, leader, metrics, duties);
+    if let Some(duty) = config.unmanaged.clone() {
+        let every = Some(duty.every);
+        let restarter = Restarter::new(leader.clone(), duty, Arc::clone(metrics));
+        duties.spawn("unmanaged pods", move |stop| {
+            collect::repeat(
+                "unmanaged pods",
+                every,
+                move || restarter.clone().look(),
+                stop,
+            )
+        });
+    }
+    accepted::start(leader, duties);
+}
+
+fn start_node_duties(config: &Config, leader: &Leader, duties: &TaskGroup) {
+    let of = config.nodes.clone();
+    if !of.remove_taint && !of.set_taint && !of.set_condition {
+        return;
+    }
+    let nodes = inputs::nodes(leader.reader(), duties);
+    let agents = inputs::agents(leader.reader(), &of, duties);
+    let leader = leader.clone();
+    duties.spawn("taints and conditions of nodes", move |stop| {
+        nodes::keep(leader, of, nodes, agents, stop)
+    });
+}
+
+fn start_collection(config: &Config, leader: &Leader, metrics: &Arc<Metrics>, duties: &TaskGroup) {
+    let of = &config.collection;
+    if let Some(every) = of.identities {
+        let (timeout, rate) = (of.identity_timeout, of.identities_per_second);
+        let identities = Identities::new(leader, timeout, rate, Arc::clone(metrics));
+        duties.spawn("collection of identities", move |stop| {
+            let round = move || identities.clone().collect();
+            collect::repeat("identities", Some(every), round, stop)
+        });
+    }
+    if of.endpoints_once {
+        let (leader, metrics, every) = (leader.clone(), Arc::clone(metrics), of.endpoints);
+        duties.spawn("collection of endpoints", move |stop| {
+            let round = move || collect::endpoints::collect(leader.clone(), Arc::clone(&metrics));
+            collect::repeat("endpoints", every, round, stop)
+        });
+    }
+    if let Some(every) = of.nodes {
+        let nodes = Nodes::new(leader.clone(), every);
+        duties.spawn("collection of CiliumNodes", move |stop| {
+            let round = move || nodes.clone().collect();
+            collect::repeat("CiliumNodes", Some(every), round, stop)
         });
     }
 }

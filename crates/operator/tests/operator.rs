@@ -4,6 +4,10 @@
 
 #[path = "operator/cluster.rs"]
 mod cluster;
+#[path = "operator/collection.rs"]
+mod collection;
+#[path = "operator/duties.rs"]
+mod duties;
 #[path = "operator/ranges.rs"]
 mod ranges;
 #[path = "../../testkit/tests/control_plane/store.rs"]

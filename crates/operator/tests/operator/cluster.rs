@@ -1,5 +1,6 @@
 //! An operator of the test, and a cluster's objects.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -107,4 +108,14 @@ pub(crate) async fn http(address: &str, path: &str) -> (u16, String) {
 pub(crate) fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
+}
+
+/// Names of all objects of a list.
+pub(crate) async fn names(store: &Store, path: &str) -> BTreeSet<String> {
+    let list = store.get(path).await;
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    let names = items
+        .iter()
+        .map(|of| of["metadata"]["name"].as_str().unwrap().to_owned());
+    names.collect()
 }

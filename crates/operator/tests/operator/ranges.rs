@@ -273,3 +273,59 @@ async fn two_leaders_never_give_one_range_to_two_nodes() {
         second.stop().await.unwrap();
     }
 }
+
+/// The one order of events in which nothing but the claim helps: the second leader would give to n2 what the first is about
+/// to write into n1, and does not come to n1 itself before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_former_leader_claimed_and_writes_late_was_given_to_nobody_else() {
+    let store = Store::start(0, 59).await;
+    let (late, url) = door(&store.at, 0, 61).await;
+    let pairs = &[
+        ("cluster-pool-ipv4-cidr", "10.1.0.0/26"),
+        ("cluster-pool-ipv4-mask-size", "28"),
+    ];
+    let mut config = cluster::config(&url, "late", pairs);
+    config.lease.renew = Duration::from_mins(10);
+    let first = Operator::with(config);
+    until("the first leader", || holder(&store)).await;
+    add_node(&store, "n0", &[]).await;
+    until("the first range", || cluster::range(&store, "n0")).await;
+    late.hold(Method::PUT, "/ciliumnodes/");
+    add_node(&store, "n1", &[]).await;
+    until("the claim", || async {
+        let lease = store.get(cluster::LEASE).await;
+        lease["metadata"]["annotations"]
+            .get(operator::lease::NOTE)
+            .is_some()
+            .then_some(())
+    })
+    .await;
+    // Its write is under way by now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    late.hold(Method::PUT, "");
+    // With this one gone the ranges would be counted from another place.
+    store
+        .send(Method::DELETE, &format!("{NODES}/n0"), None)
+        .await;
+    store.proxy.hold(Method::PUT, "/ciliumnodes/n1");
+    let second = Operator::start(&store.url, "second", pairs).await;
+    for name in ["n2", "n3", "n4"] {
+        add_node(&store, name, &[]).await;
+        until("a range of the second leader", || {
+            cluster::range(&store, name)
+        })
+        .await;
+    }
+    assert_eq!(cluster::range(&store, "n1").await, None);
+    late.let_go();
+    let written = until("the late range", || cluster::range(&store, "n1")).await;
+    assert_eq!(
+        written, "10.1.0.16/28",
+        "it was the first leader that wrote it"
+    );
+    assert_apart(&all(&store).await);
+    first.ended().await.expect_err("it has lost its lease");
+    store.proxy.let_go();
+    until_all_have(&store, 4, 1).await;
+    second.stop().await.unwrap();
+}
