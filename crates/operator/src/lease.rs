@@ -4,7 +4,7 @@
 //! leads counts from the moment at which he asked for his last renewal. A leader that cannot renew stops to write
 //! ([`Term::holds`]) before anybody else may begin. What two leaders must never do, even where that fails, is guarded by
 //! the note: a text on the lease itself, which only its holder can change, and which his successor finds
-//! (docs/decisions/0009).
+//! (docs/decisions/0010).
 
 mod record;
 #[cfg(test)]
