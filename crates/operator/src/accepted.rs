@@ -147,7 +147,7 @@ async fn keep<R: Idle>(leader: Leader, table: Table<PodName, Row>, stop: Cancell
             tokio::time::sleep(GATHER).await;
         }
     };
-    stop.run_until_cancelled(work).await.unwrap_or(())
+    let _: Option<()> = stop.run_until_cancelled(work).await;
 }
 
 async fn write<R: Idle>(leader: &Leader, name: &PodName) -> Result<(), Error> {

@@ -101,7 +101,7 @@ pub async fn keep(
             tokio::time::sleep(GATHER).await;
         }
     };
-    stop.run_until_cancelled(work).await.unwrap_or(())
+    let _: Option<()> = stop.run_until_cancelled(work).await;
 }
 
 /// Whether all was done that is to be done.

@@ -1,6 +1,7 @@
 //! Operators against the embedded store, with a tenth of all requests failing: who leads, CRDs, and ranges of nodes.
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::too_many_lines, reason = "a story is told at once")]
 
 #[path = "operator/cluster.rs"]
 mod cluster;
@@ -26,10 +27,10 @@ const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitio
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_two_leads_registers_the_crds_and_its_end_lets_the_other_lead_at_once() {
     let store = Store::start(10, 3).await;
-    let one = Operator::start(&store.url, "one", &[]).await;
+    let one = Operator::start(&store.url, "one", &[]);
     let first = until("a leader", || holder(&store)).await;
     assert!(first.starts_with("one-"), "{first}");
-    let two = Operator::start(&store.url, "two", &[]).await;
+    let two = Operator::start(&store.url, "two", &[]);
     let wanted: BTreeSet<String> = crds::definitions()
         .into_iter()
         .map(|of| of.metadata.name)
@@ -61,7 +62,7 @@ async fn one_of_two_leads_registers_the_crds_and_its_end_lets_the_other_lead_at_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_whose_lease_is_taken_ends_with_an_error_and_writes_nothing_more() {
     let store = Store::start(0, 3).await;
-    let operator = Operator::start(&store.url, "one", &[]).await;
+    let operator = Operator::start(&store.url, "one", &[]);
     until("a leader", || holder(&store)).await;
     cluster::add_node(&store, "n1", &[]).await;
     until("a range", || cluster::range(&store, "n1")).await;
@@ -86,7 +87,7 @@ async fn a_leader_whose_lease_is_taken_ends_with_an_error_and_writes_nothing_mor
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_cannot_renew_ends_before_others_may_lead() {
     let store = Store::start(0, 3).await;
-    let operator = Operator::start(&store.url, "one", &[]).await;
+    let operator = Operator::start(&store.url, "one", &[]);
     until("a leader", || holder(&store)).await;
     let begun = tokio::time::Instant::now();
     store.proxy.hold(Method::PUT, "/leases/");
@@ -109,7 +110,7 @@ async fn a_crd_that_is_older_is_raised_and_one_that_is_newer_stays() {
         definition["metadata"]["name"].as_str().unwrap().to_owned()
     };
     let (older, newer) = (put("1.0.0").await, put("99.0.0").await);
-    let operator = Operator::start(&store.url, "one", &[]).await;
+    let operator = Operator::start(&store.url, "one", &[]);
     let label =
         |definition: &Value| definition["metadata"]["labels"][crds::SCHEMA_VERSION_LABEL].clone();
     until("the older one", || async {
@@ -131,8 +132,7 @@ async fn a_crd_that_is_older_is_raised_and_one_that_is_newer_stays() {
 async fn probes_and_scrapers_are_answered() {
     let store = Store::start(0, 3).await;
     let address = cluster::free_address();
-    let operator =
-        Operator::start(&store.url, "one", &[("operator-api-serve-addr", &address)]).await;
+    let operator = Operator::start(&store.url, "one", &[("operator-api-serve-addr", &address)]);
     until("a leader", || holder(&store)).await;
     for path in ["/healthz", "/v1/healthz"] {
         assert_eq!(cluster::http(&address, path).await, (200, "ok".to_owned()));

@@ -50,7 +50,7 @@ impl Nodes {
             }
             match self.leader.delete::<CiliumNode>(meta).await {
                 Ok(()) => {
-                    tracing::info!(node = meta.name, "a CiliumNode without a node is removed")
+                    tracing::info!(node = meta.name, "a CiliumNode without a node is removed");
                 }
                 Err(error @ Error::NotLeading(_)) => return Err(error),
                 Err(error) if error.is_outdated() => {}

@@ -158,7 +158,7 @@ fn pool(read: &Reader<'_>, family: &str) -> Result<Pool, Error> {
         &format!("cluster-pool-{family}-mask-size"),
         "a length of a prefix",
     )?;
-    Pool::new(cidrs, mask).map_err(|error| Error::Conflict(format!("{key}: {error}")))
+    Pool::new(&cidrs, mask).map_err(|error| Error::Conflict(format!("{key}: {error}")))
 }
 
 pub(super) fn collection(read: &Reader<'_>) -> Result<Collection, Error> {

@@ -64,9 +64,9 @@ pub fn plan<'a>(
     }
     for claim in claims.values() {
         for cidr in &claim.cidrs {
-            family_of(&mut families, cidr)
-                .into_iter()
-                .for_each(|of| of.taken.take(cidr, &claim.node));
+            if let Some(family) = family_of(&mut families, cidr) {
+                family.taken.take(cidr, &claim.node);
+            }
         }
     }
     cursors.resize(pools.len(), Cursor::default());
@@ -115,10 +115,10 @@ fn take_over(
         match family.taken.owner(cidr) {
             Some((_, owner)) if owner == name => {}
             Some((range, owner)) if range == *cidr => {
-                faults.push(format!("{cidr} is the range of node {owner}"))
+                faults.push(format!("{cidr} is the range of node {owner}"));
             }
             Some((range, owner)) => {
-                faults.push(format!("{cidr} overlaps with {range} of node {owner}"))
+                faults.push(format!("{cidr} overlaps with {range} of node {owner}"));
             }
             None if !family.pool.contains(cidr) => {
                 let pool: Vec<String> = family

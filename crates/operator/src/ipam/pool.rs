@@ -40,7 +40,7 @@ pub struct Cursor {
 
 impl Pool {
     /// A pool of these prefixes, of which a node gets a range with a prefix of `length`.
-    pub fn new(cidrs: Vec<IpNet>, length: u8) -> Result<Self, PoolError> {
+    pub fn new(cidrs: &[IpNet], length: u8) -> Result<Self, PoolError> {
         let cidrs: Vec<IpNet> = cidrs.iter().map(IpNet::trunc).collect();
         let Some(first) = cidrs.first() else {
             return Err(PoolError::Empty);

@@ -11,7 +11,8 @@ fn net(text: &str) -> IpNet {
 }
 
 fn pool(cidrs: &[&str], length: u8) -> Pool {
-    Pool::new(cidrs.iter().map(|text| net(text)).collect(), length).unwrap()
+    let cidrs: Vec<IpNet> = cidrs.iter().map(|text| net(text)).collect();
+    Pool::new(&cidrs, length).unwrap()
 }
 
 fn row(created: u32, cidrs: &[&str]) -> NodeRow {
@@ -201,7 +202,7 @@ fn the_ends_of_the_address_space_are_given_too() {
     ] {
         let pools = [pool(&[cidr], length)];
         let names =
-            (0..number + 1).map(|index| (format!("n{index}").as_str().into(), row(index, &[])));
+            (0..=number).map(|index| (format!("n{index}").as_str().into(), row(index, &[])));
         let nodes: Nodes = names.collect();
         let plan = planned(&pools, &nodes);
         let given: BTreeSet<&IpNet> = plan.assign.iter().flat_map(|claim| &claim.cidrs).collect();
@@ -216,8 +217,8 @@ fn the_ends_of_the_address_space_are_given_too() {
 #[test]
 fn a_pool_that_cannot_be_is_refused() {
     let refused = |cidrs: &[&str], length| {
-        let cidrs = cidrs.iter().map(|text| net(text)).collect();
-        Pool::new(cidrs, length).unwrap_err()
+        let cidrs: Vec<IpNet> = cidrs.iter().map(|text| net(text)).collect();
+        Pool::new(&cidrs, length).unwrap_err()
     };
     assert_eq!(refused(&[], 24), PoolError::Empty);
     let one = net("10.0.0.0/16");
@@ -338,6 +339,11 @@ fn judge(pool: &Pool, before: &Nodes, claims: &BTreeMap<Arc<str>, Claim>, plan: 
         assert_eq!(free, 0, "{name} gets nothing although something is free");
         assert!(plan.errors[name].contains("no range is free"));
     }
+    judge_errors(pool, before, plan);
+}
+
+/// Who shares addresses with an older one, or has some of no pool, is told so, and nobody else is.
+fn judge_errors(pool: &Pool, before: &Nodes, plan: &Plan) {
     for (name, row) in before {
         let older = before
             .iter()
@@ -391,7 +397,7 @@ proptest! {
                 Event::Grows => if cidrs.len() < 3 { cidrs.push(net(&format!("10.0.{}.0/23", 4 * cidrs.len()))) },
                 Event::Round(written) => {
                     claims.retain(|name, claim| nodes.get(name).is_some_and(|row| *row.uid == *claim.uid && *row.version == *claim.version));
-                    let pool = Pool::new(cidrs.clone(), 24).unwrap();
+                    let pool = Pool::new(&cidrs, 24).unwrap();
                     let plan = plan(std::slice::from_ref(&pool), nodes.iter(), &claims, &mut cursors);
                     judge(&pool, &nodes, &claims, &plan);
                     for (index, claim) in plan.assign.into_iter().enumerate() {

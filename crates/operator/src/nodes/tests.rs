@@ -66,7 +66,8 @@ fn a_ready_agent_takes_the_taint_of_any_effect_away_and_states_the_network() {
         last_transition_time: Some(NOW.into()),
         ..condition("NetworkUnavailable", "False", "CiliumIsUp")
     };
-    assert_eq!(conditions[1..], [stated.clone()]);
+    assert_eq!(conditions[1], stated);
+    assert_eq!(conditions.len(), 2);
     let after = node(&[others], &[ready, stated]);
     assert_eq!(
         decide(&after, AgentState::Ready, &duties(), NOW),

@@ -42,7 +42,7 @@ pub(crate) fn config(url: &str, name: &str, pairs: &[(&str, &str)]) -> Config {
 }
 
 impl Operator {
-    pub(crate) async fn start(url: &str, name: &str, pairs: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(url: &str, name: &str, pairs: &[(&str, &str)]) -> Self {
         Self::with(config(url, name, pairs))
     }
 

@@ -73,7 +73,7 @@ async fn identities_go_when_no_endpoint_and_no_slice_has_them_for_their_time() {
     let address = cluster::free_address();
     let mut all = pairs.to_vec();
     all.push(("operator-api-serve-addr", &address));
-    let operator = Operator::start(&store.url, "one", &all).await;
+    let operator = Operator::start(&store.url, "one", &all);
     let used: BTreeSet<String> = (1000..1020).map(|number| number.to_string()).collect();
     until("unused identities to go", || async {
         (names(&store, IDENTITIES).await == used).then_some(())
@@ -132,7 +132,7 @@ async fn a_new_leader_waits_the_whole_time_before_it_removes_what_is_marked() {
         ("identity-heartbeat-timeout", "2s"),
     ];
     let begun = tokio::time::Instant::now();
-    let operator = Operator::start(&store.url, "one", pairs).await;
+    let operator = Operator::start(&store.url, "one", pairs);
     until("the identity to go", || async {
         names(&store, IDENTITIES).await.is_empty().then_some(())
     })
@@ -160,7 +160,7 @@ async fn endpoints_go_with_their_pod_and_at_the_start() {
     add_pod(&store, "anew", "Running").await;
     add_endpoint(&store, "anew", 1000, "uid-of-a-former-pod").await;
     add_endpoint(&store, "gone", 1000, "uid").await;
-    let once = Operator::start(&store.url, "one", &[("cilium-endpoint-gc-interval", "0")]).await;
+    let once = Operator::start(&store.url, "one", &[("cilium-endpoint-gc-interval", "0")]);
     let stay = set(&["runs", "waits"]);
     until("four to go", || async {
         (names(&store, ENDPOINTS).await == stay).then_some(())
@@ -177,8 +177,7 @@ async fn endpoints_go_with_their_pod_and_at_the_start() {
         &store.url,
         "two",
         &[("cilium-endpoint-gc-interval", "200ms")],
-    )
-    .await;
+    );
     let stay = set(&["waits"]);
     until("two more to go", || async {
         (names(&store, ENDPOINTS).await == stay).then_some(())
@@ -206,7 +205,7 @@ async fn a_ciliumnode_goes_when_its_node_stays_away() {
         "metadata": { "name": "kept", "annotations": { "cilium.io/do-not-gc": "true" } },
     });
     store.send(Method::POST, NODES, Some(&kept)).await;
-    let operator = Operator::start(&store.url, "one", &[("nodes-gc-interval", "1s")]).await;
+    let operator = Operator::start(&store.url, "one", &[("nodes-gc-interval", "1s")]);
     let uid = async || store.get(&format!("{NODES}/restarts")).await["metadata"]["uid"].clone();
     let before: Value = uid().await;
     for _ in 0..4 {

@@ -63,7 +63,7 @@ async fn taints_and_conditions_of_nodes_follow_their_agents() {
         add_pod(&store, &format!("cilium-{number}"), "cilium", spec).await;
         set_status(&store, &format!("cilium-{number}"), ready(number > 0)).await;
     }
-    let operator = Operator::start(&store.url, "one", &[("set-cilium-node-taints", "true")]).await;
+    let operator = Operator::start(&store.url, "one", &[("set-cilium-node-taints", "true")]);
     for number in 1..10 {
         let name = format!("n{number}");
         until("no taint", || async {
@@ -144,7 +144,7 @@ async fn pods_that_no_agent_knows_are_restarted_one_after_the_other() {
         ("cilium-endpoint-gc-interval", "0"),
     ];
     let begun = tokio::time::Instant::now();
-    let operator = Operator::start(&store.url, "one", pairs).await;
+    let operator = Operator::start(&store.url, "one", pairs);
     let terminating = || async {
         let pods = store.get(PODS).await;
         let pods = pods["items"].as_array().cloned().unwrap();
@@ -178,7 +178,7 @@ async fn pods_that_no_agent_knows_are_restarted_one_after_the_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_acts_on_says_so_in_its_status() {
     let store = Store::start(10, 53).await;
-    let operator = Operator::start(&store.url, "one", &[]).await;
+    let operator = Operator::start(&store.url, "one", &[]);
     let text = include_str!("../../../crds/tests/examples.yaml");
     let examples: Vec<Value> = serde_yaml_ng::from_str(text).unwrap();
     let mut seen = 0;

@@ -70,11 +70,11 @@ const DUAL: &[(&str, &str)] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_come_and_go_have_ranges_of_both_families_over_changes_of_the_leader() {
     let store = Store::start(10, 17).await;
-    let mut operators = vec![Operator::start(&store.url, "o0", DUAL).await];
+    let mut operators = vec![Operator::start(&store.url, "o0", DUAL)];
     until("a leader", || holder(&store)).await;
     let mut number = 0;
     for round in 1..4 {
-        operators.push(Operator::start(&store.url, &format!("o{round}"), DUAL).await);
+        operators.push(Operator::start(&store.url, &format!("o{round}"), DUAL));
         for node in 0..20 {
             add_node(&store, &format!("n{round}-{node}"), &[]).await;
         }
@@ -130,7 +130,7 @@ async fn what_nodes_have_is_taken_over_and_what_is_wrong_with_it_is_in_their_sta
     add_node(&store, "a", &["10.1.1.0/24"]).await;
     add_node(&store, "b", &["10.1.1.0/24"]).await;
     add_node(&store, "stranger", &["192.168.0.0/24"]).await;
-    let operator = Operator::start(&store.url, "one", small).await;
+    let operator = Operator::start(&store.url, "one", small);
     for name in ["c", "d", "e"] {
         add_node(&store, name, &[]).await;
         until("a range", || cluster::range(&store, name)).await;
@@ -177,7 +177,7 @@ async fn what_nodes_have_is_taken_over_and_what_is_wrong_with_it_is_in_their_sta
         ),
         ("cluster-pool-ipv4-mask-size", "24"),
     ];
-    let operator = Operator::start(&store.url, "two", more).await;
+    let operator = Operator::start(&store.url, "two", more);
     until("a range of the new prefixes", || async {
         (cluster::range(&store, "g").await? == "10.7.0.0/24").then_some(())
     })
@@ -198,7 +198,7 @@ async fn what_nodes_have_is_taken_over_and_what_is_wrong_with_it_is_in_their_sta
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_ranges_from_kubernetes_and_for_nodes_that_are_to_be_ignored_nothing_is_written() {
     let store = Store::start(0, 19).await;
-    let operator = Operator::start(&store.url, "one", &[("ipam", "kubernetes")]).await;
+    let operator = Operator::start(&store.url, "one", &[("ipam", "kubernetes")]);
     until("a leader", || holder(&store)).await;
     add_node(&store, "a", &[]).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -209,7 +209,7 @@ async fn with_ranges_from_kubernetes_and_for_nodes_that_are_to_be_ignored_nothin
         "metadata": { "name": "ignored", "annotations": { "ipam.cilium.io/ignore": "true" } },
     });
     store.send(Method::POST, NODES, Some(&ignored)).await;
-    let operator = Operator::start(&store.url, "two", &[]).await;
+    let operator = Operator::start(&store.url, "two", &[]);
     until("a range", || cluster::range(&store, "a")).await;
     assert_eq!(cluster::range(&store, "ignored").await, None);
     operator.stop().await.unwrap();
@@ -241,7 +241,7 @@ async fn two_leaders_never_give_one_range_to_two_nodes() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         // From now on it cannot renew either, and does not notice.
         late.hold(Method::PUT, "");
-        let second = Operator::start(&store.url, "second", pairs).await;
+        let second = Operator::start(&store.url, "second", pairs);
         until("the second leader", || async {
             holder(&store).await.filter(|of| of.starts_with("second-"))
         })
@@ -308,7 +308,7 @@ async fn what_a_former_leader_claimed_and_writes_late_was_given_to_nobody_else()
         .send(Method::DELETE, &format!("{NODES}/n0"), None)
         .await;
     store.proxy.hold(Method::PUT, "/ciliumnodes/n1");
-    let second = Operator::start(&store.url, "second", pairs).await;
+    let second = Operator::start(&store.url, "second", pairs);
     for name in ["n2", "n3", "n4"] {
         add_node(&store, name, &[]).await;
         until("a range of the second leader", || {
