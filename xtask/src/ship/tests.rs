@@ -62,6 +62,26 @@ fn a_program_without_sources_leaves_no_link_behind() -> Result<()> {
 }
 
 #[test]
+fn the_same_programs_make_the_same_image() -> Result<()> {
+    let mut digests = BTreeSet::new();
+    for name in ["once", "again"] {
+        let (place, folder) = fake(name, &["agent", "cli", "cni"])?;
+        // The scripts and the licence are those of this clone, and any program will do as a shell.
+        let here = Place::find()?;
+        let mut image = contents(&place, &folder, Build::Dev)?;
+        image.file(Path::new("/bin/true"), BUSYBOX.file);
+        for script in SCRIPTS {
+            let file = here.repo.join("deploy/image").join(script);
+            image.file(&file, &format!("/{script}"));
+        }
+        image.file(&here.repo.join("LICENSE"), "/usr/share/doc/axoneme/LICENSE");
+        digests.insert(image.write(&place.cache.join("axoneme.tar"))?.digest);
+    }
+    assert_eq!(digests.len(), 1, "{digests:?}");
+    Ok(())
+}
+
+#[test]
 fn the_scripts_are_executable_and_lie_at_the_root() -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::find()?;

@@ -319,6 +319,8 @@ fn paths_of_one_machine_are_found() {
         NONE
     );
     assert_eq!(broken_by(AGENT, "let group = \"kubepods/work/x\";"), NONE);
+    let settings = format!("\"/{}/cilium/config-map\"", "tmp");
+    assert_eq!(broken_by(AGENT, &settings), NONE);
 }
 
 #[test]
