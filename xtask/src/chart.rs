@@ -33,7 +33,7 @@ pub(crate) const VERB: Verb = Verb {
         };
         let chart = Chart::read(place)?;
         let helm = Helm::find(&chart.folder)?;
-        let checks: &[(&str, fn(&Chart, &Helm, Mode) -> Result<()>)] = &[
+        let checks: &[(&str, Check)] = &[
             ("the schema is made of the table", schema_is_of_the_table),
             ("each value has a row, each row a value", values_have_rows),
             ("helm lint finds nothing", |_, helm, _| helm.lint()),
@@ -63,6 +63,8 @@ pub(crate) const VERB: Verb = Verb {
         Ok(())
     },
 };
+
+type Check = fn(&Chart, &Helm, Mode) -> Result<()>;
 
 /// Compare with the files, or write them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,10 +223,10 @@ fn refuses_unknown(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
         let mut values = Value::Null;
         table::set(&mut values, name, true.into());
         let said = helm.refusal_of(&values)?;
-        let word = name
+        let is_named = name
             .split('.')
-            .find(|word| said.contains(&format!("{word}")));
-        if word.is_none() || !said.contains("dditional propert") {
+            .any(|word| said.contains(&["'", word, "'"].concat()));
+        if !is_named || !said.contains("dditional propert") {
             bail!("{name}: {said}");
         }
     }

@@ -149,7 +149,7 @@ pub(super) fn without_secrets(rendered: &str) -> String {
             .iter()
             .find(|key| line.trim_start().starts_with(**key) && line.len() > 60);
         match is_secret {
-            Some(key) => text.push_str(&format!("  {key}MADE")),
+            Some(key) => text.extend(["  ", key, "MADE"]),
             None => text.push_str(line),
         }
         text.push('\n');
