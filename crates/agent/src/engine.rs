@@ -68,6 +68,9 @@ pub enum Error {
     /// A program could not be attached.
     #[error(transparent)]
     Attach(#[from] kernel::attach::AttachError),
+    /// The node's own devices and sockets do not run the programs.
+    #[error("{0}")]
+    Devices(String),
     /// A device refused.
     #[error(transparent)]
     Netlink(#[from] netlink::Error),
@@ -148,6 +151,8 @@ pub struct Engine {
     unfinished: BTreeSet<EndpointId>,
     /// Whether devices without an endpoint may be up.
     strays: bool,
+    /// Whether the node's own devices run the programs.
+    open: bool,
     /// What was refused at the last try.
     failures: Vec<Failure>,
     /// Endpoints whose policy was refused at the last try.
@@ -231,6 +236,7 @@ impl Engine {
             spare: parts.spare,
             unfinished: BTreeSet::new(),
             strays: true,
+            open: false,
             failures: Vec::new(),
             refused: BTreeMap::new(),
             stale: Stale {
@@ -243,6 +249,9 @@ impl Engine {
             spared: BTreeSet::new(),
             listed: Arc::new([]),
         };
+        if engine.forwarding.knows_node()? {
+            engine.open_devices()?;
+        }
         engine.recover_peers();
         engine.know_reserved_peers();
         engine.restore(restored)?;
@@ -319,6 +328,15 @@ impl Engine {
         if failures.is_empty() {
             self.forget_unused(now, &mut failures);
         }
+        if failures.is_empty()
+            && let Err(error) = self.open_devices()
+        {
+            failures.push(Failure {
+                table: "devices",
+                key: String::new(),
+                error: error.to_string(),
+            });
+        }
         self.note_in_force();
         self.worked += report.examined;
         self.busy = true;
@@ -331,6 +349,17 @@ impl Engine {
         self.failures.clone_from(&failures);
         report.failures = failures;
         self.publish(report);
+    }
+
+    /// The node's own devices run the programs as soon as the tables are complete: those of a run before, or else of this one.
+    /// Before that, even what the agent says to the API server to complete them would be dropped.
+    fn open_devices(&mut self) -> Result<(), Error> {
+        if !self.open {
+            self.interfaces.open()?;
+            self.open = true;
+            tracing::info!("the node's devices and sockets run the packet path");
+        }
+        Ok(())
     }
 
     /// Sockets may be connected to what went.

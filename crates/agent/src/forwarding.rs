@@ -113,6 +113,11 @@ impl Forwarding {
         })
     }
 
+    /// Whether a run before this one has completed the tables: who the node is was written with all else.
+    pub fn knows_node(&self) -> Result<bool, MapError> {
+        Ok(self.node.get(&0)?.is_some_and(|row| row.mtu != 0))
+    }
+
     /// Raises the generation of an address at the next commit: decisions about it are judged again.
     pub fn raise(&mut self, address: &Address) {
         self.to_raise.insert(generation::slot_of(address));

@@ -71,8 +71,6 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     phases.done("the kernel's clock is measured");
     let kernel = load(&config, clock.hz())?;
     phases.done("the packet path is loaded");
-    attach_devices(&kernel, &devices, &config)?;
-    phases.done("the node's devices and sockets run it");
     let (maps, capacity) = (kernel.maps.clone(), table_sizes(&config).connections);
     let filter = label_filter(&config)?;
     let (view_writer, view) = view::channel();
@@ -86,7 +84,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         addressing: addressing.clone(),
         devices: devices.clone(),
         maps: maps.clone(),
-        interfaces: Box::new(OfNode { handle, kernel }),
+        interfaces: Box::new(OfNode {
+            handle,
+            kernel,
+            open: Box::new({
+                let (devices, config) = (devices.clone(), Arc::clone(&config));
+                move |kernel| attach_devices(kernel, &devices, &config)
+            }),
+        }),
         inputs: inputs.clone(),
         filter: filter.clone(),
         view: view_writer,

@@ -1,4 +1,4 @@
-//! What the engine does with pods' interfaces on the host's side.
+//! What the engine does with pods' interfaces on the host's side, and with the node's own devices.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,8 @@ use super::Error;
 
 /// Pods' interfaces, by their index.
 pub trait Interfaces: Send {
+    /// Lets the node's own devices and sockets run the programs, or replaces those that they run.
+    fn open(&self) -> Result<(), Error>;
     /// Its name, if it is there.
     fn name(&self, index: u32) -> Result<Option<String>, Error>;
     /// Attaches the programs, or replaces them in place; when that fails the interface is down.
@@ -24,15 +26,24 @@ pub trait Interfaces: Send {
     fn strays(&self, known: &BTreeSet<u32>) -> Result<Vec<(u32, String)>, Error>;
 }
 
+/// What `open` does with the loaded programs.
+pub type Open = dyn Fn(&Kernel) -> anyhow::Result<()> + Send;
+
 /// Those of the namespace that the handle is of.
 pub struct OfNode {
     /// Netlink.
     pub handle: Handle,
     /// The loaded programs.
     pub kernel: Kernel,
+    /// Attaches them to the node's own devices and sockets.
+    pub open: Box<Open>,
 }
 
 impl Interfaces for OfNode {
+    fn open(&self) -> Result<(), Error> {
+        (self.open)(&self.kernel).map_err(|error| Error::Devices(format!("{error:#}")))
+    }
+
     fn name(&self, index: u32) -> Result<Option<String>, Error> {
         Ok(self.handle.find_link(index)?.map(|link| link.name))
     }

@@ -28,6 +28,30 @@ fn shop() -> World {
 }
 
 #[test]
+fn the_nodes_devices_run_the_programs_once_the_tables_are_complete_and_at_once_if_they_were() {
+    let mut world = World::new(kernel::Config::default());
+    world.restart_without_inputs();
+    for kind in 0..KINDS {
+        world.round();
+        let opened = world.interfaces.opened();
+        assert_eq!(opened, 0, "before kind {kind} the agent must hear of it");
+        world.deliver(kind);
+    }
+    world.interfaces.fail(100, 0);
+    world.round();
+    let error = world.view().error.clone().unwrap_or_default();
+    assert!(error.contains("an injected fault"), "{error}");
+    world.interfaces.fail(0, 0);
+    world.settle();
+    assert_eq!((world.interfaces.opened(), &world.view().error), (1, &None));
+    world.restart_without_inputs();
+    assert_eq!(world.interfaces.opened(), 2, "over complete tables");
+    world.deliver_all();
+    world.settle();
+    assert_eq!(world.interfaces.opened(), 2, "once per run");
+}
+
+#[test]
 fn policies_and_addresses_come_into_force() {
     let world = shop();
     assert_eq!(world.ingress("api", "web", 80), Verdict::Allowed);

@@ -144,9 +144,15 @@ struct Devs {
     fail_attach: bool,
     percent: u64,
     seed: u64,
+    opened: u32,
 }
 
 impl FakeInterfaces {
+    /// How often the node's own devices were told to run the programs.
+    pub(super) fn opened(&self) -> u32 {
+        self.shared.lock().unwrap().opened
+    }
+
     pub(super) fn publish(&self) {
         self.shared.lock().unwrap().fail_attach = self.fail_attach;
     }
@@ -174,6 +180,10 @@ impl FakeInterfaces {
 }
 
 impl Interfaces for FakeInterfaces {
+    fn open(&self) -> Result<(), Error> {
+        self.call(|devs| devs.opened += 1)
+    }
+
     fn name(&self, index: u32) -> Result<Option<String>, Error> {
         self.call(|devs| devs.names.get(&index).cloned())
     }
