@@ -1,8 +1,8 @@
-//! Flows: decode, enrich, ring, observer, filters, peers.
+//! Flows: decode, enrich, ring, observer, filters, peers, relay.
 //!
 //! The way of a record: [`records`] (decoded from the data plane) → [`intake`] ([`enrich`]: names as of that moment) → [`ring`] →
 //! [`observer`] (questions of clients), served by [`server`]. A record is kept once, compactly; the flows that it
-//! stands for are put together when somebody reads them.
+//! stands for are put together when somebody reads them. [`relay`] asks all nodes at once.
 
 pub mod enrich;
 pub mod filter;
@@ -13,11 +13,13 @@ pub mod names;
 pub mod observer;
 pub mod peer;
 pub mod records;
+pub mod relay;
 pub mod ring;
 #[cfg(test)]
 mod sample;
 mod schema;
 pub mod server;
+mod tls;
 
 /// Version of this server as clients see it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

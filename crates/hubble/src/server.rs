@@ -1,5 +1,6 @@
 //! The gRPC server of a node: observer, peers, health and reflection over a unix socket and TCP.
 
+mod tcp;
 mod tls;
 mod unix;
 
@@ -7,8 +8,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use api::hubble::{observer::observer_server::ObserverServer, peer::peer_server::PeerServer};
 use thiserror::Error;
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     codegen::http::{HeaderValue, Response},
@@ -17,8 +17,10 @@ use tonic::{
 };
 use tower::util::MapResponseLayer;
 
+pub use crate::tls::TlsError;
 use crate::{observer::Observer, peer::PeerService};
-pub use tls::{TlsError, TlsFiles};
+pub(crate) use tcp::Tcp;
+pub use tls::TlsFiles;
 
 /// Name under which clients ask for the health of the observer.
 pub const HEALTH_SERVICE: &str = "hubble.server.Observer";
@@ -75,7 +77,7 @@ pub struct Server {
     observer: Observer,
     peers: PeerService,
     unix: Option<unix::Socket>,
-    tcp: Option<(TcpListener, Option<tls::Acceptor>)>,
+    tcp: Option<Tcp>,
 }
 
 impl Server {
@@ -90,21 +92,8 @@ impl Server {
             None => None,
         };
         let tcp = match listen.tcp {
+            Some((address, security)) => Some(Tcp::bind(address, security).await?),
             None => None,
-            Some((address, security)) => {
-                let acceptor = match security {
-                    Security::Plain => None,
-                    Security::Tls(files) => Some(tls::Acceptor::new(files)?),
-                };
-                let listener =
-                    TcpListener::bind(address)
-                        .await
-                        .map_err(|source| ServeError::Listen {
-                            address: address.to_string(),
-                            source,
-                        })?;
-                Some((listener, acceptor))
-            }
         };
         Ok(Self {
             observer,
@@ -116,9 +105,7 @@ impl Server {
 
     /// Address of the TCP socket, with the port that was chosen.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
-        self.tcp
-            .as_ref()
-            .and_then(|(listener, _)| listener.local_addr().ok())
+        self.tcp.as_ref().and_then(Tcp::address)
     }
 
     /// Serves until `shutdown`.
@@ -129,20 +116,15 @@ impl Server {
                 .set_service_status(name, tonic_health::ServingStatus::Serving)
                 .await;
         }
-        let definitions = || {
-            tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(api::hubble::FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        };
-        let routes = Routes::new(health_service)
+        let routes = with_reflection(Routes::new(health_service))?
             .add_service(ObserverServer::new(self.observer))
-            .add_service(PeerServer::new(self.peers))
-            .add_service(definitions().build_v1()?)
-            .add_service(definitions().build_v1alpha()?);
-        tokio::try_join!(
-            serve_unix(self.unix, routes.clone(), &shutdown),
-            serve_tcp(self.tcp, routes, &shutdown),
-        )
+            .add_service(PeerServer::new(self.peers));
+        tokio::try_join!(serve_unix(self.unix, routes.clone(), &shutdown), async {
+            match self.tcp {
+                Some(tcp) => tcp.serve(routes, VERSION_HEADER, &shutdown).await,
+                None => Ok(()),
+            }
+        },)
         .map(|_| ())
     }
 }
@@ -156,7 +138,9 @@ async fn serve_unix(
         return Ok(());
     };
     let served = Transport::builder()
-        .layer(MapResponseLayer::new(with_version))
+        .layer(MapResponseLayer::new(|response| {
+            with_version(VERSION_HEADER, response)
+        }))
         .add_routes(routes)
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), shutdown.cancelled())
         .await;
@@ -165,37 +149,26 @@ async fn serve_unix(
     served.map_err(|source| ServeError::Serve { address, source })
 }
 
-async fn serve_tcp(
-    socket: Option<(TcpListener, Option<tls::Acceptor>)>,
-    routes: Routes,
-    shutdown: &CancellationToken,
-) -> Result<(), ServeError> {
-    let Some((listener, acceptor)) = socket else {
-        return Ok(());
+/// Adds server reflection of all our definitions and of health, in both of its versions.
+pub(crate) fn with_reflection(routes: Routes) -> Result<Routes, tonic_reflection::server::Error> {
+    let definitions = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::hubble::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let address = listener
-        .local_addr()
-        .map_or_else(|_| "tcp".into(), |address| address.to_string());
-    let connections = TcpListenerStream::new(listener);
-    let router = Transport::builder()
-        .layer(MapResponseLayer::new(with_version))
-        .add_routes(routes);
-    let end = shutdown.cancelled();
-    let served = match acceptor {
-        None => router.serve_with_incoming_shutdown(connections, end).await,
-        Some(acceptor) => {
-            let connections = acceptor.accept(connections);
-            router.serve_with_incoming_shutdown(connections, end).await
-        }
-    };
-    served.map_err(|source| ServeError::Serve { address, source })
+    Ok(routes
+        .add_service(definitions().build_v1()?)
+        .add_service(definitions().build_v1alpha()?))
 }
 
-fn with_version(mut response: Response<tonic::body::Body>) -> Response<tonic::body::Body> {
+fn with_version(
+    header: &'static str,
+    mut response: Response<tonic::body::Body>,
+) -> Response<tonic::body::Body> {
     let version = HeaderValue::from_static(crate::VERSION);
-    response.headers_mut().insert(VERSION_HEADER, version);
+    response.headers_mut().insert(header, version);
     response
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -38,7 +38,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("crds", &["api"]),
     ("datapath-ebpf", &["datapath"]),
     ("fuzz", &["api", "cni", "datapath", "hubble", "model"]),
-    ("hubble", &["api", "datapath", "model", "store"]),
+    (
+        "hubble",
+        &["api", "datapath", "model", "reconcile", "store"],
+    ),
     ("kernel", &["datapath", "model", "netlink", "reconcile"]),
     ("operator", &["api", "crds", "model", "reconcile", "store"]),
     ("proxy", &["local-api", "model"]),

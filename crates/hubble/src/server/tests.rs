@@ -1,5 +1,6 @@
 //! Real clients over a unix socket and over TCP with and without the right certificates.
 
+pub(crate) mod authority;
 mod wire;
 
 use std::{fs, net::Ipv4Addr, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use api::hubble::{
     },
     peer::{NotifyRequest, peer_client::PeerClient},
 };
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use authority::Authority;
 use rustls::pki_types::ServerName;
 use tokio::{net::TcpStream, sync::watch, task::JoinHandle};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
@@ -191,37 +192,7 @@ async fn a_stale_socket_is_replaced_and_any_other_file_is_kept() {
     assert_eq!(fs::read_to_string(file).unwrap(), "precious");
 }
 
-/// An authority, and what it signs.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
 const SERVER_NAME: &str = "n1.default.hubble-grpc.cilium.io";
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// Certificate and key.
-    fn issue(&self, name: &str) -> (String, String) {
-        self.issue_with(name, |_| {})
-    }
-
-    fn issue_with(&self, name: &str, change: fn(&mut CertificateParams)) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        change(&mut params);
-        (
-            params.signed_by(&key, &self.0).unwrap().pem(),
-            key.serialize_pem(),
-        )
-    }
-}
 
 struct Secured {
     server: Running,
@@ -314,7 +285,7 @@ async fn tls_1_2_is_refused() {
     let address = secured.server.tcp.unwrap();
     let connect = async |versions: &[&'static rustls::SupportedProtocolVersion]| {
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(secured.authority.0.der().clone()).unwrap();
+        roots.add(secured.authority.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)

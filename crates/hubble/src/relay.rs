@@ -1,0 +1,24 @@
+//! The relay: one flow server that asks those of all nodes.
+//!
+//! [`peers`] (which nodes there are) → [`pool`] (a connection to each) → [`observer`] (questions of clients, flows of all nodes in
+//! the order of their times). Flows pass through as bytes; what a client does not read is held back at the nodes.
+
+mod calls;
+pub mod config;
+mod faults;
+mod flows;
+mod link;
+mod merge;
+mod metrics;
+mod observer;
+mod peers;
+mod pool;
+mod source;
+mod wire;
+pub mod wiring;
+
+/// Response header with the version of the relay.
+pub const VERSION_HEADER: &str = "hubble-relay-version";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+use std::fs;
+
+use super::*;
+
+const PLAIN: [(&str, &str); 2] = [
+    ("disable-client-tls", "true"),
+    ("disable-server-tls", "true"),
+];
+
+fn config(pairs: &[(&'static str, &'static str)]) -> Result<Config, String> {
+    let all = PLAIN.iter().chain(pairs).copied();
+    Config::new(&Given::from_pairs(all)).map_err(|error| error.to_string())
+}
+
+/// Of a command line after `axoneme-relay serve`.
+fn given(arguments: &[&str]) -> Result<Given, String> {
+    let line = ["axoneme-relay", "serve"].iter().chain(arguments);
+    let matches = command("axoneme-relay")
+        .try_get_matches_from(line)
+        .map_err(|error| error.to_string())?;
+    let serve = matches.subcommand_matches("serve").unwrap();
+    Given::gather(serve).map_err(|error| error.to_string())
+}
+
+#[test]
+fn defaults_are_those_of_the_field() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.cluster, "default");
+    assert_eq!(config.peer_service, "unix:///var/run/cilium/hubble.sock");
+    assert_eq!(config.listen.to_string(), "[::]:4245");
+    assert_eq!(config.health.unwrap().to_string(), "[::]:4222");
+    assert_eq!(config.metrics, None);
+    assert_eq!(config.retry_timeout, Duration::from_secs(30));
+    assert_eq!(config.sort.length, 100);
+    assert_eq!(config.sort.delay, Duration::from_secs(1));
+    assert_eq!(config.security, Security::Plain);
+    assert_eq!(config.client, None);
+}
+
+#[test]
+fn certificates_are_wanted_unless_they_are_switched_off() {
+    let refusal = |pairs: &[(&'static str, &'static str)]| {
+        let given = Given::from_pairs(pairs.iter().copied());
+        Config::new(&given).unwrap_err().to_string()
+    };
+    let server = ("disable-server-tls", "true");
+    assert!(refusal(&[server]).contains("tls-hubble-server-ca-files"));
+    assert!(refusal(&[("disable-client-tls", "true")]).contains("tls-relay-server-cert-file"));
+    let authority = ("tls-hubble-server-ca-files", "/ca, /other");
+    let certificate = ("tls-hubble-client-cert-file", "/crt");
+    assert!(refusal(&[server, authority, certificate]).contains("tls-hubble-client-key-file"));
+    let whole = [
+        authority,
+        certificate,
+        ("tls-hubble-client-key-file", "/key"),
+        ("tls-server-cert-file", "/server.crt"),
+        ("tls-server-key-file", "/server.key"),
+        ("tls-relay-client-ca-files", "/clients"),
+    ];
+    let config = Config::new(&Given::from_pairs(whole)).unwrap();
+    assert_eq!(
+        config.client,
+        Some(ClientFiles {
+            server_authorities: vec!["/ca".into(), "/other".into()],
+            identity: Some(("/crt".into(), "/key".into())),
+        })
+    );
+    assert_eq!(
+        config.security,
+        Security::Tls(TlsFiles {
+            certificate: "/server.crt".into(),
+            key: "/server.key".into(),
+            client_authorities: vec!["/clients".into()],
+        })
+    );
+}
+
+#[test]
+fn a_wrong_value_is_refused_by_its_key() {
+    for (key, value) in [
+        ("listen-address", ""),
+        ("listen-address", "4245"),
+        ("metrics-listen-address", "here"),
+        ("retry-timeout", "soon"),
+        ("dial-timeout", "-1s"),
+        ("sort-buffer-drain-timeout", "0s"),
+        ("sort-buffer-len-max", "0"),
+        ("sort-buffer-len-max", "many"),
+        ("disable-server-tls", "perhaps"),
+        ("log-level", "loud"),
+        ("log-format", "xml"),
+        ("pprof", "true"),
+    ] {
+        let error = config(&[(key, value)]).unwrap_err();
+        assert!(error.starts_with(key), "{error}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_file_and_the_file_over_defaults() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.yaml");
+    let text = "cluster-name: east\nlisten-address: :1\ngops: true\ngops-port: \"9893\"\n\
+        sort-buffer-len-max: 7\ndisable-server-tls: true\ndisable-client-tls: true\n\
+        tls-relay-client-ca-files: [a, b]\nlikes: cheese\n";
+    fs::write(&path, text).unwrap();
+    let file = path.to_str().unwrap();
+    let given = given(&["--config", file, "--listen-address=:2", "--debug", "--gops"]).unwrap();
+    let config = Config::new(&given).unwrap();
+    assert_eq!(config.cluster, "east");
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.sort.length, 7);
+    assert_eq!(config.log.level, "debug");
+    assert_eq!(config.unknown, ["likes"]);
+    assert_eq!(
+        given.files("tls-relay-client-ca-files"),
+        [PathBuf::from("a"), "b".into()]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("missing.yaml");
+    let error = given(&["--config", missing.to_str().unwrap()]).unwrap_err();
+    assert!(error.contains("missing.yaml"), "{error}");
+    let nested = directory.path().join("nested.yaml");
+    fs::write(&nested, "cluster-name: {a: b}").unwrap();
+    let error = given(&["--config", nested.to_str().unwrap()]).unwrap_err();
+    assert!(
+        error.contains("nested.yaml") && error.contains("cluster-name"),
+        "{error}"
+    );
+    let empty = directory.path().join("empty.yaml");
+    fs::write(&empty, "").unwrap();
+    given(&["--config", empty.to_str().unwrap()]).unwrap();
+}

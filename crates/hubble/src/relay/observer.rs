@@ -1,0 +1,336 @@
+//! The service `observer.Observer` over all nodes.
+//!
+//! Written by hand and not over the generated trait, because flows pass through as bytes: fields that this relay does not know
+//! reach the client, and the nodes.
+
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use api::hubble::{
+    observer::{
+        GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest,
+        GetDebugEventsResponse, GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest,
+        GetNodesResponse, Namespace, Node, ServerStatusRequest, ServerStatusResponse, Tls,
+        observer_client::ObserverClient,
+    },
+    relay::NodeState,
+};
+use futures::{
+    FutureExt, StreamExt,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered},
+};
+use prost::bytes::Bytes;
+use reconcile::Table;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Request, Response, Status,
+    body::Body,
+    codegen::http,
+    server::{Grpc, NamedService},
+};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+
+use super::{
+    calls::{Calls, Method},
+    flows::{Flows, Means, SortBuffer},
+    link::Link,
+    pool::Peer,
+    source::carried,
+    wire::{Asked, Raw},
+};
+
+/// How long a node may take for an answer that is no stream.
+const ANSWER: Duration = Duration::from_secs(5);
+/// Streams of flows at the same time: each holds up to a window of every node's connection.
+const STREAMS: usize = 128;
+/// How many unavailable nodes are named in a status.
+const NAMED: usize = 10;
+
+/// Answers for all nodes.
+#[derive(Clone)]
+pub(super) struct Observer {
+    peers: Table<String, Peer>,
+    encrypted: bool,
+    sort: SortBuffer,
+    silence: Duration,
+    streams: Arc<Semaphore>,
+    calls: Arc<Calls>,
+    shutdown: CancellationToken,
+}
+
+type Client = ObserverClient<Link>;
+
+impl Observer {
+    /// An observer of the nodes in `peers`, whose connections are `encrypted` or not; its streams end with `shutdown`.
+    /// A node that is asked for what it has and says nothing for `silence` fails.
+    pub(super) fn new(
+        peers: Table<String, Peer>,
+        encrypted: bool,
+        sort: SortBuffer,
+        silence: Duration,
+        calls: Arc<Calls>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            peers,
+            encrypted,
+            sort,
+            silence,
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            calls,
+            shutdown,
+        }
+    }
+
+    fn get_flows(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<BoxStream<'static, Result<Bytes, Status>>>, Status> {
+        let (metadata, _, message) = request.into_parts();
+        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{STREAMS} streams of flows are open already"))
+        })?;
+        let means = Means {
+            peers: self.peers.clone(),
+            sort: self.sort,
+            silence: self.silence,
+            shutdown: self.shutdown.clone(),
+            permit,
+        };
+        let flows = Flows::new(Asked::new(message)?, carried(&metadata), means);
+        Ok(Response::new(flows.into_stream().boxed()))
+    }
+
+    /// Asks every node that can be asked; what the others and the failing ones have is `None`.
+    fn ask<T, F>(
+        &self,
+        question: impl Fn(Client) -> F,
+    ) -> FuturesUnordered<BoxFuture<'static, (String, Option<T>)>>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
+    {
+        self.peers
+            .snapshot()
+            .iter()
+            .map(|(name, peer)| {
+                let answer = peer
+                    .link()
+                    .map(|link| question(Client::with_origin(link.clone(), link.origin())));
+                answer_of(name.clone(), answer).boxed()
+            })
+            .collect()
+    }
+
+    async fn server_status(&self) -> ServerStatusResponse {
+        let mut answers =
+            self.ask(|mut node| async move { node.server_status(ServerStatusRequest {}).await });
+        let mut sum = ServerStatusResponse {
+            version: format!("axoneme-relay v{}", crate::VERSION),
+            ..ServerStatusResponse::default()
+        };
+        let (mut connected, mut unavailable) = (0_u32, BTreeSet::new());
+        while let Some((name, answer)) = answers.next().await {
+            let Some(node) = answer else {
+                unavailable.insert(name);
+                continue;
+            };
+            connected += 1;
+            sum.num_flows += node.num_flows;
+            sum.max_flows += node.max_flows;
+            sum.seen_flows += node.seen_flows;
+            sum.uptime_ns = sum.uptime_ns.max(node.uptime_ns);
+            sum.flows_rate += node.flows_rate;
+        }
+        sum.num_connected_nodes = Some(connected.into());
+        sum.num_unavailable_nodes = Some((unavailable.len() as u32).into());
+        sum.unavailable_nodes = unavailable.into_iter().take(NAMED).collect();
+        sum
+    }
+
+    async fn get_nodes(&self) -> GetNodesResponse {
+        let peers = self.peers.snapshot();
+        let mut answers =
+            self.ask(|mut node| async move { node.server_status(ServerStatusRequest {}).await });
+        let mut nodes = Vec::with_capacity(peers.len());
+        while let Some((name, answer)) = answers.next().await {
+            let Some(peer) = peers.get(&name) else {
+                continue;
+            };
+            let state = match (peer.link(), &answer) {
+                (None, _) => NodeState::NodeUnavailable,
+                (Some(_), None) => NodeState::NodeError,
+                (Some(_), Some(_)) => NodeState::NodeConnected,
+            };
+            let status = answer.unwrap_or_default();
+            nodes.push(Node {
+                name,
+                version: status.version,
+                address: peer.announced.address.clone(),
+                state: state.into(),
+                tls: Some(Tls {
+                    enabled: self.encrypted && peer.announced.server_name.is_some(),
+                    server_name: peer.announced.server_name.clone().unwrap_or_default(),
+                }),
+                uptime_ns: status.uptime_ns,
+                num_flows: status.num_flows,
+                max_flows: status.max_flows,
+                seen_flows: status.seen_flows,
+            });
+        }
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        GetNodesResponse { nodes }
+    }
+
+    async fn get_namespaces(&self) -> GetNamespacesResponse {
+        let mut answers =
+            self.ask(|mut node| async move { node.get_namespaces(GetNamespacesRequest {}).await });
+        let mut all = BTreeSet::new();
+        while let Some((_, answer)) = answers.next().await {
+            let namespaces = answer.unwrap_or_default().namespaces;
+            all.extend(
+                namespaces
+                    .into_iter()
+                    .map(|seen| (seen.cluster, seen.namespace)),
+            );
+        }
+        let namespaces = all
+            .into_iter()
+            .map(|(cluster, namespace)| Namespace { cluster, namespace });
+        GetNamespacesResponse {
+            namespaces: namespaces.collect(),
+        }
+    }
+
+    /// Answers a unary call.
+    async fn unary<Q, A, F>(
+        &self,
+        method: Method,
+        request: http::Request<Body>,
+        answer: impl Fn(Self) -> F,
+    ) -> http::Response<Body>
+    where
+        Q: prost::Message + Default + 'static,
+        A: prost::Message + 'static,
+        F: Future<Output = Result<A, Status>> + Send + 'static,
+    {
+        let call = self.calls.started(method);
+        let service = service_fn(|_: Request<Q>| {
+            let answering = answer(self.clone());
+            async move { answering.await.map(Response::new) }
+        });
+        let response = Grpc::new(ProstCodec::<A, Q>::default())
+            .unary(service, request)
+            .await;
+        call.ended_with(&response);
+        response
+    }
+
+    async fn answer(&self, request: http::Request<Body>) -> http::Response<Body> {
+        let Some(method) = Method::of(request.uri().path()) else {
+            return Status::unimplemented("no such method").into_http();
+        };
+        match method {
+            Method::GetFlows => {
+                let mut call = Some(self.calls.started(method));
+                let service = service_fn(|request| {
+                    let flows = self.get_flows(request);
+                    let call = call.take();
+                    std::future::ready(Calls::follow(call, flows))
+                });
+                Grpc::new(Raw).server_streaming(service, request).await
+            }
+            Method::ServerStatus => {
+                self.unary::<ServerStatusRequest, _, _>(method, request, |all| async move {
+                    Ok(all.server_status().await)
+                })
+                .await
+            }
+            Method::GetNodes => {
+                self.unary::<GetNodesRequest, _, _>(method, request, |all| async move {
+                    Ok(all.get_nodes().await)
+                })
+                .await
+            }
+            Method::GetNamespaces => {
+                self.unary::<GetNamespacesRequest, _, _>(method, request, |all| async move {
+                    Ok(all.get_namespaces().await)
+                })
+                .await
+            }
+            Method::GetAgentEvents => {
+                self.unary::<GetAgentEventsRequest, GetAgentEventsResponse, _>(
+                    method,
+                    request,
+                    |_| async { Err(of_one_node("GetAgentEvents")) },
+                )
+                .await
+            }
+            Method::GetDebugEvents => {
+                self.unary::<GetDebugEventsRequest, GetDebugEventsResponse, _>(
+                    method,
+                    request,
+                    |_| async { Err(of_one_node("GetDebugEvents")) },
+                )
+                .await
+            }
+        }
+    }
+}
+
+/// The answer, if there is one in time.
+async fn answer_of<T>(
+    name: String,
+    answer: Option<impl Future<Output = Result<Response<T>, Status>>>,
+) -> (String, Option<T>) {
+    let Some(answer) = answer else {
+        return (name, None);
+    };
+    let answer = match tokio::time::timeout(ANSWER, answer).await {
+        Ok(Ok(answer)) => Some(answer.into_inner()),
+        Ok(Err(status)) => {
+            tracing::warn!(peer = name, %status, "no answer");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(peer = name, within = ?ANSWER, "no answer");
+            None
+        }
+    };
+    (name, answer)
+}
+
+fn of_one_node(method: &str) -> Status {
+    Status::unimplemented(format!(
+        "{method} is answered by the server of a node; this is a relay"
+    ))
+}
+
+impl NamedService for Observer {
+    const NAME: &'static str = "observer.Observer";
+}
+
+impl tower::Service<http::Request<Body>> for Observer {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let observer = self.clone();
+        Box::pin(async move { Ok(observer.answer(request).await) })
+    }
+}
