@@ -87,6 +87,11 @@ pub fn underlay_v6(host: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 0x30, 0, 0, 0, 0, 0, u16::from(host))
 }
 
+/// Where a relay listens.
+pub fn relay_address() -> String {
+    format!("{}:4245", underlay_v4(CONTROL))
+}
+
 const CONTROL: u8 = 10;
 const FIRST_NODE: u8 = 11;
 /// Last octet of the outside machine's address.
@@ -259,6 +264,40 @@ impl Cluster {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Starts a relay over the flow servers of all nodes, which must listen; it is not ready yet.
+    pub fn start_relay(&self) -> anyhow::Result<Process> {
+        let first = self.nodes.first().context("a cluster without nodes")?;
+        let peers = first.machine.directory().join("hubble.sock");
+        let arguments = [
+            "serve".to_owned(),
+            format!("--peer-service=unix://{}", peers.display()),
+            format!("--listen-address={}", relay_address()),
+            "--health-listen-address=".to_owned(),
+            "--disable-client-tls".to_owned(),
+            "--disable-server-tls".to_owned(),
+        ];
+        self.control
+            .start("relay", None, &program("axoneme-relay")?, &arguments)
+    }
+
+    /// Runs the command line on the machine of the API server and the relay; what it printed.
+    pub fn ask(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let words: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
+        let mut process = self
+            .control
+            .start(name, None, &program("axoneme")?, &words)?;
+        let status = process.wait(Duration::from_secs(20))?;
+        let output = process.output();
+        fs::remove_file(process.log()).context("remove the output")?;
+        if !status.success() {
+            bail!(
+                "axoneme {} ended with {status}: {output}",
+                arguments.join(" ")
+            );
+        }
+        Ok(output)
     }
 
     /// Stops the API server, as a crash would.

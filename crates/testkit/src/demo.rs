@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cluster::relay_address;
 use crate::flows::{Outcome, picture, tally};
 use crate::footprint::Footprint;
 use crate::programs::program;
@@ -137,6 +138,13 @@ fn look_further(market: &Market) -> anyhow::Result<String> {
         (
             "flows of node n1",
             format!("{cli} hubble observe --server unix://{directory}/hubble.sock --follow"),
+        ),
+        (
+            "flows of all nodes",
+            format!(
+                "ip netns exec {name}-cp {cli} hubble observe --server {} --follow",
+                relay_address()
+            ),
         ),
         (
             "only what was denied",

@@ -36,6 +36,7 @@ pub(super) struct Market {
     // Fields are dropped in this order: what runs goes before where it runs.
     outside: Vec<Process>,
     pods: Vec<(usize, RunningPod)>,
+    relay: Process,
     /// The cluster.
     pub(super) cluster: Cluster,
 }
@@ -45,7 +46,10 @@ impl Market {
     pub(super) fn open(name: &str, tell: &mut dyn FnMut(String)) -> anyhow::Result<Self> {
         tell("starting the API server, an underlay and two nodes with their agents".to_owned());
         let begun = Instant::now();
-        let cluster = Cluster::start(Options::named(name))?;
+        let options = Options::named(name)
+            .with("hubble-listen-address", ":4244")
+            .with("hubble-disable-tls", "true");
+        let cluster = Cluster::start(options)?;
         tell(format!(
             "  ready after {:.1} s",
             begun.elapsed().as_secs_f64()
@@ -53,6 +57,7 @@ impl Market {
         let mut market = Self {
             outside: Vec::new(),
             pods: Vec::new(),
+            relay: cluster.start_relay()?,
             cluster,
         };
         market.create_objects()?;
@@ -181,7 +186,8 @@ impl Market {
             .pods
             .iter_mut()
             .flat_map(|(_, pod)| pod.processes().iter_mut());
-        let mut all: Vec<&mut Process> = pods.chain(&mut self.outside).collect();
+        let others = self.outside.iter_mut().chain([&mut self.relay]);
+        let mut all: Vec<&mut Process> = pods.chain(others).collect();
         for node in &mut self.cluster.nodes {
             all.push(node.agent()?);
         }

@@ -6,6 +6,7 @@ use anyhow::{bail, ensure};
 
 use super::Verdict;
 use super::market::{Market, NAMESPACE, policy};
+use crate::cluster::relay_address;
 use crate::flows::{Outcome, tally};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -92,6 +93,23 @@ fn never_answered(market: &mut Market) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn relayed(market: &Market) -> anyhow::Result<()> {
+    let ask = |words: &[&str]| {
+        let server = relay_address();
+        let all = [&["hubble"], words, &["--server", &server]].concat();
+        market.cluster.ask("client", &all)
+    };
+    let nodes = ask(&["list", "nodes"])?;
+    let connected = nodes.lines().filter(|line| line.contains("Connected"));
+    ensure!(connected.count() == 2, "{nodes}");
+    let flows = ask(&["observe", "--last", "50", "-o", "json"])?;
+    for node in ["n1", "n2"] {
+        let name = format!("\"node_name\":\"default/{node}\"");
+        ensure!(flows.contains(&name), "none of the last flows is of {node}");
+    }
+    Ok(())
+}
+
 fn seen(market: &Market, report: &mut Report) {
     let rows = [
         ("web", "api", "TCP:8080", Outcome::Forwarded),
@@ -123,6 +141,10 @@ fn seen(market: &Market, report: &mut Report) {
         }),
     );
     report.state("no other connection was denied", nothing_else(market));
+    report.state(
+        "the relay is connected to both nodes and has flows of both",
+        Market::wait(LIMIT, || relayed(market)),
+    );
 }
 
 /// Why it came out so, when it was seen.
@@ -195,6 +217,10 @@ fn restarted(market: &mut Market, report: &mut Report) -> anyhow::Result<()> {
             ensure!(newer >= 8, "only {newer} requests");
             client.newest(newer, true, from)
         }),
+    );
+    report.state(
+        "the relay is connected to both nodes again",
+        Market::wait(LIMIT, || relayed(market)),
     );
     let batch = market.batch()?;
     let denied = batch.outcomes.len() - from_batch;
