@@ -74,6 +74,11 @@ const PROGRAMS: &[Program] = &[
         inside: "/opt/cni/bin/cilium-cni",
     },
     Program {
+        package: "hubble",
+        binary: "axoneme-relay",
+        inside: "/usr/bin/axoneme-relay",
+    },
+    Program {
         package: "operator",
         binary: "axoneme-operator",
         inside: "/usr/bin/axoneme-operator",
@@ -95,6 +100,7 @@ const LINKS: &[(&str, &str)] = &[
     ("/usr/bin/cilium-mount", "axoneme"),
     ("/usr/bin/cilium-sysctlfix", "axoneme"),
     ("/usr/bin/hubble", "axoneme"),
+    ("/usr/bin/hubble-relay", "axoneme-relay"),
     ("/usr/bin/nsenter", "axoneme"),
     ("/usr/bin/cilium-operator", "axoneme-operator"),
     ("/usr/bin/cilium-operator-generic", "axoneme-operator"),

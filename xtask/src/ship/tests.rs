@@ -25,7 +25,7 @@ fn fake(name: &str, packages: &[&str]) -> Result<(Place, PathBuf)> {
 
 #[test]
 fn every_link_leads_to_a_file_of_the_image() -> Result<()> {
-    let (place, folder) = fake("links", &["agent", "cli", "cni", "operator"])?;
+    let (place, folder) = fake("links", &["agent", "cli", "cni", "hubble", "operator"])?;
     let image = contents(&place, &folder, Build::Dev)?;
     let files = image.files.keys().chain(image.links.keys());
     let names: BTreeSet<&String> = files.chain(&image.folders).collect();
@@ -42,6 +42,7 @@ fn every_link_leads_to_a_file_of_the_image() -> Result<()> {
         "cilium-agent",
         "cilium-dbg",
         "hubble",
+        "hubble-relay",
         "nsenter",
     ] {
         assert!(
