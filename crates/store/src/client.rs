@@ -5,6 +5,7 @@ mod error;
 mod guard;
 mod options;
 mod path;
+mod pods;
 mod send;
 mod update;
 
@@ -23,9 +24,11 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::pace::Pace;
+pub use config::ContextNames;
 pub use error::Error;
 pub use options::Options;
 use path::{Query, collection, object};
+pub use pods::{Exec, Executed, LogPart};
 use send::{Call, JSON, MERGE_PATCH};
 
 /// Which objects of a kind.
@@ -63,6 +66,9 @@ pub struct Endpoint {
     pub attempt: u64,
 }
 
+/// Objects of a page, where all are wanted.
+const PAGE: &str = "500";
+
 struct Connection {
     endpoint: Endpoint,
     client: kube::Client,
@@ -96,6 +102,11 @@ impl Client {
             Box::pin(async move { config::connect(&options, index).await })
         };
         Self::over(config::count(&options), Box::new(connect), options).await
+    }
+
+    /// What the kubeconfig says of the context that is meant.
+    pub fn context(options: &Options) -> Result<ContextNames, Error> {
+        config::names(options)
     }
 
     /// Over clients that `connect` makes, for each of `urls` indices.
@@ -251,6 +262,36 @@ impl Client {
         match self.paced(&call).await {
             Err(error) if !error.is_not_found() => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Changes an object of any kind by a merge patch (RFC 7386).
+    pub async fn raw_merge(
+        &self,
+        path: &str,
+        patch: &serde_json::Value,
+    ) -> Result<serde_json::Value, Error> {
+        let call = Call::new("patch", Method::PATCH, path).with(patch, MERGE_PATCH)?;
+        self.json(&call).await
+    }
+
+    /// All objects of a kind of which only the path is known (its collection, with parameters), page by page.
+    pub async fn raw_list(&self, path: &str) -> Result<Vec<serde_json::Value>, Error> {
+        let mut all = Vec::new();
+        let mut token = String::new();
+        loop {
+            let mut query = Query::new(path);
+            query.add("limit", PAGE);
+            if !token.is_empty() {
+                query.add("continue", &token);
+            }
+            let call = Call::new("list", Method::GET, &query.text);
+            let page: List<serde_json::Value> = self.json(&call).await?;
+            all.extend(page.items);
+            token = page.metadata.continue_token;
+            if token.is_empty() {
+                return Ok(all);
+            }
         }
     }
 

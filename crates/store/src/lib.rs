@@ -11,6 +11,6 @@ mod reflect;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Client, Endpoint, Error, Options, Scope};
+pub use client::{Client, ContextNames, Endpoint, Error, Exec, Executed, LogPart, Options, Scope};
 pub use pace::Pace;
 pub use reflect::{Rows, reflect};

@@ -1,5 +1,6 @@
 //! From options to one client per URL.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -40,9 +41,11 @@ async fn config(options: &Options, index: usize) -> Result<kube::Config, Error> 
     let wrong = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
     let base = match &options.kubeconfig {
         Some(path) => {
-            let file = Kubeconfig::read_from(path)
-                .map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
-            let options = KubeConfigOptions::default();
+            let file = kubeconfig(path)?;
+            let options = KubeConfigOptions {
+                context: options.context.clone(),
+                ..KubeConfigOptions::default()
+            };
             let config = kube::Config::from_custom_kubeconfig(file, &options).await;
             Some(config.map_err(|e| wrong(&e))?)
         }
@@ -58,6 +61,73 @@ async fn config(options: &Options, index: usize) -> Result<kube::Config, Error> 
     let mut config = base.unwrap_or_else(|| kube::Config::new(uri.clone()));
     config.cluster_url = uri;
     Ok(config)
+}
+
+/// The file, or what several come to. One that is named alone must be there, as for kubectl.
+fn kubeconfig(paths: &Path) -> Result<Kubeconfig, Error> {
+    let all: Vec<PathBuf> = std::env::split_paths(paths)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    let alone = all.len() == 1;
+    let mut merged: Option<Kubeconfig> = None;
+    for path in all.iter().filter(|path| alone || path.exists()) {
+        let wrong = |error| Error::Config(format!("{}: {error}", path.display()));
+        let file = Kubeconfig::read_from(path).map_err(wrong)?;
+        merged = Some(match merged {
+            Some(before) => before.merge(file).map_err(wrong)?,
+            None => file,
+        });
+    }
+    merged.ok_or_else(|| Error::Config(format!("none of {} is there", paths.display())))
+}
+
+/// A context of a kubeconfig.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContextNames {
+    /// Its name.
+    pub context: String,
+    /// The cluster.
+    pub cluster: String,
+    /// URL of the cluster's API server.
+    pub server: String,
+    /// Who asks.
+    pub user: String,
+    /// Namespace that is meant where none is named.
+    pub namespace: String,
+    /// Names of all contexts.
+    pub all: Vec<String>,
+}
+
+/// The names of the context that the options mean.
+pub(super) fn names(options: &Options) -> Result<ContextNames, Error> {
+    let Some(path) = &options.kubeconfig else {
+        return Err(Error::Config("no kubeconfig".to_owned()));
+    };
+    let file = kubeconfig(path)?;
+    let name = options.context.clone().or(file.current_context.clone());
+    let name = name.filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| Error::Config("no context is current".to_owned()))?;
+    let named = file.contexts.iter().find(|context| context.name == name);
+    let context = named
+        .and_then(|named| named.context.clone())
+        .ok_or_else(|| Error::Config(format!("there is no context {name}")))?;
+    let cluster = file
+        .clusters
+        .iter()
+        .find(|cluster| cluster.name == context.cluster);
+    let server = cluster.and_then(|cluster| cluster.cluster.as_ref()?.server.clone());
+    Ok(ContextNames {
+        context: name,
+        server: server.unwrap_or_default(),
+        cluster: context.cluster,
+        user: context.user.unwrap_or_default(),
+        namespace: context.namespace.unwrap_or_else(|| "default".to_owned()),
+        all: file
+            .contexts
+            .iter()
+            .map(|context| context.name.clone())
+            .collect(),
+    })
 }
 
 /// No retries in here: they are ours. A watch begins anew, a write is asked for again by its target.
@@ -82,3 +152,6 @@ fn client(config: &kube::Config) -> Result<kube::Client, kube::Error> {
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,11 @@ use std::time::Duration;
 /// How to reach the API server, and how hard to lean on it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Kubeconfig file; without one the service account of the pod is used.
+    /// Kubeconfig file, or several in the form of `PATH`: of each part the first one that has it counts, and those that are not
+    /// there are passed over. Without one the service account of the pod is used.
     pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig; the one it names as current, if none is given.
+    pub context: Option<String>,
     /// URLs that replace the kubeconfig's: the first is the home, the others are tried in turn while it does not answer.
     pub urls: Vec<String>,
     /// Sent as the user agent and as the field manager.
@@ -29,6 +32,7 @@ impl Options {
     pub fn named(name: &'static str) -> Self {
         Self {
             kubeconfig: None,
+            context: None,
             urls: Vec::new(),
             name,
             requests_per_second: 20.0,

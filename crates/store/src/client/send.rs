@@ -56,7 +56,7 @@ impl<'a> Call<'a> {
         Ok(self)
     }
 
-    fn failed(&self, message: String) -> Error {
+    pub(super) fn failed(&self, message: String) -> Error {
         Error::Unanswered {
             verb: self.verb,
             path: self.path.to_owned(),
@@ -68,8 +68,19 @@ impl<'a> Call<'a> {
         self.failed("no answer in time".to_owned())
     }
 
+    /// A refusal of which only status and sentence are known.
+    pub(super) fn refusal(&self, status: u16, message: String) -> Error {
+        Error::Refused {
+            verb: self.verb,
+            path: self.path.to_owned(),
+            status,
+            message,
+            retry_after: None,
+        }
+    }
+
     /// With the whole chain of causes: the last of them is the one that helps.
-    fn broken(&self, error: &dyn std::error::Error) -> Error {
+    pub(super) fn broken(&self, error: &dyn std::error::Error) -> Error {
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
