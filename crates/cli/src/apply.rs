@@ -4,13 +4,13 @@ mod discovery;
 mod read;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde_json::Value;
-use store::{Client, Options};
+use store::Client;
 
+use crate::cluster::access::AccessArgs;
 use crate::dbg::context::Outcome;
 use discovery::{Kind, Kinds};
 use read::{Item, items};
@@ -21,9 +21,8 @@ pub(crate) struct ApplyArgs {
     /// File, directory (its *.yaml, *.yml and *.json), or - for standard input; may be given several times
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
     filename: Vec<PathBuf>,
-    /// Kubeconfig of the API server [default: ~/.kube/config]
-    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Namespace of objects that name none
     #[arg(short, long, default_value = "default")]
     namespace: String,
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &ApplyArgs, out: &mut dyn Write) -> anyhow::Result<Outco
         shown(&args.filename)
     );
     crate::program::block_on(async {
-        let client = client(args.kubeconfig.as_deref()).await?;
+        let client = args.access.client().await?;
         let mut apply = Apply {
             kinds: Kinds::default(),
             client,
@@ -70,38 +69,6 @@ fn shown(paths: &[PathBuf]) -> String {
         .map(|path| path.display().to_string())
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// The kubeconfig that is named, or the one in the home directory.
-fn kubeconfig_of(named: Option<&Path>) -> Option<PathBuf> {
-    let home = || {
-        let home = std::env::var_os("HOME")?;
-        Some(Path::new(&home).join(".kube/config")).filter(|path| path.exists())
-    };
-    named.map(Path::to_owned).or_else(home)
-}
-
-/// Whether there is an API server to ask: by kubeconfig, or because this is a pod.
-pub(crate) fn is_server_known(named: Option<&Path>) -> bool {
-    kubeconfig_of(named).is_some() || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
-}
-
-/// The API server of a kubeconfig: the one named, or the one in the home directory.
-pub(crate) async fn client(named: Option<&Path>) -> anyhow::Result<Client> {
-    anyhow::ensure!(
-        is_server_known(named),
-        "no API server is known: name a kubeconfig with --kubeconfig or KUBECONFIG"
-    );
-    let kubeconfig = kubeconfig_of(named);
-    let options = Options {
-        kubeconfig,
-        requests_per_second: 100.0,
-        burst: 100.0,
-        ..Options::named("axoneme")
-    };
-    Client::new(options)
-        .await
-        .context("cannot use the kubeconfig")
 }
 
 struct Apply<'a> {

@@ -14,9 +14,16 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
+use crate::cluster::Relay;
+use crate::cluster::access::AccessArgs;
 use connect::ConnectArgs;
+pub(crate) use time::duration;
+
+/// Local port that leads to a relay, unless told otherwise.
+const RELAY_PORT: u16 = 4245;
 
 /// Arguments of the family.
 #[derive(Args, Debug)]
@@ -33,22 +40,21 @@ pub struct HubbleArgs {
     command: Command,
 }
 
-/// How upstream's client finds a relay by Kubernetes; scripts give these flags, and get a sentence.
+/// How a relay is found by Kubernetes.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Server")]
 struct ForwardArgs {
-    /// Forward a port to the relay; not supported, the flag is refused with the command to run instead
+    /// Ask the relay of a cluster, by a local port that is forwarded to it meanwhile
     #[arg(short = 'P', long, global = true, env = "HUBBLE_PORT_FORWARD", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     port_forward: Option<bool>,
-    /// Local port of --port-forward
+    /// Local port of --port-forward, 0 for any [default: 4245]
     #[arg(
         long,
         global = true,
         env = "HUBBLE_PORT_FORWARD_PORT",
-        default_value = "4245",
         value_name = "PORT"
     )]
-    port_forward_port: u16,
+    port_forward_port: Option<u16>,
     /// Kubernetes context of --port-forward
     #[arg(
         long,
@@ -57,40 +63,52 @@ struct ForwardArgs {
         value_name = "CONTEXT"
     )]
     kube_context: Option<String>,
-    /// Namespace of the relay, for --port-forward
+    /// Namespace of the relay, for --port-forward [default: kube-system]
     #[arg(
         long,
         global = true,
         env = "HUBBLE_KUBE_NAMESPACE",
-        default_value = "kube-system",
         value_name = "NAMESPACE"
     )]
-    kube_namespace: String,
+    kube_namespace: Option<String>,
     /// Kubeconfig of --port-forward
     #[arg(long, global = true, env = "HUBBLE_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<std::path::PathBuf>,
 }
 
 impl ForwardArgs {
-    /// Refuses what is not built, with what does the same.
-    fn refuse(&self, file: &config::Settings) -> anyhow::Result<()> {
-        let wanted = self.port_forward.or(file.switch("port-forward")?);
-        if wanted != Some(true) {
-            return Ok(());
-        }
-        let mut words = vec!["kubectl".to_owned()];
-        if let Some(kubeconfig) = &self.kubeconfig {
-            words.push(format!("--kubeconfig={}", kubeconfig.display()));
-        }
-        if let Some(context) = &self.kube_context {
-            words.push(format!("--context={context}"));
-        }
-        anyhow::bail!(
-            "--port-forward: ports are not forwarded by this program; run `{} -n {} port-forward service/hubble-relay {port}:80` and ask with --server localhost:{port}",
-            words.join(" "),
-            self.kube_namespace,
-            port = self.port_forward_port,
-        )
+    /// The relay that flags and file name.
+    fn relay(&self, file: &config::Settings) -> anyhow::Result<Relay> {
+        let environment = || std::env::var_os("KUBECONFIG").map(Into::into);
+        let text = |own: &Option<String>, key| match own {
+            Some(own) => Ok(Some(own.clone())),
+            None => file.text(key),
+        };
+        let kubeconfig = match &self.kubeconfig {
+            Some(own) => Some(own.clone()),
+            None => file.text("kubeconfig")?.map(Into::into),
+        };
+        let port = match self.port_forward_port {
+            Some(port) => port,
+            None => match file.text("port-forward-port")? {
+                Some(port) => port.parse().context("port-forward-port")?,
+                None => RELAY_PORT,
+            },
+        };
+        Ok(Relay {
+            access: AccessArgs {
+                kubeconfig: kubeconfig.or_else(environment),
+                context: text(&self.kube_context, "kube-context")?,
+            },
+            namespace: text(&self.kube_namespace, "kube-namespace")?
+                .unwrap_or_else(|| "kube-system".to_owned()),
+            port,
+        })
+    }
+
+    /// Whether the relay of a cluster is to be asked.
+    fn wanted(&self, file: &config::Settings) -> anyhow::Result<bool> {
+        Ok(self.port_forward.or(file.switch("port-forward")?) == Some(true))
     }
 }
 
@@ -107,6 +125,8 @@ enum Command {
     Watch(watch::WatchArgs),
     /// View or change the configuration file
     Config(config::ConfigArgs),
+    /// Forward a local port (--port-forward-port) to the relay of a cluster
+    PortForward,
     /// Show the version of this program
     Version,
 }
@@ -140,16 +160,35 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 async fn execute(args: HubbleArgs, out: &mut (impl Write + Send)) -> anyhow::Result<()> {
-    let file = config::Settings::load(args.config.as_deref())?;
-    if !matches!(args.command, Command::Config(_) | Command::Version) {
-        args.forward.refuse(&file)?;
+    let mut file = config::Settings::load(args.config.as_deref())?;
+    let asks = !matches!(
+        args.command,
+        Command::Config(_) | Command::PortForward | Command::Version
+    );
+    if !asks || !args.forward.wanted(&file)? {
+        return command(args, file, out).await;
     }
+    let forward = args.forward.relay(&file)?.open().await?;
+    file.forwarded = Some(forward.address()?);
+    tokio::select! {
+        done = command(args, file, out) => done,
+        // It ends only by a fault.
+        ended = forward.serve() => ended,
+    }
+}
+
+async fn command(
+    args: HubbleArgs,
+    file: config::Settings,
+    out: &mut (impl Write + Send),
+) -> anyhow::Result<()> {
     match args.command {
         Command::Observe(observe) => observe::run(*observe, &file, args.debug, out).await,
         Command::Status(status) => status::run(status, &file, out).await,
         Command::List(list) => list::run(list, &file, out).await,
         Command::Watch(watch) => watch::run(watch, &file, out).await,
         Command::Config(config) => config::run(&config, file, out),
+        Command::PortForward => crate::cluster::forward(&args.forward.relay(&file)?, out).await,
         Command::Version => {
             writeln!(out, "hubble v{} (axoneme)", env!("CARGO_PKG_VERSION"))?;
             Ok(())

@@ -4,6 +4,8 @@
 //! prints the answers.
 
 mod apply;
+mod cluster;
+mod connectivity;
 mod dbg;
 mod flows;
 pub mod hubble;

@@ -8,6 +8,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::apply::{self, ApplyArgs};
+use crate::cluster::config::{self, ConfigCommand};
+use crate::cluster::context::{self, ContextArgs};
+use crate::cluster::install::{self, How, InstallArgs, UninstallArgs};
+use crate::cluster::status::{self, StatusArgs};
+use crate::cluster::sysdump::{self, SysdumpArgs};
+use crate::cluster::version::{self, VersionArgs};
+use crate::connectivity::{self, ConnectivityCommand};
 use crate::dbg::context::Outcome;
 use crate::dbg::{self, DbgArgs};
 use crate::hubble::{self, HubbleArgs};
@@ -38,8 +45,26 @@ enum Family {
     /// Get a node ready for its agent, and take leave of it
     #[command(subcommand)]
     Node(NodeCommand),
-    /// Version of this program
-    Version,
+    /// Whether Axoneme is there and well, in the whole cluster
+    Status(Box<StatusArgs>),
+    /// Whether pods reach what they may, and nothing else
+    #[command(subcommand)]
+    Connectivity(ConnectivityCommand),
+    /// Collect what somebody else needs to understand a cluster, without its secrets
+    Sysdump(Box<SysdumpArgs>),
+    /// Install Axoneme by its Helm chart
+    Install(Box<InstallArgs>),
+    /// Upgrade Axoneme, or change its values, by its Helm chart
+    Upgrade(Box<InstallArgs>),
+    /// Remove Axoneme
+    Uninstall(Box<UninstallArgs>),
+    /// The configuration of agents and operator
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Which cluster is meant
+    Context(Box<ContextArgs>),
+    /// Version of this program, and of the agents
+    Version(Box<VersionArgs>),
     /// Completions for a shell
     Completion {
         /// The shell
@@ -127,14 +152,13 @@ impl Name {
     /// Name for usage lines.
     const fn shown(self) -> &'static str {
         match self {
-            Self::Axoneme => "axoneme",
+            Self::Axoneme | Self::Absent(_) => "axoneme",
             Self::Cilium => "cilium",
             Self::NodeClient => "cilium-dbg",
             Self::FlowClient => "hubble",
             Self::Mounter => "cilium-mount",
             Self::SysctlFixer => "cilium-sysctlfix",
             Self::Enterer => "nsenter",
-            Self::Absent(_) => "axoneme",
         }
     }
 }
@@ -175,10 +199,15 @@ fn family(family: Family) -> ExitCode {
         Family::Apply(args) => with_stdout(|out| apply::run(&args, out)),
         Family::Why(args) => with_stdout(|out| why::run(&args, out)),
         Family::Node(command) => on_node(&command),
-        Family::Version => with_stdout(|out| {
-            writeln!(out, "axoneme {}", env!("CARGO_PKG_VERSION"))?;
-            Ok(Outcome::Good)
-        }),
+        Family::Status(args) => with_stdout(|out| status::run(&args, out)),
+        Family::Connectivity(command) => with_stdout(|out| connectivity::run(&command, out)),
+        Family::Sysdump(args) => with_stdout(|out| sysdump::run(&args, out)),
+        Family::Install(args) => with_stdout(|out| install::install(&args, How::Install, out)),
+        Family::Upgrade(args) => with_stdout(|out| install::install(&args, How::Upgrade, out)),
+        Family::Uninstall(args) => with_stdout(|_| install::uninstall(&args)),
+        Family::Config(command) => with_stdout(|out| config::run(&command, out)),
+        Family::Context(args) => with_stdout(|out| context::run(&args, out)),
+        Family::Version(args) => with_stdout(|out| version::run(&args, out)),
         Family::Completion { shell } => with_stdout(|out| {
             clap_complete::generate(shell, &mut Axoneme::command(), "axoneme", &mut Through(out));
             Ok(Outcome::Good)

@@ -12,12 +12,12 @@ mod story;
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use local_api::client::encode;
 
-use crate::apply;
+use crate::cluster::access::AccessArgs;
 use crate::dbg::context::Outcome;
 use crate::output::{OutputArgs, Paint};
 
@@ -42,9 +42,9 @@ pub(crate) struct WhyArgs {
     /// Where the eBPF file system is mounted
     #[arg(long, value_name = "DIRECTORY", default_value = "/sys/fs/bpf")]
     bpf_root: PathBuf,
-    /// Kubeconfig of the API server, which knows the addresses of other nodes' pods
-    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    // It knows the addresses of other nodes' pods.
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     servers: Servers,
     #[command(flatten)]
@@ -59,9 +59,9 @@ pub(crate) fn run(args: &WhyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome
         if let party::Typed::Name(name, port) = party::typed(text)?
             && facts.pod_addresses(&name).is_empty()
             && party::service(&facts, &name, port, args.protocol).is_err()
-            && apply::is_server_known(args.kubeconfig.as_deref())
+            && args.access.is_server_known()
         {
-            let addresses = remote_pod(args.kubeconfig.as_deref(), &name)
+            let addresses = remote_pod(&args.access, &name)
                 .with_context(|| format!("cannot ask the API server for {name}"))?;
             facts.remote_pods.insert(name, addresses);
         }
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &WhyArgs, out: &mut dyn Write) -> anyhow::Result<Outcome
 }
 
 /// The addresses of a pod as the API server has them; none if there is no such pod.
-fn remote_pod(kubeconfig: Option<&Path>, name: &str) -> anyhow::Result<Vec<IpAddr>> {
+fn remote_pod(access: &AccessArgs, name: &str) -> anyhow::Result<Vec<IpAddr>> {
     let (namespace, pod) = name.split_once('/').unwrap_or(("default", name));
     let path = format!(
         "/api/v1/namespaces/{}/pods/{}",
@@ -89,7 +89,7 @@ fn remote_pod(kubeconfig: Option<&Path>, name: &str) -> anyhow::Result<Vec<IpAdd
         encode(pod)
     );
     let found = crate::program::block_on(async {
-        let client = apply::client(kubeconfig).await?;
+        let client = access.client().await?;
         match client.raw(http::Method::GET, &path, None).await {
             Err(error) if error.is_not_found() => Ok(serde_json::Value::Null),
             answer => Ok(answer?),

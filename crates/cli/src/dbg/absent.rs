@@ -140,7 +140,7 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "sysdump",
-        "there is no collection of a whole cluster in this version; `debuginfo` collects this node",
+        "this is one node: `debuginfo` collects it, and `axoneme sysdump` a whole cluster from outside",
     ),
     (
         "troubleshoot",

@@ -16,7 +16,7 @@ use store::{Client, Options, Scope};
 use super::context::{Context, Outcome};
 
 /// The API server is asked again for so long: a node that just booted has no route to it yet.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Annotations of a node that are settings.
 const ANNOTATION: &str = "config.cilium.io/";

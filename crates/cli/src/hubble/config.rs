@@ -72,6 +72,8 @@ const KEYS: [(&str, &str); 16] = [
 pub(super) struct Settings {
     path: Option<PathBuf>,
     values: BTreeMap<String, Value>,
+    /// Local address that leads to the server, whichever one is named.
+    pub(super) forwarded: Option<String>,
 }
 
 impl Settings {
@@ -98,10 +100,11 @@ impl Settings {
         Ok(Self {
             path: Some(path),
             values,
+            forwarded: None,
         })
     }
 
-    fn text(&self, key: &str) -> anyhow::Result<Option<String>> {
+    pub(super) fn text(&self, key: &str) -> anyhow::Result<Option<String>> {
         match self.values.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) if text.is_empty() => Ok(None),
@@ -155,7 +158,8 @@ impl Settings {
 
     /// Fills in what neither flags nor environment gave.
     pub(super) fn complete(&self, mut args: ConnectArgs) -> anyhow::Result<ConnectArgs> {
-        args.server = args.server.or(self.text("server")?);
+        let server = args.server.or(self.text("server")?);
+        args.server = self.forwarded.clone().or(server);
         args.timeout = args.timeout.or(self.duration("timeout")?);
         args.request_timeout = args.request_timeout.or(self.duration("request-timeout")?);
         args.tls = args.tls.or(self.switch("tls")?);

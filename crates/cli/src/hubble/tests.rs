@@ -62,28 +62,47 @@ fn every_flag_of_upstreams_client_is_one_here() {
 }
 
 #[test]
-fn a_forwarded_port_is_refused_with_the_command_that_does_it() {
-    let refused = |words: &[&str]| {
+fn the_relay_is_the_one_of_flags_then_file_then_defaults() {
+    let parsed = |words: &[&str]| {
         let words = ["hubble"].into_iter().chain(words.iter().copied());
-        let args = Program::try_parse_from(words).unwrap().args;
-        args.forward.refuse(&config::Settings::default())
+        Program::try_parse_from(words).unwrap().args.forward
     };
-    refused(&["status"]).unwrap();
-    refused(&["status", "--kube-namespace", "x"]).unwrap();
-    refused(&["status", "--port-forward=false"]).unwrap();
-    let error = refused(&[
+    let file = config::Settings::default();
+    let plain = parsed(&["status"]);
+    assert!(!plain.wanted(&file).unwrap());
+    let relay = plain.relay(&file).unwrap();
+    assert_eq!(
+        (relay.namespace.as_str(), relay.port),
+        ("kube-system", 4245)
+    );
+    assert!(
+        !parsed(&["status", "--port-forward=false"])
+            .wanted(&file)
+            .unwrap()
+    );
+    let flags = [
         "observe",
         "-P",
         "--kube-context",
         "east",
+        "--kube-namespace",
+        "net",
         "--port-forward-port",
         "7",
-    ]);
-    let error = error.unwrap_err().to_string();
-    assert!(
-        error.contains(
-            "`kubectl --context=east -n kube-system port-forward service/hubble-relay 7:80` and ask with --server localhost:7"
-        ),
-        "{error}"
-    );
+    ];
+    let named = parsed(&flags);
+    assert!(named.wanted(&file).unwrap());
+    let relay = named.relay(&file).unwrap();
+    assert_eq!((relay.namespace.as_str(), relay.port), ("net", 7));
+    assert_eq!(relay.access.context.as_deref(), Some("east"));
+}
+
+#[test]
+fn a_forwarded_address_counts_before_the_server_that_is_named() {
+    let mut file = config::Settings::default();
+    file.forwarded = Some("127.0.0.1:7".to_owned());
+    let args = file
+        .complete(ConnectArgs::to("relay.example:80".to_owned()))
+        .unwrap();
+    assert_eq!(args.server.as_deref(), Some("127.0.0.1:7"));
 }

@@ -111,7 +111,7 @@ pub(super) fn parse(text: &str, now: &Zoned) -> anyhow::Result<Timestamp> {
 }
 
 /// Reads a span of time as a duration (`12s`, `1m30s`, `500ms`).
-pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
     let span: Span = text
         .parse()
         .map_err(|_| format!("{text:?} is no duration (12s, 1m30s)"))?;
