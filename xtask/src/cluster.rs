@@ -9,6 +9,7 @@ mod addons;
 mod arguments;
 mod certificates;
 mod cgroups;
+mod connectivity;
 mod control;
 mod daemon;
 mod debian;
@@ -55,9 +56,13 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
             Ok(())
         }
         Ask::Stage(stage, words) => node::stage(&layout, stage, &words),
-        Ask::Kubectl(_) | Ask::Helm(_) | Ask::Load | Ask::Smoke | Ask::E2e(_) => {
-            on_running(place, &layout, &ask)
-        }
+        Ask::Kubectl(_)
+        | Ask::Helm(_)
+        | Ask::Axoneme(_)
+        | Ask::Load
+        | Ask::Smoke
+        | Ask::Connectivity
+        | Ask::E2e(_) => on_running(place, &layout, &ask),
     }
 }
 
@@ -70,6 +75,8 @@ fn on_running(place: &Place, layout: &Layout, ask: &Ask) -> Result<()> {
             golang::build(place, layout, golang::HELM)?;
             control::become_client(layout, "helm", words)
         }
+        Ask::Axoneme(words) => connectivity::become_axoneme(layout, words),
+        Ask::Connectivity => connectivity::run(layout),
         Ask::Load => images::load(place, layout),
         Ask::E2e(selection) => e2e::run(place, layout, selection),
         _ => smoke::run(layout),

@@ -16,9 +16,11 @@ usage: ./x cluster [--name NAME] VERB
   status           what runs, since when, with how much memory
   kubectl …        kubectl in the control plane's namespace
   helm …           helm likewise
+  axoneme …        this checkout's axoneme likewise, as it was built last
   load             gives the nodes the images that changed
   smoke            asks pods, services, names and node ports of the running cluster
-  test             up, wait until all is Ready, smoke test, down
+  connectivity     the whole of 'axoneme connectivity test' on the running cluster, the world included
+  test             the image, up, wait until all is Ready, smoke test, connectivity test, down
   e2e [--focus REGEX] [--procs N]
                    Kubernetes' own network tests whose names REGEX finds (default: conformance of Services, DNS, Networking), in N
                    processes (default 4)
@@ -42,8 +44,10 @@ pub(super) enum Ask {
     Status,
     Kubectl(Vec<String>),
     Helm(Vec<String>),
+    Axoneme(Vec<String>),
     Load,
     Smoke,
+    Connectivity,
     /// Name of a folder in `tools/`.
     Tool(String),
     E2e(Selection),
@@ -128,6 +132,7 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "up" => Ask::Up(choices(rest)?),
         "kubectl" => Ask::Kubectl(owned()),
         "helm" => Ask::Helm(owned()),
+        "axoneme" => Ask::Axoneme(owned()),
         "help" | "-h" | "--help" => Ask::Help,
         "down" => alone(verb, rest, Ask::Down)?,
         "status" => alone(verb, rest, Ask::Status)?,
@@ -135,6 +140,7 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "e2e" => Ask::E2e(selection(rest)?),
         "tool" => tool(rest)?,
         "smoke" => alone(verb, rest, Ask::Smoke)?,
+        "connectivity" => alone(verb, rest, Ask::Connectivity)?,
         "test" => alone(verb, rest, Ask::Test)?,
         other => stage(other, rest)?,
     };

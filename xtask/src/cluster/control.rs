@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use super::arguments::{NodeCidrs, Stage};
 use super::daemon;
 use super::layout::{API_PORT, Layout};
-use super::network::{output, within};
+use super::network::{OUTSIDE, output, within};
 use super::steps::{Wait, wait_until};
 
 #[cfg(test)]
@@ -24,6 +24,12 @@ pub(super) const PART: &str = "control";
 pub(super) fn start_api(layout: &Layout) -> Result<()> {
     start(layout, "etcd", &etcd_flags(layout))?;
     start(layout, "kube-apiserver", &api_flags(layout))
+}
+
+/// Starts a web server outside of the cluster, for those who test how the world is reached.
+pub(super) fn start_outside(layout: &Layout) -> Result<()> {
+    let flags = ["netexec", "--http-port=80", "--udp-port=8081"];
+    start_in(layout, OUTSIDE, "agnhost", &flags.map(str::to_owned))
 }
 
 /// Starts those who act on what the API holds.
@@ -43,8 +49,12 @@ pub(super) fn start_controllers(layout: &Layout, node_cidrs: NodeCidrs) -> Resul
     start(layout, "kube-scheduler", &flags.map(str::to_owned))
 }
 
-/// A program of the control plane goes through our own stage, which joins the groups before it becomes the program.
 fn start(layout: &Layout, name: &str, flags: &[String]) -> Result<()> {
+    start_in(layout, PART, name, flags)
+}
+
+/// A program goes through our own stage, which joins a part's groups before it becomes the program.
+fn start_in(layout: &Layout, part: &str, name: &str, flags: &[String]) -> Result<()> {
     let us = std::env::current_exe()?;
     let program = layout.program(name);
     let mut command: Vec<OsString> = vec![
@@ -53,7 +63,7 @@ fn start(layout: &Layout, name: &str, flags: &[String]) -> Result<()> {
         "--name".into(),
         layout.name.clone().into(),
     ];
-    command.extend([Stage::Join.word().into(), PART.into(), program.into()]);
+    command.extend([Stage::Join.word().into(), part.into(), program.into()]);
     command.extend(flags.iter().map(OsString::from));
     let words: Vec<&OsStr> = command.iter().map(OsString::as_os_str).collect();
     daemon::start(layout, name, &words)

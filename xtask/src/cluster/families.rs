@@ -9,6 +9,8 @@ mod tests;
 pub(super) const BRIDGE: u8 = 1;
 pub(super) const CONTROL: u8 = 10;
 pub(super) const OUTSIDE: u8 = 100;
+/// The outside's other address.
+pub(super) const OUTSIDE_OTHER: u8 = 101;
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

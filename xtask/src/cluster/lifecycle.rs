@@ -34,13 +34,16 @@ pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()>
         certificates::make(layout)?;
         network::make(layout)?;
         let hierarchies = cgroups::hierarchies()?;
-        cgroups::make(&hierarchies, &layout.name, control::PART)?;
+        for part in [control::PART, network::OUTSIDE] {
+            cgroups::make(&hierarchies, &layout.name, part)?;
+        }
         for node in layout.nodes() {
             cgroups::make(&hierarchies, &layout.name, node.name)?;
         }
         Ok(())
     })?;
     control::start_api(layout)?;
+    control::start_outside(layout)?;
     for node in layout.nodes() {
         node::start(layout, &node)?;
     }

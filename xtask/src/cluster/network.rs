@@ -33,12 +33,12 @@ pub(super) fn make(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
+/// Who is not of the cluster: clients and servers that its pods see as the world.
+pub(super) const OUTSIDE: &str = "outside";
+
 /// Everybody with a cable, and the number that ends the addresses there.
 fn parts(layout: &Layout) -> Vec<(&'static str, u8)> {
-    let mut parts = vec![
-        ("control", families::CONTROL),
-        ("outside", families::OUTSIDE),
-    ];
+    let mut parts = vec![("control", families::CONTROL), (OUTSIDE, families::OUTSIDE)];
     parts.extend(layout.nodes().iter().map(|node| (node.name, node.number)));
     parts
 }
@@ -58,6 +58,9 @@ fn plug(layout: &Layout, bridge: &str, part: &str, number: u8) -> Result<()> {
     ip(&["-n", &own, "link", "set", "eth0", "up"])?;
     for family in layout.families.all() {
         address(&own, "eth0", *family, number)?;
+        if part == OUTSIDE {
+            address(&own, "eth0", *family, families::OUTSIDE_OTHER)?;
+        }
         let bridge = family.address(families::BRIDGE);
         ip(&["-n", &own, "route", "replace", "default", "via", &bridge])?;
     }

@@ -12,7 +12,7 @@ use super::families::host_port;
 use super::images::AGNHOST;
 use super::layout::Layout;
 use super::steps::{Steps, Wait, wait_until};
-use super::{daemon, lifecycle, network, node};
+use super::{connectivity, daemon, lifecycle, network, node};
 use crate::place::Place;
 use crate::ship::{self, Build};
 
@@ -20,12 +20,14 @@ const MANIFEST: &str = include_str!("smoke/echo.yaml");
 const NAMESPACE: &str = "axoneme-smoke";
 const NODE_PORT: u16 = 30080;
 
-/// The whole way: up, smoke test, down. What failed is shown with what the cluster says of it.
+/// The whole way: up, smoke test, connectivity test, down. What failed is shown with what the cluster says of it.
 pub(super) fn test(place: &Place, layout: &Layout) -> Result<()> {
     // What is tested is this checkout, not what somebody built before.
     let steps = Steps::begin();
     steps.step("Axoneme's image", || ship::make(place, Build::Dev))?;
-    let result = lifecycle::up(place, layout, Choices::default()).and_then(|()| run(layout));
+    let result = lifecycle::up(place, layout, Choices::default())
+        .and_then(|()| run(layout))
+        .and_then(|()| connectivity::run(layout));
     if result.is_err() {
         show(layout);
     }

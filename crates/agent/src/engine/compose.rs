@@ -19,6 +19,7 @@ use model::ipcache::Location;
 use model::policy::{Direction, Origin, Peer, PolicyKey, SubjectId};
 
 use super::Engine;
+use crate::config::Routing;
 use crate::forwarding::{Effect, Failure, HopTarget};
 use crate::view::Known;
 
@@ -249,8 +250,12 @@ impl Engine {
     }
 
     fn compose_addresses(&mut self) {
+        let routing = self.config.datapath.routing;
         for net in std::mem::take(&mut self.stale.addresses) {
-            let value = self.addresses.get(&net).map(address_row);
+            let value = self
+                .addresses
+                .get(&net)
+                .map(|known| address_row(known, routing));
             if net.prefix_len() == net.max_prefix_len() {
                 let key = AddressKey {
                     address: net.addr().into(),
@@ -333,11 +338,17 @@ pub(super) fn place_of(row: &EndpointRow) -> u32 {
     row.ifindex & 0xffff
 }
 
-fn address_row(of: &Known) -> AddressRow {
+/// With an overlay, what a pod says to another node leaves by the node's own network, which does not know the pods: it has
+/// the node's address, or the network, the other node's reverse path filter or its answer would lose it.
+fn address_row(of: &Known, routing: Routing) -> AddressRow {
+    let remote_node = match routing {
+        Routing::Tunnel => flags::REMOTE_NODE,
+        Routing::Native { .. } => flags::REMOTE_NODE | flags::NO_MASQUERADE,
+    };
     let (ifindex, flags) = match of.row.location {
         Location::LocalEndpoint { ifindex, .. } => (ifindex, flags::LOCAL_ENDPOINT),
         Location::LocalNode => (0, flags::LOCAL_NODE | flags::NO_MASQUERADE),
-        Location::RemoteNode => (0, flags::REMOTE_NODE | flags::NO_MASQUERADE),
+        Location::RemoteNode => (0, remote_node),
         Location::RemoteEndpoint { .. } => (0, flags::NO_MASQUERADE),
         Location::World => (0, 0),
     };
