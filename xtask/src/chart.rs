@@ -42,7 +42,15 @@ pub(crate) const VERB: Verb = Verb {
             ("what is not there is refused by name", refuses),
             ("a value of a wrong type is refused by name", refuses_types),
             ("an unknown value is refused by name", refuses_unknown),
+            (
+                "what does not go together is refused by name",
+                refuses_conflicts,
+            ),
             ("each key is known to agent or operator", writes_known_keys),
+            (
+                "each key of the relay is known to it",
+                writes_known_relay_keys,
+            ),
             ("its version is the workspace's", has_our_version),
             ("definitions.txt names all definitions", names_definitions),
         ];
@@ -141,7 +149,7 @@ fn values_have_rows(chart: &Chart, helm: &Helm, _: Mode) -> Result<()> {
 }
 
 /// Values files beside this one, and what becomes of them.
-const GOLDEN: &[&str] = &["default", "native", "small"];
+const GOLDEN: &[&str] = &["default", "native", "plain", "relay", "small"];
 
 fn renders_as_before(chart: &Chart, helm: &Helm, mode: Mode) -> Result<()> {
     let folder = chart.repo.join("xtask/src/chart/golden");
@@ -228,6 +236,94 @@ fn refuses_unknown(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
             .any(|word| said.contains(&["'", word, "'"].concat()));
         if !is_named || !said.contains("dditional propert") {
             bail!("{name}: {said}");
+        }
+    }
+    Ok(())
+}
+
+/// Values that are right alone and wrong together, and the one that is named.
+const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "hubble.relay.enabled",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.enabled", "false"),
+        ],
+    ),
+    (
+        "hubble.relay.tls.client",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.tls.auto.enabled", "false"),
+            ("hubble.tls.server.existingSecret", "\"certs\""),
+        ],
+    ),
+    (
+        "hubble.relay.tls.server",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.relay.tls.server.enabled", "true"),
+            ("hubble.relay.tls.client.existingSecret", "\"certs\""),
+            ("hubble.tls.auto.enabled", "false"),
+            ("hubble.tls.server.existingSecret", "\"certs\""),
+        ],
+    ),
+    (
+        "hubble.relay.tls.server.enabled",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.relay.tls.server.enabled", "true"),
+            ("hubble.tls.enabled", "false"),
+        ],
+    ),
+    (
+        "hubble.relay.tls.server.mtls",
+        &[("hubble.relay.tls.server.mtls", "true")],
+    ),
+    (
+        "tls.ca.cert",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.relay.tls.client.cert", "\"Yw==\""),
+            ("hubble.relay.tls.client.key", "\"aw==\""),
+            ("hubble.tls.auto.enabled", "false"),
+            ("hubble.tls.server.existingSecret", "\"certs\""),
+        ],
+    ),
+];
+
+fn refuses_conflicts(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
+    for (named, together) in CONFLICTS {
+        let mut values = Value::Null;
+        for (name, json) in *together {
+            table::set(&mut values, name, serde_json::from_str(json)?);
+        }
+        let said = helm.refusal_of(&values)?;
+        if !said.contains(&format!("{named}: ")) {
+            bail!("{named}: {said}");
+        }
+    }
+    Ok(())
+}
+
+fn writes_known_relay_keys(chart: &Chart, helm: &Helm, _: Mode) -> Result<()> {
+    let source = chart.repo.join("crates/hubble/src/relay/config.rs");
+    let known = keys::named_in(&fs::read_to_string(source)?);
+    for name in ["plain", "relay"] {
+        let values = chart
+            .repo
+            .join(format!("xtask/src/chart/golden/{name}.values.yaml"));
+        let values = values.display().to_string();
+        let only = [
+            "--show-only",
+            "templates/relay/config.yaml",
+            "--values",
+            &values,
+        ];
+        let written = keys::written_in_file(&helm.template(&only)?);
+        let unknown: Vec<_> = written.difference(&known).collect();
+        if written.len() < 5 || !unknown.is_empty() {
+            bail!("{name}: of {written:?} the relay does not know {unknown:?}");
         }
     }
     Ok(())

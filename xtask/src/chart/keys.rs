@@ -30,3 +30,15 @@ pub(super) fn written_in(rendered: &str) -> BTreeSet<String> {
         .map(|(key, _)| key.to_owned())
         .collect()
 }
+
+/// Keys of the YAML file that a rendered ConfigMap holds.
+pub(super) fn written_in_file(rendered: &str) -> BTreeSet<String> {
+    rendered
+        .lines()
+        .skip_while(|line| !line.ends_with(": |"))
+        .skip(1)
+        .filter_map(|line| line.strip_prefix("    ")?.split_once(": "))
+        .map(|(key, _)| key.to_owned())
+        .filter(|key| !key.starts_with('#'))
+        .collect()
+}

@@ -70,6 +70,11 @@ fn keys_are_found_in_a_table_of_keys_and_in_a_map() {
     let map =
         "kind: ConfigMap\ndata:\n  mtu: \"0\"\n  labels: \"a: b\"\n---\nkind: Secret\n  x: y\n";
     assert_eq!(Vec::from_iter(keys::written_in(map)), ["labels", "mtu"]);
+    let file = "  labels:\n    a: b\ndata:\n  x.yaml: |\n    # so: it is\n    pprof: false\n    debug: \"a: b\"\n";
+    assert_eq!(
+        Vec::from_iter(keys::written_in_file(file)),
+        ["debug", "pprof"]
+    );
 }
 
 #[test]

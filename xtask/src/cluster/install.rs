@@ -61,6 +61,11 @@ operator:
   replicas: 1
   podAnnotations: {{axoneme.test/image: '{image}'}}
   image: {{pullPolicy: Never}}
+hubble:
+  relay:
+    enabled: true
+    podAnnotations: {{axoneme.test/image: '{image}'}}
+    image: {{pullPolicy: Never}}
 ipam: {{mode: kubernetes}}
 cgroup:
   autoMount: {{enabled: false}}
