@@ -188,12 +188,13 @@ pub(crate) fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         (cx.env.on(Feature::MasqueradeIpv6), cx.node.ipv6)
     };
     let kept = ipcache::flags::NO_MASQUERADE
-        | ipcache::flags::REMOTE_NODE
         | ipcache::flags::LOCAL_NODE
         | ipcache::flags::LOCAL_ENDPOINT;
+    let outside = scope_of(cx.destination.peer) == Scope::World
+        || cx.destination.flags & ipcache::flags::REMOTE_NODE != 0;
     if !on
         || !cx.source.is_local()
-        || scope_of(cx.destination.peer) != Scope::World
+        || !outside
         || cx.destination.flags & kept != 0
         || cx.maps.masquerade_spares(&PrefixKey {
             prefix_len: 128,
