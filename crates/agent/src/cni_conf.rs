@@ -47,7 +47,7 @@ pub async fn keep(config: Arc<Config>, mut view: ViewReader, stop: CancellationT
         match ensure(path, &text, config.cni.exclusive) {
             Ok(done) => done.iter().for_each(|what| tracing::info!("{what}")),
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "write-cni-conf-when-ready")
+                tracing::error!(path = %path.display(), %error, "write-cni-conf-when-ready");
             }
         }
         tokio::select! {
