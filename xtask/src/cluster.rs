@@ -51,6 +51,7 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
         Ask::Down => lifecycle::down(&layout),
         Ask::Status => status::print(&layout),
         Ask::Test => smoke::test(place, &layout),
+        Ask::Conformance => e2e::conformance(place, &layout),
         Ask::Tool(name) => {
             println!("{}", golang::tool(place, &layout, &name)?.display());
             Ok(())
@@ -78,7 +79,7 @@ fn on_running(place: &Place, layout: &Layout, ask: &Ask) -> Result<()> {
         Ask::Axoneme(words) => connectivity::become_axoneme(layout, words),
         Ask::Connectivity => connectivity::run(layout),
         Ask::Load => images::load(place, layout),
-        Ask::E2e(selection) => e2e::run(place, layout, selection),
+        Ask::E2e(selection) => e2e::selected(place, layout, selection),
         _ => smoke::run(layout),
     }
 }

@@ -97,6 +97,15 @@ const SUITES: &[Suite] = &[
         },
     },
     Suite {
+        name: "kubernetes",
+        shows: "Kubernetes' own tests of the network on a real cluster: conformance and NetworkPolicy",
+        command: |_| {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["cluster", "--name", "axfull", "conformance"]);
+            Ok(command)
+        },
+    },
+    Suite {
         name: "properties",
         shows: "every property with 20,000 cases, and every other test",
         command: |place| {

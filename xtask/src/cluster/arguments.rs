@@ -21,6 +21,7 @@ usage: ./x cluster [--name NAME] VERB
   smoke            asks pods, services, names and node ports of the running cluster
   connectivity     the whole of 'axoneme connectivity test' on the running cluster, the world included
   test             the image, up, wait until all is Ready, smoke test, connectivity test, down
+  conformance      up, Kubernetes' own tests of the network that need nothing we lack, down; counted as cargo counts tests
   e2e [--focus REGEX] [--procs N]
                    Kubernetes' own network tests whose names REGEX finds (default: conformance of Services, DNS, Networking), in N
                    processes (default 4)
@@ -52,6 +53,7 @@ pub(super) enum Ask {
     Tool(String),
     E2e(Selection),
     Test,
+    Conformance,
     /// What processes of the cluster are told; nobody types it.
     Stage(Stage, Vec<String>),
 }
@@ -142,6 +144,7 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "smoke" => alone(verb, rest, Ask::Smoke)?,
         "connectivity" => alone(verb, rest, Ask::Connectivity)?,
         "test" => alone(verb, rest, Ask::Test)?,
+        "conformance" => alone(verb, rest, Ask::Conformance)?,
         other => stage(other, rest)?,
     };
     Ok(Part { name, ask })

@@ -55,6 +55,9 @@ fn takes_pods(node: &Value) -> bool {
     ready && !list(node, "/spec/taints").iter().any(repels)
 }
 
+/// Why a container waits for what will not come by itself.
+const NEVER: [&str; 2] = ["ErrImageNeverPull", "InvalidImageName"];
+
 impl Setup<'_> {
     /// Makes the lab, or finds the one that is there.
     pub(super) async fn lab(&self, progress: &mut Progress) -> anyhow::Result<Lab> {
@@ -144,6 +147,9 @@ impl Setup<'_> {
                 Err(error) => format!("{error:#}"),
             };
             progress.say(&format!("waiting for pods: {missing}"));
+            if NEVER.iter().any(|reason| missing.contains(reason)) {
+                bail!("the pods of the tests cannot start: {missing}");
+            }
             if Instant::now() >= deadline {
                 bail!(
                     "the pods of the tests are not ready after {:?}: {missing}",

@@ -187,9 +187,8 @@ pub(crate) fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     } else {
         (cx.env.on(Feature::MasqueradeIpv6), cx.node.ipv6)
     };
-    let kept = ipcache::flags::NO_MASQUERADE
-        | ipcache::flags::LOCAL_NODE
-        | ipcache::flags::LOCAL_ENDPOINT;
+    let kept =
+        ipcache::flags::NO_MASQUERADE | ipcache::flags::LOCAL_NODE | ipcache::flags::LOCAL_ENDPOINT;
     let outside = scope_of(cx.destination.peer) == Scope::World
         || cx.destination.flags & ipcache::flags::REMOTE_NODE != 0;
     if !on
