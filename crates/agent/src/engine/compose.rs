@@ -340,7 +340,7 @@ pub(super) fn place_of(row: &EndpointRow) -> u32 {
 
 /// With an overlay, what a pod says to another node leaves by the node's own network, which does not know the pods: it has
 /// the node's address, or the network, the other node's reverse path filter or its answer would lose it.
-fn address_row(of: &Known, routing: Routing) -> AddressRow {
+pub(super) fn address_row(of: &Known, routing: Routing) -> AddressRow {
     let remote_node = match routing {
         Routing::Tunnel => flags::REMOTE_NODE,
         Routing::Native { .. } => flags::REMOTE_NODE | flags::NO_MASQUERADE,

@@ -52,6 +52,27 @@ fn the_nodes_devices_run_the_programs_once_the_tables_are_complete_and_at_once_i
 }
 
 #[test]
+fn only_where_the_network_knows_the_pods_they_reach_other_nodes_under_their_own_address() {
+    use crate::config::Routing;
+    use datapath::abi::ipcache::flags::{NO_MASQUERADE, REMOTE_NODE};
+    let world = shop();
+    let view = world.view();
+    let nodes = view.addresses.values();
+    let nodes: Vec<_> = nodes
+        .filter(|known| known.row.location == model::ipcache::Location::RemoteNode)
+        .collect();
+    assert!(!nodes.is_empty(), "another node is known");
+    let native = Routing::Native {
+        direct_node_routes: false,
+    };
+    for node in nodes {
+        let flags = |routing| super::compose::address_row(node, routing).flags;
+        assert_eq!(flags(Routing::Tunnel), REMOTE_NODE);
+        assert_eq!(flags(native), REMOTE_NODE | NO_MASQUERADE);
+    }
+}
+
+#[test]
 fn policies_and_addresses_come_into_force() {
     let world = shop();
     assert_eq!(world.ingress("api", "web", 80), Verdict::Allowed);
