@@ -141,11 +141,15 @@ impl Metrics {
         }
     }
 
-    /// A collection of identities ended.
-    pub fn identities(&self, outcome: Outcome, took: Duration, collected: Collected) {
+    /// A collection of identities ended. One that could not see all identities and all uses has counted none, and the
+    /// figures of the one before stay.
+    pub fn identities(&self, outcome: Outcome, took: Duration, collected: Option<Collected>) {
         let labels = [("identity_type", "crd"), ("outcome", outcome.word())];
         self.add("identity_gc_runs", &labels, 1.0);
         self.set("identity_gc_latency", &labels, took.as_secs_f64());
+        let Some(collected) = collected else {
+            return;
+        };
         for (status, value) in [("alive", collected.alive), ("deleted", collected.deleted)] {
             let labels = [("identity_type", "crd"), ("status", status)];
             self.set("identity_gc_entries", &labels, count(value));

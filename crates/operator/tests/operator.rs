@@ -50,8 +50,8 @@ async fn one_of_two_leads_registers_the_crds_and_its_end_lets_the_other_lead_at_
     })
     .await;
     let took = begun.elapsed();
-    // Released, and not run out.
-    assert!(took < Duration::from_millis(1500), "{took:?}");
+    // Released, and not run out, which takes a minute.
+    assert!(took < Duration::from_secs(20), "{took:?}");
     let lease = store.get(LEASE).await;
     assert_eq!(lease["spec"]["leaseTransitions"], 1, "{lease}");
     two.stop().await.expect("it was told to stop");
@@ -87,13 +87,13 @@ async fn a_leader_whose_lease_is_taken_ends_with_an_error_and_writes_nothing_mor
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_cannot_renew_ends_before_others_may_lead() {
     let store = Store::start(0, 3).await;
-    let operator = Operator::start(&store.url, "one", &[]);
+    let operator = Operator::start(&store.url, "one", &cluster::SHORT_LEASE);
     until("a leader", || holder(&store)).await;
     let begun = tokio::time::Instant::now();
     store.proxy.hold(Method::PUT, "/leases/");
     operator.ended().await.expect_err("it could not renew");
     let took = begun.elapsed();
-    assert!(took < cluster::LEASE_TIME, "{took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
     store.proxy.let_go();
 }
 

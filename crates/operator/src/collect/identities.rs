@@ -52,21 +52,24 @@ impl Identities {
     /// One round.
     pub async fn collect(self) -> Result<(), Error> {
         let begun = Instant::now();
-        let mut collected = Collected::default();
+        let mut collected = None;
         let result = self.round(&mut collected).await;
         let outcome = Outcome::of(&result);
         self.metrics.identities(outcome, begun.elapsed(), collected);
         result
     }
 
-    async fn round(&self, collected: &mut Collected) -> Result<(), Error> {
+    async fn round(&self, collected: &mut Option<Collected>) -> Result<(), Error> {
         let mut unused = self.unused.lock().await;
         // Identities first: an endpoint that gets one of them meanwhile is in the second list.
         let identities = self.leader.list(|of: CiliumIdentity| of).await?;
         let mut asked = Instant::now();
         let mut used = self.used().await?;
         let steps = unused.round(&identities, &used, self.timeout, asked);
-        collected.alive = identities.len();
+        let collected = collected.insert(Collected {
+            alive: identities.len(),
+            deleted: 0,
+        });
         let mut failed = None;
         for (identity, step) in steps {
             if asked.elapsed() > FRESH {

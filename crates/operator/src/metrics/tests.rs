@@ -71,7 +71,11 @@ fn every_family_has_its_type_and_each_series_its_labels() {
         alive: 5,
         deleted: 3,
     };
-    metrics.identities(Outcome::Success, Duration::from_millis(1500), collected);
+    metrics.identities(
+        Outcome::Success,
+        Duration::from_millis(1500),
+        Some(collected),
+    );
     metrics.endpoint(Outcome::Fail);
     metrics.endpoint(Outcome::Fail);
     metrics.kubernetes("v1.35.0");

@@ -1,6 +1,8 @@
 //! An operator of the test, and a cluster's objects.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,8 +19,11 @@ use crate::stores::Store;
 pub(crate) const LEASE: &str =
     "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/cilium-operator-resource-lock";
 pub(crate) const NODES: &str = "/apis/cilium.io/v2/ciliumnodes";
-/// Of the operators of the tests.
-pub(crate) const LEASE_TIME: Duration = Duration::from_secs(2);
+/// For operators of tests in which a lease runs out. The others keep theirs over pauses of a busy machine.
+pub(crate) const SHORT_LEASE: [(&str, &str); 2] = [
+    ("leader-election-lease-duration", "4s"),
+    ("leader-election-renew-deadline", "1500ms"),
+];
 
 /// An operator in this process.
 pub(crate) struct Operator {
@@ -32,8 +37,8 @@ pub(crate) fn config(url: &str, name: &str, pairs: &[(&str, &str)]) -> Config {
         ("k8s-node-name", name),
         ("operator-k8s-client-qps", "10000"),
         ("operator-k8s-client-burst", "1000"),
-        ("leader-election-lease-duration", "2s"),
-        ("leader-election-renew-deadline", "1500ms"),
+        ("leader-election-lease-duration", "60s"),
+        ("leader-election-renew-deadline", "40s"),
         ("leader-election-retry-period", "100ms"),
         ("operator-api-serve-addr", "127.0.0.1:0"),
     ];
@@ -105,8 +110,14 @@ pub(crate) async fn http(address: &str, path: &str) -> (u16, String) {
     (code, String::from_utf8(body.to_vec()).unwrap())
 }
 
+/// An address that no other socket of this machine gets before it is listened at: ports of 127.0.0.1 are handed out to
+/// all that connect or listen.
 pub(crate) fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = NEXT.fetch_add(1, Ordering::Relaxed);
+    let listener =
+        std::net::TcpListener::bind((Ipv4Addr::new(127, high | 1, low, last), 0)).unwrap();
     listener.local_addr().unwrap().to_string()
 }
 

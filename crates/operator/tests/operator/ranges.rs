@@ -226,6 +226,8 @@ async fn two_leaders_never_give_one_range_to_two_nodes() {
         let pairs = &[
             ("cluster-pool-ipv4-cidr", "10.1.0.0/26"),
             ("cluster-pool-ipv4-mask-size", "28"),
+            cluster::SHORT_LEASE[0],
+            cluster::SHORT_LEASE[1],
         ];
         let mut config = cluster::config(&url, "late", pairs);
         config.lease.renew = Duration::from_mins(10);
@@ -283,6 +285,8 @@ async fn what_a_former_leader_claimed_and_writes_late_was_given_to_nobody_else()
     let pairs = &[
         ("cluster-pool-ipv4-cidr", "10.1.0.0/26"),
         ("cluster-pool-ipv4-mask-size", "28"),
+        cluster::SHORT_LEASE[0],
+        cluster::SHORT_LEASE[1],
     ];
     let mut config = cluster::config(&url, "late", pairs);
     config.lease.renew = Duration::from_mins(10);
