@@ -176,7 +176,7 @@ fn a_denied_syn_is_dropped_and_booked_on_its_endpoint_and_rule() {
     let second = node.pod(2, Policy::Enforced { index: 7 }, Offloads::On);
     let mut events = kernel::events::Events::open(&node.kernel.maps).expect("events");
     for family in pods::FAMILIES {
-        let error = pods::tcp(&first, &second, family, 1).expect_err("denied");
+        let error = pods::tcp_within(&first, &second, family, 1, pods::DENIED).expect_err("denied");
         assert_eq!(error.kind(), ErrorKind::TimedOut, "{family:?}: {error}");
     }
     let mut seen = Vec::new();

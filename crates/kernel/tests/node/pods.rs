@@ -26,7 +26,10 @@ use crate::stage::Stage;
 
 /// Port of every server here.
 pub(crate) const PORT: u16 = 8080;
-const PATIENCE: Duration = Duration::from_millis(700);
+/// How long to wait for what must come, also on a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long to wait for what must not come.
+pub(crate) const DENIED: Duration = Duration::from_millis(700);
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 /// IP families.
@@ -498,6 +501,17 @@ fn configure(inside: &Handle, node: u8, [ipv4, ipv6]: [IpAddr; 2]) {
 
 /// Sends `length` octets from one pod to the other and counts what comes back.
 pub(crate) fn tcp(from: &Pod, to: &Pod, family: Family, length: usize) -> io::Result<usize> {
+    tcp_within(from, to, family, length, PATIENCE)
+}
+
+/// The same, for which each step may take `wait`.
+pub(crate) fn tcp_within(
+    from: &Pod,
+    to: &Pod,
+    family: Family,
+    length: usize,
+    wait: Duration,
+) -> io::Result<usize> {
     let server = SocketAddr::new(to.address(family), PORT);
     let (ready, is_ready) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -507,7 +521,7 @@ pub(crate) fn tcp(from: &Pod, to: &Pod, family: Family, length: usize) -> io::Re
                     let listener = TcpListener::bind(server).expect("listen");
                     listener.set_nonblocking(true).expect("non-blocking");
                     ready.send(()).expect("ready");
-                    let until = std::time::Instant::now() + PATIENCE * 2;
+                    let until = std::time::Instant::now() + wait * 2;
                     while std::time::Instant::now() < until {
                         if let Ok((stream, _)) = listener.accept() {
                             stream.set_nonblocking(false).expect("blocking");
@@ -519,7 +533,10 @@ pub(crate) fn tcp(from: &Pod, to: &Pod, family: Family, length: usize) -> io::Re
                 .expect("enter");
         });
         is_ready.recv().expect("server");
-        let result = from.namespace.run(|| ask(server, length)).expect("enter");
+        let result = from
+            .namespace
+            .run(|| ask(server, length, wait))
+            .expect("enter");
         serving.join().expect("server");
         result
     })
@@ -537,9 +554,9 @@ fn echo(mut stream: TcpStream) {
     }
 }
 
-fn ask(server: SocketAddr, length: usize) -> io::Result<usize> {
-    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE * 2))?;
+fn ask(server: SocketAddr, length: usize, wait: Duration) -> io::Result<usize> {
+    let mut stream = TcpStream::connect_timeout(&server, wait)?;
+    stream.set_read_timeout(Some(wait * 2))?;
     let mut writer = stream.try_clone()?;
     let data: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
     let expected = data.clone();

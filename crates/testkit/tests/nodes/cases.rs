@@ -161,7 +161,7 @@ fn address(pod: &RunningPod, family: Family) -> IpAddr {
 
 /// Other nodes learn of a pod a moment after it is there.
 pub(crate) fn eventually(work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    within(Duration::from_secs(6), work)
+    within(Duration::from_secs(20), work)
 }
 
 pub(crate) fn within(
@@ -193,18 +193,18 @@ pub(crate) fn only_from(app: &str, from: &str) -> Value {
 fn switch(cluster: &Cluster, client: &RunningPod, server: &RunningPod) -> anyhow::Result<()> {
     let policy = only_from("b", "nobody");
     let echo = sockets::EchoServer::listen(&server.sandbox, server.ipv4()?)?;
-    let mut stream =
-        sockets::connect(&client.sandbox, echo.address).context("before the policy")?;
+    let mut stream = sockets::connect(&client.sandbox, echo.address, sockets::PATIENCE)
+        .context("before the policy")?;
     sockets::exchange(&mut stream, 100).context("before the policy")?;
     cluster.create(&policy)?;
     stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + sockets::PATIENCE;
     while sockets::exchange(&mut stream, 10).is_ok() {
         if Instant::now() > end {
-            bail!("5 s after the policy the connection still lives");
+            bail!("long after the policy the connection still lives");
         }
     }
-    let refused = sockets::connect(&client.sandbox, echo.address);
+    let refused = sockets::connect(&client.sandbox, echo.address, sockets::WAIT);
     ensure!(refused.is_err(), "a new connection is let in");
     cluster.delete(&policy)?;
     eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, server.ipv4()?))

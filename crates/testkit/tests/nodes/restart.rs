@@ -29,6 +29,8 @@ impl Prober {
             .run(|| UdpSocket::bind((address, 0)))
             .expect("namespace")
             .expect("bind");
+        // Room for some seconds: what the receiver is too late for is not lost by the network.
+        rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 16 << 20).expect("buffer");
         let to = socket.local_addr().expect("address");
         let here = from
             .run(|| UdpSocket::bind("0.0.0.0:0"))
@@ -193,12 +195,13 @@ const AFTER_OUTAGE: Duration = Duration::from_secs(40);
 /// The API server goes away for some seconds: traffic goes on, policy holds, a pod whose labels are known is added, one that
 /// needs a new identity is to be tried again, and when the server is back changes arrive.
 pub(crate) fn store_away(cluster: &mut Cluster) {
+    // Before the others, which are added: so the agent has heard of these too.
+    let known = Bound::new(cluster, "known", "client");
+    let fresh = Bound::new(cluster, "fresh", "never-seen");
     let (client, server) = (run(cluster, 0, "client"), run(cluster, 1, "shop"));
     let address = server.ipv4().expect("address");
     eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("before");
     let before = pinned(cluster);
-    let known = Bound::new(cluster, "known", "client");
-    let fresh = Bound::new(cluster, "fresh", "never-seen");
     let prober = Prober::start(&client.sandbox, &server);
     std::thread::sleep(Duration::from_millis(500));
     cluster.kill_apiserver().expect("kill");
@@ -238,7 +241,7 @@ pub(crate) fn store_away(cluster: &mut Cluster) {
         sockets::tcp(&client.sandbox, &server.sandbox, address)
     })
     .expect("after");
-    fresh.plugin(cluster, "ADD").expect("the store is back");
+    within(AFTER_OUTAGE, || fresh.plugin(cluster, "ADD").map(drop)).expect("the store is back");
     for bound in [&known, &fresh] {
         within(AFTER_OUTAGE, || {
             sockets::tcp(&bound.sandbox, &server.sandbox, address)

@@ -8,7 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use netlink::Namespace;
 
-const WAIT: Duration = Duration::from_secs(2);
+/// How long to wait for what may well not come.
+pub(crate) const WAIT: Duration = Duration::from_secs(2);
+/// How long to wait for what must come, also on a machine that is busy with something else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Echoes one connection's octets until its end.
 pub(crate) struct EchoServer {
@@ -37,7 +40,7 @@ impl EchoServer {
 }
 
 fn echo(listener: &TcpListener) -> std::io::Result<()> {
-    let end = std::time::Instant::now() + WAIT + WAIT;
+    let end = std::time::Instant::now() + PATIENCE + WAIT;
     let (mut stream, _) = loop {
         match listener.accept() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -50,7 +53,7 @@ fn echo(listener: &TcpListener) -> std::io::Result<()> {
         }
     };
     stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(WAIT * 5))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut buffer = [0; 16384];
     loop {
         match stream.read(&mut buffer)? {
@@ -60,13 +63,17 @@ fn echo(listener: &TcpListener) -> std::io::Result<()> {
     }
 }
 
-/// A connection from `client`, with bounded waits.
-pub(crate) fn connect(client: &Namespace, to: SocketAddr) -> anyhow::Result<TcpStream> {
+/// A connection from `client`; it and each read and write of it wait as long as told.
+pub(crate) fn connect(
+    client: &Namespace,
+    to: SocketAddr,
+    wait: Duration,
+) -> anyhow::Result<TcpStream> {
     let stream = client
-        .run(|| TcpStream::connect_timeout(&to, WAIT))?
+        .run(|| TcpStream::connect_timeout(&to, wait))?
         .with_context(|| format!("connect to {to}"))?;
-    stream.set_read_timeout(Some(WAIT))?;
-    stream.set_write_timeout(Some(WAIT))?;
+    stream.set_read_timeout(Some(wait))?;
+    stream.set_write_timeout(Some(wait))?;
     Ok(stream)
 }
 
@@ -89,7 +96,7 @@ pub(crate) fn exchange(stream: &mut TcpStream, octets: usize) -> anyhow::Result<
 /// TCP with enough octets that segments are aggregated, back and forth, closed in order.
 pub(crate) fn tcp(client: &Namespace, server: &Namespace, ip: IpAddr) -> anyhow::Result<()> {
     let echo = EchoServer::listen(server, ip)?;
-    let mut stream = connect(client, echo.address)?;
+    let mut stream = connect(client, echo.address, PATIENCE)?;
     exchange(&mut stream, 1 << 19)?;
     drop(stream);
     echo.finish()
