@@ -15,6 +15,8 @@ fn drops_by_policy_are_expected_and_those_from_before_are_not_ours() {
         ("CT: Map insertion failed", 5),
         ("Policy denied", 90),
         ("Success", 1000),
+        ("Multicast handled", 3),
+        ("Unknown ICMPv6 type", 2),
     ]);
     assert!(unexpected_of(&before, &now).is_empty());
 }
