@@ -5,7 +5,6 @@
 
 mod keys;
 mod read;
-mod source;
 #[cfg(test)]
 mod tests;
 
@@ -17,13 +16,12 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use kernel::collector::Lifetimes;
 
 use crate::cni_conf::Cni;
-pub use keys::{KEYS, Key, UNSUPPORTED};
-pub use source::{Given, command, gather};
+use clap::{ArgMatches, Command};
+use daemon::settings::{self, Reader};
+pub use daemon::settings::{Error, Given};
+use keys::ALL;
 
-use read::{
-    Reader, cluster_id, cluster_name, cni, datapath, hubble, ipam, policy, refuse_unsupported,
-    services,
-};
+use read::{cluster_id, cluster_name, cni, datapath, hubble, ipam, policy, services};
 
 /// How pods of other nodes are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,48 +207,31 @@ pub struct Config {
     pub unknown: Vec<String>,
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The value of a key does not parse.
-    #[error("{key}: {value:?} is not {expected}")]
-    Invalid {
-        /// Key as upstream names it.
-        key: String,
-        /// What was given.
-        value: String,
-        /// What would be right.
-        expected: String,
-    },
-    /// The key asks for something that is not there.
-    #[error("{key}={value}: not available in this version; set it to {off} or remove it")]
-    Unsupported {
-        /// Key as upstream names it.
-        key: String,
-        /// What was given.
-        value: String,
-        /// The value that is accepted.
-        off: String,
-    },
-    /// Two keys do not go together, or one is missing.
-    #[error("{0}")]
-    Conflict(String),
-    /// The configuration directory cannot be read.
-    #[error("config-dir {path}: {error}")]
-    Directory {
-        /// The directory or file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
+/// The command line.
+pub fn command() -> Command {
+    let about = "The node agent: pod networking, services, policy and flows on eBPF";
+    settings::command("axoneme-agent", about, ALL)
+}
+
+/// What was given by the directory, the environment and flags. A node without another name is called as its host.
+pub fn gather(
+    matches: &ArgMatches,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Given, Error> {
+    let mut given = settings::gather(ALL, matches, environment)?;
+    if given.get("k8s-node-name").is_none()
+        && let Ok(name) = std::fs::read_to_string("/proc/sys/kernel/hostname")
+    {
+        given.set("k8s-node-name", &name);
+    }
+    Ok(given)
 }
 
 impl Config {
     /// Validates what was given. The first problem is returned, with its key.
     pub fn new(given: &Given) -> Result<Self, Error> {
-        refuse_unsupported(given)?;
-        let read = Reader(given);
-        let node = read.text("k8s-node-name");
+        let read = Reader::new(ALL, given)?;
+        let node = read.text("k8s-node-name").to_owned();
         if node.is_empty() {
             return Err(Error::Conflict(
                 "k8s-node-name: the name of this node is not given, and it has no host name".into(),
@@ -271,14 +252,15 @@ impl Config {
                 crd_wait: read.duration("crd-wait-timeout")?,
             },
             socket: PathBuf::from(read.text("socket-path")),
-            socket_group: Some(read.text("socket-group")).filter(|group| !group.is_empty()),
+            socket_group: Some(read.text("socket-group").to_owned())
+                .filter(|group| !group.is_empty()),
             state_dir: PathBuf::from(read.text("state-dir")),
             health_port: read.parse("agent-health-port", "a port")?,
             cni: cni(&read)?,
             log_json: read.text("log-format") == "json",
             debug: read.flag("debug")?,
-            effective: given.effective(),
-            unknown: given.unknown.clone(),
+            effective: read.effective(),
+            unknown: read.unknown(),
         };
         config.check()?;
         Ok(config)

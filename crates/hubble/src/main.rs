@@ -3,38 +3,35 @@
 use std::{io::Write, process::ExitCode};
 
 use hubble::relay::{
-    config::{Config, Given, Log, command},
+    config::{Config, command, gather},
     wiring::Relay,
 };
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
-    let matches = command(name()).get_matches();
+    let name = name();
+    let matches = command(name).get_matches();
     let Some(serve) = matches.subcommand_matches("serve") else {
-        let printed = writeln!(std::io::stdout(), "{} v{}", name(), hubble::VERSION);
+        let printed = writeln!(std::io::stdout(), "{name} v{}", hubble::VERSION);
         return printed.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     };
-    let config = match Given::gather(serve).and_then(|given| Config::new(&given)) {
+    let config = match gather(serve).and_then(|given| Config::new(&given)) {
         Ok(config) => config,
-        Err(error) => return refuse(&error.to_string()),
+        Err(error) => return daemon::refuse(name, error),
     };
-    start_log(&config.log);
+    daemon::log::start(&config.log.level, config.log.json);
     for key in &config.unknown {
         tracing::warn!(key, "a configuration key is not known and has no effect");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(&format!("start the runtime: {error}")),
-    };
-    match runtime.block_on(run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(&format!("{error:#}")),
-    }
+    daemon::run(name, async |stop| {
+        let relay = Relay::bind(config).await?;
+        tracing::info!(
+            flows = ?relay.address(),
+            health = ?relay.health_address(),
+            metrics = ?relay.metrics_address(),
+            "serving"
+        );
+        Ok(relay.run(stop).await?)
+    })
 }
 
 /// As upstream calls it, if it was called so.
@@ -46,53 +43,4 @@ fn name() -> &'static str {
     } else {
         "axoneme-relay"
     }
-}
-
-async fn run(config: Config) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    let relay = Relay::bind(config).await?;
-    tracing::info!(
-        flows = ?relay.address(),
-        health = ?relay.health_address(),
-        metrics = ?relay.metrics_address(),
-        "serving"
-    );
-    let told = stop.clone();
-    let signals = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        told.cancel();
-        std::future::pending::<()>().await;
-    };
-    tokio::select! {
-        result = relay.run(stop) => Ok(result?),
-        () = signals => Ok(()),
-    }
-}
-
-fn start_log(log: &Log) {
-    let level = format!("{},hyper=info,h2=info,tower=info", log.level);
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_env("AXONEME_LOG").unwrap_or_else(|_| level.into());
-    let output = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    if log.json {
-        output.json().init();
-    } else {
-        output.with_ansi(false).init();
-    }
-}
-
-#[allow(clippy::print_stderr, reason = "there may be no log yet")]
-fn refuse(message: &str) -> ExitCode {
-    eprintln!("{}: {message}", name());
-    ExitCode::FAILURE
 }

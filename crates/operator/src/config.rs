@@ -5,7 +5,6 @@
 
 mod keys;
 mod read;
-mod source;
 #[cfg(test)]
 mod tests;
 
@@ -13,12 +12,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use keys::{KEYS, Key, UNSUPPORTED};
-pub use source::{Given, command, gather};
+use clap::{ArgMatches, Command};
+use daemon::settings::{self, Reader};
+pub use daemon::settings::{Error, Given};
+use keys::ALL;
 
 use crate::ipam::Pool;
 use crate::lease::Times;
-use read::{Reader, refuse_unsupported};
 
 /// How to reach the API server.
 #[derive(Clone, Debug)]
@@ -118,47 +118,24 @@ pub struct Config {
     pub unknown: Vec<String>,
 }
 
-/// A configuration that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The value of a key does not parse.
-    #[error("{key}: {value:?} is not {expected}")]
-    Invalid {
-        /// Key as upstream names it.
-        key: String,
-        /// What was given.
-        value: String,
-        /// What would be right.
-        expected: String,
-    },
-    /// The key asks for something that is not there.
-    #[error("{key}={value}: not available in this version; set it to {off} or remove it")]
-    Unsupported {
-        /// Key as upstream names it.
-        key: String,
-        /// What was given.
-        value: String,
-        /// The value that is accepted.
-        off: String,
-    },
-    /// Two keys do not go together, or one is missing.
-    #[error("{0}")]
-    Conflict(String),
-    /// The configuration directory cannot be read.
-    #[error("config-dir {path}: {error}")]
-    Directory {
-        /// The directory or file.
-        path: PathBuf,
-        /// Why.
-        error: std::io::Error,
-    },
+/// The command line of a program of this name.
+pub fn command(name: &'static str) -> Command {
+    let about = "The operator: CRDs, address ranges of nodes, collection of what nobody uses";
+    settings::command(name, about, ALL)
+}
+
+/// What was given by the directory, the environment and flags.
+pub fn gather(
+    matches: &ArgMatches,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Given, Error> {
+    settings::gather(ALL, matches, environment)
 }
 
 impl Config {
     /// Validates what was given. The first problem is returned, with its key.
     pub fn new(given: &Given) -> Result<Self, Error> {
-        refuse_unsupported(given)?;
-        let read = Reader(given);
+        let read = Reader::new(ALL, given)?;
         let namespace = read.text("k8s-namespace").to_owned();
         let metrics = read.address("operator-prometheus-serve-addr");
         Ok(Self {
@@ -182,7 +159,7 @@ impl Config {
             unmanaged: read::unmanaged(&read)?,
             log_json: read.text("log-format") == "json",
             debug: read.flag("debug")?,
-            unknown: given.unknown.clone(),
+            unknown: read.unknown(),
             namespace,
         })
     }

@@ -8,7 +8,6 @@ use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use http::Method;
@@ -91,6 +90,5 @@ async fn probe(State(asked): State<Asked>) -> impl IntoResponse {
 }
 
 async fn text(State(asked): State<Asked>) -> impl IntoResponse {
-    let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(CONTENT_TYPE, kind)], asked.metrics.to_text())
+    daemon::metrics::page(asked.metrics.registry())
 }

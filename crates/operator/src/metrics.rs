@@ -1,49 +1,73 @@
 //! Numbers for Prometheus: names and labels are upstream's, one method for each event that changes them.
 
-mod process;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use daemon::metrics::{FloatGauge, Labels, Process, labels};
+use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Metric, Registry};
 
 use crate::ipam::Plan;
 
-/// A family: name without prefix, type, and a sentence.
-struct Family(&'static str, &'static str, &'static str);
-
-const PREFIX: &str = "cilium_operator_";
-
-#[rustfmt::skip]
-const FAMILIES: &[Family] = &[
-    Family("leader_election_master_status", "gauge", "Whether this operator leads"),
-    Family("ipam_nodes", "gauge", "Nodes by category: all, lacking a range, lacking one that there is not"),
-    Family("ipam_ips", "gauge", "Addresses in ranges of nodes, in none, and in ranges that nodes lack"),
-    Family("ipam_resync_total", "counter", "Plans of ranges that were made"),
-    Family("identity_gc_entries", "gauge", "Identities of the last collection by what became of them"),
-    Family("identity_gc_runs", "gauge", "Collections of identities by outcome"),
-    Family("identity_gc_latency", "gauge", "Seconds that the last collection of identities took"),
-    Family("endpoint_gc_objects", "counter", "CiliumEndpoints that were collected, by outcome"),
-    Family("unmanaged_pods", "gauge", "Pods that no agent knows"),
-    Family("feature_controlplane_kubernetes_version", "gauge", "Version of the API server"),
-    Family("feature_adv_connect_and_lb_gateway_api_enabled", "gauge", "Gateway API is on"),
-    Family("feature_adv_connect_and_lb_ingress_controller_enabled", "gauge", "The ingress controller is on"),
-    Family("feature_adv_connect_and_lb_l7_aware_traffic_management_enabled", "gauge", "Load balancing by requests is on"),
-    Family("feature_adv_connect_and_lb_lb_ipam_enabled", "gauge", "Addresses are given to services of type LoadBalancer"),
-    Family("feature_adv_connect_and_lb_node_ipam_enabled", "gauge", "Addresses of nodes are given to services"),
-];
-
-/// Family, and labels as they are written.
-type Series = (&'static str, String);
+type ByOne<M> = Family<Labels<1>, M>;
+type ByTwo<M> = Family<Labels<2>, M>;
 
 /// All numbers.
-#[derive(Default)]
 pub struct Metrics {
-    // A table would not do: several tasks count in the same families.
-    values: Mutex<BTreeMap<Series, f64>>,
+    registry: Registry,
+    leads: ByOne<Gauge>,
+    ipam_nodes: ByOne<Gauge>,
+    ipam_ips: ByOne<FloatGauge>,
+    ipam_resync: Counter,
+    identity_gc_entries: ByTwo<Gauge>,
+    identity_gc_runs: ByTwo<Gauge>,
+    identity_gc_latency: ByTwo<FloatGauge>,
+    endpoint_gc_objects: ByOne<Untyped>,
+    unmanaged_pods: Gauge,
+    kubernetes_version: ByOne<Gauge>,
 }
+
+/// A counter whose name, upstream's, does not end as the format wants it of counters.
+#[derive(Clone, Debug, Default)]
+struct Untyped(Counter);
+
+impl TypedMetric for Untyped {
+    const TYPE: MetricType = MetricType::Unknown;
+}
+
+impl EncodeMetric for Untyped {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.encode_gauge(&self.0.get())
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+/// Parts that there are not: always 0.
+const ABSENT: &[(&str, &str)] = &[
+    ("gateway_api_enabled", "Gateway API is on"),
+    ("ingress_controller_enabled", "The ingress controller is on"),
+    (
+        "l7_aware_traffic_management_enabled",
+        "Load balancing by requests is on",
+    ),
+    (
+        "lb_ipam_enabled",
+        "Addresses are given to services of type LoadBalancer",
+    ),
+    (
+        "node_ipam_enabled",
+        "Addresses of nodes are given to services",
+    ),
+];
 
 /// How something ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,151 +105,160 @@ pub struct Collected {
     pub deleted: usize,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Metrics {
     /// Series that are there before anything happens, so that no panel is empty.
     pub fn new() -> Self {
-        let metrics = Self::default();
+        let mut registry = Registry::with_prefix("cilium_operator");
+        let to = &mut registry;
+        let metrics = Self {
+            leads: added(
+                to,
+                "leader_election_master_status",
+                "Whether this operator leads",
+            ),
+            ipam_nodes: added(
+                to,
+                "ipam_nodes",
+                "Nodes by category: all, lacking a range, lacking one that there is not",
+            ),
+            ipam_ips: added(
+                to,
+                "ipam_ips",
+                "Addresses in ranges of nodes, in none, and in ranges that nodes lack",
+            ),
+            ipam_resync: added(to, "ipam_resync", "Plans of ranges that were made"),
+            identity_gc_entries: added(
+                to,
+                "identity_gc_entries",
+                "Identities of the last collection by what became of them",
+            ),
+            identity_gc_runs: added(
+                to,
+                "identity_gc_runs",
+                "Collections of identities by outcome",
+            ),
+            identity_gc_latency: added(
+                to,
+                "identity_gc_latency",
+                "Seconds that the last collection of identities took",
+            ),
+            endpoint_gc_objects: added(
+                to,
+                "endpoint_gc_objects",
+                "CiliumEndpoints that were collected, by outcome",
+            ),
+            unmanaged_pods: added(to, "unmanaged_pods", "Pods that no agent knows"),
+            kubernetes_version: added(
+                to,
+                "feature_controlplane_kubernetes_version",
+                "Version of the API server",
+            ),
+            registry: with_the_rest(registry),
+        };
         metrics.leads(false);
         for outcome in [Outcome::Success, Outcome::Fail] {
-            metrics.add("endpoint_gc_objects", &[("outcome", outcome.word())], 0.0);
-            let labels = [("identity_type", "crd"), ("outcome", outcome.word())];
-            metrics.add("identity_gc_runs", &labels, 0.0);
+            let outcome = ("outcome", outcome.word());
+            metrics
+                .endpoint_gc_objects
+                .get_or_create(&labels([outcome]))
+                .0
+                .inc_by(0);
+            let both = labels([("identity_type", "crd"), outcome]);
+            metrics.identity_gc_runs.get_or_create(&both).set(0);
         }
-        for feature in FAMILIES
-            .iter()
-            .filter(|Family(name, ..)| name.starts_with("feature_adv_"))
-        {
-            metrics.set(feature.0, &[], 0.0);
-        }
-        metrics.unmanaged_pods(0);
         metrics
-    }
-
-    fn set(&self, name: &'static str, labels: &[(&str, &str)], value: f64) {
-        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        values.insert((name, written(labels)), value);
-    }
-
-    fn add(&self, name: &'static str, labels: &[(&str, &str)], more: f64) {
-        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        *values.entry((name, written(labels))).or_default() += more;
     }
 
     /// This operator leads, or does not.
     pub fn leads(&self, leads: bool) {
-        let labels = [("name", crate::lease::NAME)];
-        self.set(
-            "leader_election_master_status",
-            &labels,
-            f64::from(u8::from(leads)),
-        );
+        let name = labels([("name", crate::lease::NAME)]);
+        self.leads.get_or_create(&name).set(i64::from(leads));
     }
 
     /// A plan of ranges was made.
     pub fn ipam(&self, nodes: usize, plan: &Plan) {
-        self.add("ipam_resync_total", &[], 1.0);
+        self.ipam_resync.inc();
         let without = plan.errors.len();
         for (category, value) in [
             ("total", nodes),
             ("in-deficit", plan.lacking),
             ("at-capacity", without),
         ] {
-            self.set("ipam_nodes", &[("category", category)], count(value));
+            let category = labels([("category", category)]);
+            self.ipam_nodes.get_or_create(&category).set(value as i64);
         }
         for (kind, value) in [
             ("used", plan.used),
             ("available", plan.free),
             ("needed", plan.needed),
         ] {
-            self.set("ipam_ips", &[("type", kind)], large(value));
+            let kind = labels([("type", kind)]);
+            self.ipam_ips.get_or_create(&kind).set(large(value));
         }
     }
 
     /// A collection of identities ended. One that could not see all identities and all uses has counted none, and the
     /// figures of the one before stay.
     pub fn identities(&self, outcome: Outcome, took: Duration, collected: Option<Collected>) {
-        let labels = [("identity_type", "crd"), ("outcome", outcome.word())];
-        self.add("identity_gc_runs", &labels, 1.0);
-        self.set("identity_gc_latency", &labels, took.as_secs_f64());
+        let both = labels([("identity_type", "crd"), ("outcome", outcome.word())]);
+        self.identity_gc_runs.get_or_create(&both).inc();
+        let latency = self.identity_gc_latency.get_or_create(&both);
+        latency.set(took.as_secs_f64());
         let Some(collected) = collected else {
             return;
         };
         for (status, value) in [("alive", collected.alive), ("deleted", collected.deleted)] {
-            let labels = [("identity_type", "crd"), ("status", status)];
-            self.set("identity_gc_entries", &labels, count(value));
+            let both = labels([("identity_type", "crd"), ("status", status)]);
+            self.identity_gc_entries
+                .get_or_create(&both)
+                .set(value as i64);
         }
     }
 
     /// A CiliumEndpoint was to be collected.
     pub fn endpoint(&self, outcome: Outcome) {
-        self.add("endpoint_gc_objects", &[("outcome", outcome.word())], 1.0);
+        let outcome = labels([("outcome", outcome.word())]);
+        self.endpoint_gc_objects.get_or_create(&outcome).0.inc();
     }
 
     /// So many pods are known to no agent.
     pub fn unmanaged_pods(&self, number: usize) {
-        self.set("unmanaged_pods", &[], count(number));
+        self.unmanaged_pods.set(number as i64);
     }
 
     /// The API server is of this version.
     pub fn kubernetes(&self, version: &str) {
-        self.set(
-            "feature_controlplane_kubernetes_version",
-            &[("version", version)],
-            1.0,
-        );
+        let version = labels([("version", version.to_owned())]);
+        self.kubernetes_version.get_or_create(&version).set(1);
     }
 
-    /// In the text format of Prometheus, version 0.0.4.
-    pub fn to_text(&self) -> String {
-        let values = self
-            .values
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let mut text = String::new();
-        for Family(name, kind, help) in FAMILIES {
-            let from = (*name, String::new());
-            let mut series = values
-                .range(from..)
-                .take_while(|((of, _), _)| of == name)
-                .peekable();
-            if series.peek().is_some() {
-                let _ = writeln!(
-                    text,
-                    "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}"
-                );
-            }
-            for ((_, labels), value) in series {
-                let _ = writeln!(text, "{PREFIX}{name}{labels} {value}");
-            }
-        }
-        process::write(&mut text);
-        text
+    /// What is shown to scrapers.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 }
 
-fn written(labels: &[(&str, &str)]) -> String {
-    if labels.is_empty() {
-        return String::new();
+/// What nobody counts: parts that there are not, and the process.
+fn with_the_rest(mut registry: Registry) -> Registry {
+    for (name, help) in ABSENT {
+        let name = format!("feature_adv_connect_and_lb_{name}");
+        registry.register(name, *help, Gauge::<i64>::default());
     }
-    let escaped = |value: &str| {
-        value
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n")
-    };
-    let labels = labels
-        .iter()
-        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
-    format!("{{{}}}", labels.collect::<Vec<_>>().join(","))
+    registry.register_collector(Box::new(Process));
+    registry
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "a sample is a float in any case"
-)]
-fn count(value: usize) -> f64 {
-    value as f64
+/// A new family, registered. Of a counter the name lacks `_total`, which the format appends.
+fn added<M: Metric + Clone + Default>(to: &mut Registry, name: &str, help: &str) -> M {
+    let family = M::default();
+    to.register(name, help, family.clone());
+    family
 }
 
 #[allow(

@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "agent",
         &[
             "api",
+            "daemon",
             "datapath",
             "hubble",
             "kernel",
@@ -40,10 +41,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fuzz", &["api", "cni", "datapath", "hubble", "model"]),
     (
         "hubble",
-        &["api", "datapath", "model", "reconcile", "store"],
+        &["api", "daemon", "datapath", "model", "reconcile", "store"],
     ),
     ("kernel", &["datapath", "model", "netlink", "reconcile"]),
-    ("operator", &["api", "crds", "model", "reconcile", "store"]),
+    (
+        "operator",
+        &["api", "crds", "daemon", "model", "reconcile", "store"],
+    ),
     ("proxy", &["local-api", "model"]),
     ("store", &["api", "model", "reconcile"]),
     (
@@ -55,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "cli",
             "cni",
             "crds",
+            "daemon",
             "datapath",
             "hubble",
             "kernel",
@@ -77,6 +82,7 @@ const OURS: &[&str] = &[
     "cli",
     "cni",
     "crds",
+    "daemon",
     "datapath",
     "datapath-ebpf",
     "fuzz",

@@ -1,26 +1,16 @@
 //! The keys: one table for flags, environment, files, `config` output and documentation.
 
-/// One key that is understood.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// Upstream's name; also the flag.
-    pub name: &'static str,
-    /// What holds when nothing is given.
-    pub default: &'static str,
-    /// One sentence.
-    pub help: &'static str,
-}
+use daemon::settings::{Key, Keys, key, shared};
 
-const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
-    Key {
-        name,
-        default,
-        help,
-    }
-}
+/// The keys of the agent.
+pub(super) const ALL: Keys = Keys {
+    understood: KEYS,
+    lacking: UNSUPPORTED,
+    elsewhere: shared::OF_OPERATORS,
+};
 
 /// Every key that is understood.
-pub const KEYS: &[Key] = &[
+const KEYS: &[Key] = &[
     key(
         "k8s-node-name",
         "",
@@ -247,7 +237,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys that upstream has and we do not: the values that are accepted, the first being the one to recommend.
-pub const UNSUPPORTED: &[(&str, &str)] = &[
+const UNSUPPORTED: &[(&str, &str)] = &[
     ("datapath-mode", "veth"),
     ("tunnel-protocol", "vxlan"),
     ("underlay-protocol", "ipv4"),

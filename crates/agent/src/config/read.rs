@@ -1,121 +1,27 @@
 //! From texts to typed values: one function for each part of the configuration.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use daemon::settings::{Error, Reader};
 use kernel::collector::Lifetimes;
 
 use crate::cni_conf::Cni;
 
-use super::{
-    Datapath, Enforcement, Error, Families, Given, Hubble, Ipam, Policy, Routing, Services,
-    UNSUPPORTED,
-};
+use super::{Datapath, Enforcement, Families, Hubble, Ipam, Policy, Routing, Services};
 
-/// Reads one key after the other with its type; collects nothing, stops at the first error.
-pub(super) struct Reader<'a>(pub(super) &'a Given);
-
-impl Reader<'_> {
-    pub(super) fn text(&self, key: &str) -> String {
-        self.0.value(key)
+/// First and last port, between a comma or a dash.
+fn port_range(read: &Reader<'_>, key: &str) -> Result<(u16, u16), Error> {
+    let bad = || read.invalid(key, "two ports, FIRST,LAST");
+    let (first, last) = read.text(key).split_once([',', '-']).ok_or_else(bad)?;
+    let range = (
+        first.trim().parse().map_err(|_| bad())?,
+        last.trim().parse().map_err(|_| bad())?,
+    );
+    if range.0 == 0 || range.0 > range.1 {
+        Err(bad())
+    } else {
+        Ok(range)
     }
-
-    pub(super) fn optional<T: std::str::FromStr>(
-        &self,
-        key: &str,
-        expected: &str,
-    ) -> Result<Option<T>, Error> {
-        let value = self.text(key);
-        if value.is_empty() {
-            return Ok(None);
-        }
-        self.parse(key, expected).map(Some)
-    }
-
-    pub(super) fn parse<T: std::str::FromStr>(
-        &self,
-        key: &str,
-        expected: &str,
-    ) -> Result<T, Error> {
-        let value = self.text(key);
-        value.parse().map_err(|_| invalid(key, &value, expected))
-    }
-
-    pub(super) fn flag(&self, key: &str) -> Result<bool, Error> {
-        match self.text(key).to_ascii_lowercase().as_str() {
-            "true" | "1" | "t" => Ok(true),
-            "false" | "0" | "f" | "" => Ok(false),
-            other => Err(invalid(key, other, "true or false")),
-        }
-    }
-
-    pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
-        Some(self.text(key))
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    }
-
-    pub(super) fn list(&self, key: &str) -> Vec<String> {
-        self.text(key)
-            .split([',', ' '])
-            .map(str::trim)
-            .filter(|v| !v.is_empty())
-            .map(str::to_owned)
-            .collect()
-    }
-
-    pub(super) fn duration(&self, key: &str) -> Result<Duration, Error> {
-        let value = self.text(key);
-        let span: jiff::SignedDuration = value
-            .parse()
-            .map_err(|_| invalid(key, &value, "a duration like 5m or 30s"))?;
-        Duration::try_from(span)
-            .map_err(|_| invalid(key, &value, "a duration that is not negative"))
-    }
-
-    pub(super) fn port_range(&self, key: &str) -> Result<(u16, u16), Error> {
-        let value = self.text(key);
-        let bad = || invalid(key, &value, "two ports, FIRST,LAST");
-        let (first, last) = value.split_once([',', '-']).ok_or_else(bad)?;
-        let range = (
-            first.trim().parse().map_err(|_| bad())?,
-            last.trim().parse().map_err(|_| bad())?,
-        );
-        if range.0 == 0 || range.0 > range.1 {
-            Err(bad())
-        } else {
-            Ok(range)
-        }
-    }
-}
-
-pub(super) fn invalid(key: &str, value: &str, expected: &str) -> Error {
-    Error::Invalid {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        expected: expected.to_owned(),
-    }
-}
-
-pub(super) fn refuse_unsupported(given: &Given) -> Result<(), Error> {
-    for (key, off) in UNSUPPORTED {
-        let Some(value) = given.explicit(key) else {
-            continue;
-        };
-        if !value.is_empty()
-            && !off
-                .split('|')
-                .any(|accepted| accepted.eq_ignore_ascii_case(value))
-        {
-            return Err(Error::Unsupported {
-                key: (*key).to_owned(),
-                value: value.to_owned(),
-                off: off.split('|').next().unwrap_or_default().to_owned(),
-            });
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn cluster_name(read: &Reader<'_>) -> Result<String, Error> {
@@ -127,19 +33,19 @@ pub(super) fn cluster_name(read: &Reader<'_>) -> Result<String, Error> {
         || name.starts_with('-')
         || name.ends_with('-')
     {
-        return Err(invalid(
+        return Err(Error::invalid(
             "cluster-name",
-            &name,
+            name,
             "at most 32 lower-case letters, digits and inner dashes",
         ));
     }
-    Ok(name)
+    Ok(name.to_owned())
 }
 
 pub(super) fn cluster_id(read: &Reader<'_>) -> Result<u16, Error> {
     let id: u16 = read.parse("cluster-id", "a number from 0 to 255")?;
     if id > 255 {
-        Err(invalid(
+        Err(Error::invalid(
             "cluster-id",
             &id.to_string(),
             "a number from 0 to 255",
@@ -150,10 +56,10 @@ pub(super) fn cluster_id(read: &Reader<'_>) -> Result<u16, Error> {
 }
 
 pub(super) fn ipam(read: &Reader<'_>) -> Result<Ipam, Error> {
-    match read.text("ipam").as_str() {
+    match read.text("ipam") {
         "kubernetes" => Ok(Ipam::Kubernetes),
         "cluster-pool" => Ok(Ipam::ClusterPool),
-        other => Err(invalid("ipam", other, "kubernetes or cluster-pool")),
+        other => Err(Error::invalid("ipam", other, "kubernetes or cluster-pool")),
     }
 }
 
@@ -171,12 +77,12 @@ pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
         ipv4: read.flag("enable-ipv4")?,
         ipv6: read.flag("enable-ipv6")?,
     };
-    let routing = match read.text("routing-mode").as_str() {
+    let routing = match read.text("routing-mode") {
         "tunnel" | "" => Routing::Tunnel,
         "native" => Routing::Native {
             direct_node_routes: read.flag("auto-direct-node-routes")?,
         },
-        other => return Err(invalid("routing-mode", other, "tunnel or native")),
+        other => return Err(Error::invalid("routing-mode", other, "tunnel or native")),
     };
     let tunnel_port: u16 = read.parse("tunnel-port", "a port")?;
     Ok(Datapath {
@@ -209,11 +115,11 @@ pub(super) fn datapath(read: &Reader<'_>) -> Result<Datapath, Error> {
 
 pub(super) fn services(read: &Reader<'_>) -> Result<Services, Error> {
     let enabled = read.flag("kube-proxy-replacement")?;
-    let reject_no_backend = match read.text("service-no-backend-response").as_str() {
+    let reject_no_backend = match read.text("service-no-backend-response") {
         "reject" => true,
         "drop" => false,
         other => {
-            return Err(invalid(
+            return Err(Error::invalid(
                 "service-no-backend-response",
                 other,
                 "reject or drop",
@@ -223,27 +129,45 @@ pub(super) fn services(read: &Reader<'_>) -> Result<Services, Error> {
     Ok(Services {
         enabled,
         sockets: enabled || read.flag("bpf-lb-sock")?,
-        nodeport: read.port_range("node-port-range")?,
+        nodeport: port_range(read, "node-port-range")?,
         reject_no_backend,
     })
 }
 
 pub(super) fn policy(read: &Reader<'_>) -> Result<Policy, Error> {
-    let enforcement = match read.text("enable-policy").as_str() {
+    let enforcement = match read.text("enable-policy") {
         "default" => Enforcement::Default,
         "always" => Enforcement::Always,
         "never" => Enforcement::Never,
-        other => return Err(invalid("enable-policy", other, "default, always or never")),
+        other => {
+            return Err(Error::invalid(
+                "enable-policy",
+                other,
+                "default, always or never",
+            ));
+        }
     };
-    let allow_localhost = match read.text("allow-localhost").as_str() {
+    let allow_localhost = match read.text("allow-localhost") {
         "auto" | "always" => true,
         "policy" => false,
-        other => return Err(invalid("allow-localhost", other, "auto, always or policy")),
+        other => {
+            return Err(Error::invalid(
+                "allow-localhost",
+                other,
+                "auto, always or policy",
+            ));
+        }
     };
-    let cidr_matches_nodes = match read.text("policy-cidr-match-mode").as_str() {
+    let cidr_matches_nodes = match read.text("policy-cidr-match-mode") {
         "" => false,
         "nodes" => true,
-        other => return Err(invalid("policy-cidr-match-mode", other, "empty or nodes")),
+        other => {
+            return Err(Error::invalid(
+                "policy-cidr-match-mode",
+                other,
+                "empty or nodes",
+            ));
+        }
     };
     Ok(Policy {
         enforcement,
@@ -258,16 +182,13 @@ pub(super) fn policy(read: &Reader<'_>) -> Result<Policy, Error> {
 pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
     let capacity: usize = read.parse("hubble-event-buffer-capacity", "a number")?;
     if !(1..=65535).contains(&capacity) || !(capacity + 1).is_power_of_two() {
-        return Err(invalid(
+        return Err(Error::invalid(
             "hubble-event-buffer-capacity",
             &capacity.to_string(),
             "one less than a power of two, 1 to 65535",
         ));
     }
-    let listen = match read.text("hubble-listen-address").as_str() {
-        "" => None,
-        text => Some(listen_address(text)?),
-    };
+    let listen = read.optional_address("hubble-listen-address")?;
     let disable_tls = read.flag("hubble-disable-tls")?;
     let tls = match (
         read.path("hubble-tls-cert-file"),
@@ -302,14 +223,4 @@ pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
         capacity,
         prefer_ipv6: read.flag("hubble-prefer-ipv6")?,
     })
-}
-
-pub(super) fn listen_address(text: &str) -> Result<SocketAddr, Error> {
-    let full = if text.starts_with(':') {
-        format!("[::]{text}")
-    } else {
-        text.to_owned()
-    };
-    full.parse()
-        .map_err(|_| invalid("hubble-listen-address", text, "ADDRESS:PORT or :PORT"))
 }

@@ -71,6 +71,16 @@ fn an_unknown_key_is_remembered_and_harms_nothing() {
 }
 
 #[test]
+fn a_key_of_the_operator_in_the_shared_config_map_is_no_unknown_key() {
+    let shared = [
+        ("operator-prometheus-serve-addr", ":9963"),
+        ("identity-gc-interval", "15m"),
+        ("clean-cilium-state", "true"),
+    ];
+    assert_eq!(config(&shared).unwrap().unknown, Vec::<String>::new());
+}
+
+#[test]
 fn native_routing_with_masquerade_needs_to_know_what_is_native() {
     assert!(refusal(&[("routing-mode", "native")]).contains("ipv4-native-routing-cidr"));
     config(&[

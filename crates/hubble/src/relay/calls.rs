@@ -1,7 +1,6 @@
 //! Counts of the calls that are answered: `grpc_server_…`.
 
 use std::{
-    fmt::Write as _,
     pin::Pin,
     sync::{
         Arc,
@@ -11,6 +10,11 @@ use std::{
 };
 
 use futures::{Stream, StreamExt, stream::BoxStream};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter},
+};
 use prost::bytes::Bytes;
 use tonic::{Code, Response, Status, body::Body, codegen::http};
 
@@ -94,9 +98,10 @@ impl Calls {
             }
         }
     }
+}
 
-    /// As Prometheus reads it.
-    pub(super) fn write(&self, out: &mut String) {
+impl Collector for Calls {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         type Value = fn(&Counts) -> Vec<(Option<Code>, u64)>;
         let families: [(&str, &str, Value); 3] = [
             ("started", "RPCs started on the server", |counts| {
@@ -115,21 +120,24 @@ impl Calls {
             }),
         ];
         for (family, help, values) in families {
-            let name = format!("grpc_server_{family}_total");
-            let _ = writeln!(out, "# HELP {name} Total number of {help}.");
-            let _ = writeln!(out, "# TYPE {name} counter");
+            // The format appends `_total`.
+            let name = format!("grpc_server_{family}");
+            let help = format!("Total number of {help}.");
+            let kind = MetricType::Counter;
+            let mut encoder = encoder.encode_descriptor(&name, &help, None, kind)?;
             for ((_, method, kind), counts) in METHODS.iter().zip(&self.methods) {
                 for (code, value) in values(counts) {
-                    let code = code.map_or_else(String::new, |code| {
-                        format!(",grpc_code=\"{}\"", code_name(code))
-                    });
-                    let _ = writeln!(
-                        out,
-                        "{name}{{grpc_method=\"{method}\",grpc_service=\"observer.Observer\",grpc_type=\"{kind}\"{code}}} {value}"
-                    );
+                    let mut labels = vec![
+                        ("grpc_method", (*method).to_owned()),
+                        ("grpc_service", "observer.Observer".to_owned()),
+                        ("grpc_type", (*kind).to_owned()),
+                    ];
+                    labels.extend(code.map(|code| ("grpc_code", code_name(code))));
+                    ConstCounter::new(value).encode(encoder.encode_family(&labels)?)?;
                 }
             }
         }
+        Ok(())
     }
 }
 

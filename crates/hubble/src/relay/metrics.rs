@@ -1,8 +1,14 @@
 //! `GET /metrics`: the pool's connections, the calls, the process.
 
-use std::{fmt::Write as _, fs, sync::Arc};
+use std::sync::Arc;
 
-use axum::{Router, http::header, routing::get};
+use daemon::metrics::Process;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, gauge::ConstGauge},
+    registry::Registry,
+};
 use reconcile::Table;
 
 use super::{
@@ -20,8 +26,8 @@ const STATES: [&str; 6] = [
     "NIL_CONNECTION",
 ];
 
-fn name(state: &State) -> &'static str {
-    match state {
+fn state(peer: &Peer) -> &'static str {
+    match peer.state {
         State::Unreachable => "NIL_CONNECTION",
         State::Connecting => "CONNECTING",
         State::Ready(_) => "READY",
@@ -29,72 +35,37 @@ fn name(state: &State) -> &'static str {
     }
 }
 
-/// The routes of the metrics server.
-pub(super) fn routes(peers: Table<String, Peer>, calls: Arc<Calls>) -> Router {
-    let content_type = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
-    Router::new().route(
-        "/metrics",
-        get(move || {
-            let text = text(&peers, &calls);
-            async move { (content_type, text) }
-        }),
-    )
+/// What is shown to scrapers.
+pub(super) fn registry(peers: Table<String, Peer>, calls: Arc<Calls>) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Connections(peers)));
+    registry.register_collector(Box::new(calls));
+    registry.register_collector(Box::new(Process));
+    registry
 }
 
-fn text(peers: &Table<String, Peer>, calls: &Calls) -> String {
-    const STATUS: &str = "hubble_relay_pool_peer_connection_status";
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "# HELP {STATUS} Peers by the state of their connection."
-    );
-    let _ = writeln!(out, "# TYPE {STATUS} gauge");
-    let peers = peers.snapshot();
-    for wanted in STATES {
-        let count = peers
-            .iter()
-            .filter(|(_, peer)| name(&peer.state) == wanted)
-            .count();
-        let _ = writeln!(out, "{STATUS}{{status=\"{wanted}\"}} {count}");
+/// Peers by the state of their connection.
+struct Connections(Table<String, Peer>);
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connections")
     }
-    calls.write(&mut out);
-    process(&mut out);
-    out
 }
 
-/// What the kernel says of this process; left out where it does not.
-fn process(out: &mut String) {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    let files = fs::read_dir("/proc/self/fd").map(|files| files.count() as u64);
-    for (name, help, value) in [
-        (
-            "process_resident_memory_bytes",
-            "Resident memory size in bytes.",
-            kib("VmRSS:").map(|kib| kib * 1024),
-        ),
-        (
-            "process_virtual_memory_bytes",
-            "Virtual memory size in bytes.",
-            kib("VmSize:").map(|kib| kib * 1024),
-        ),
-        (
-            "process_open_fds",
-            "Number of open file descriptors.",
-            files.ok(),
-        ),
-    ] {
-        if let Some(value) = value {
-            let _ = writeln!(
-                out,
-                "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}"
-            );
+impl Collector for Connections {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (name, help) = (
+            "hubble_relay_pool_peer_connection_status",
+            "Peers by the state of their connection.",
+        );
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let peers = self.0.snapshot();
+        for wanted in STATES {
+            let of = peers.iter().filter(|(_, peer)| state(peer) == wanted);
+            let number = ConstGauge::new(of.count());
+            number.encode(family.encode_family(&[("status", wanted)])?)?;
         }
+        Ok(())
     }
 }

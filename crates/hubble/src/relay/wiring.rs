@@ -156,7 +156,7 @@ impl Relay {
             serve(&tasks, "health server", tcp, Routes::new(health));
         }
         if let Some(listener) = self.metrics {
-            let routes = metrics::routes(peers, calls);
+            let routes = daemon::metrics::routes(Arc::new(metrics::registry(peers, calls)));
             tasks.spawn("metrics", |stop| async move {
                 let served = axum::serve(listener, routes)
                     .with_graceful_shutdown(async move { stop.cancelled().await });

@@ -1,27 +1,17 @@
 //! The keys: one table for flags, environment, files and documentation.
 
-/// One key that is understood.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// Upstream's name; also the flag.
-    pub name: &'static str,
-    /// What holds when nothing is given.
-    pub default: &'static str,
-    /// One sentence.
-    pub help: &'static str,
-}
+use daemon::settings::{Key, Keys, key};
 
-const fn key(name: &'static str, default: &'static str, help: &'static str) -> Key {
-    Key {
-        name,
-        default,
-        help,
-    }
-}
+/// The keys of the operator.
+pub(super) const ALL: Keys = Keys {
+    understood: KEYS,
+    lacking: UNSUPPORTED,
+    elsewhere: &[],
+};
 
 /// Every key that is understood.
 #[rustfmt::skip]
-pub const KEYS: &[Key] = &[
+const KEYS: &[Key] = &[
     key("k8s-node-name", "", "Name of this node (default: K8S_NODE_NAME)"),
     key("k8s-namespace", "kube-system", "Namespace of the operator and of its lease"),
     key("k8s-api-server-urls", "", "URLs of the API server"),
@@ -62,7 +52,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys of the operator that upstream has and we do not: the values that are accepted, the first being the one to recommend.
-pub const UNSUPPORTED: &[(&str, &str)] = &[
+const UNSUPPORTED: &[(&str, &str)] = &[
     ("ipam", "cluster-pool|kubernetes"),
     ("identity-allocation-mode", "crd"),
     ("identity-management-mode", "agent"),

@@ -124,3 +124,20 @@ fn without_endpoints_in_the_store_nothing_that_hangs_on_them_is_removed() {
     assert!(!config.collection.endpoints_once);
     assert!(config.unmanaged.is_none());
 }
+
+#[test]
+fn an_agent_that_reads_the_same_config_map_complains_of_none_of_our_keys() {
+    // Both read these; each knows them itself.
+    #[rustfmt::skip]
+    let shared = [
+        "k8s-node-name", "k8s-api-server-urls", "k8s-kubeconfig-path", "enable-ipv4", "enable-ipv6", "ipam", "log-format", "debug",
+        "identity-allocation-mode", "identity-management-mode", "kvstore", "enable-cilium-endpoint-slice", "enable-ingress-controller",
+        "enable-gateway-api", "enable-bgp-control-plane", "mesh-auth-enabled",
+    ];
+    let named = daemon::settings::shared::OF_OPERATORS;
+    let missing = ALL
+        .names()
+        .filter(|name| !shared.contains(name) && !named.contains(name));
+    assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    assert!(named.is_sorted());
+}

@@ -1,8 +1,11 @@
+use prometheus_client::registry::Registry;
+
 use super::*;
 
-fn lines(calls: &Calls, wanted: &str) -> Vec<String> {
-    let mut text = String::new();
-    calls.write(&mut text);
+fn lines(calls: &Arc<Calls>, wanted: &str) -> Vec<String> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Arc::clone(calls)));
+    let text = daemon::metrics::text(&registry);
     text.lines()
         .filter(|line| line.starts_with(wanted))
         .map(str::to_owned)

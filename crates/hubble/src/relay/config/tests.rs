@@ -19,7 +19,7 @@ fn given(arguments: &[&str]) -> Result<Given, String> {
         .try_get_matches_from(line)
         .map_err(|error| error.to_string())?;
     let serve = matches.subcommand_matches("serve").unwrap();
-    Given::gather(serve).map_err(|error| error.to_string())
+    gather(serve).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -49,15 +49,16 @@ fn certificates_are_wanted_unless_they_are_switched_off() {
     let authority = ("tls-hubble-server-ca-files", "/ca, /other");
     let certificate = ("tls-hubble-client-cert-file", "/crt");
     assert!(refusal(&[server, authority, certificate]).contains("tls-hubble-client-key-file"));
-    let whole = [
-        authority,
-        certificate,
-        ("tls-hubble-client-key-file", "/key"),
-        ("tls-server-cert-file", "/server.crt"),
-        ("tls-server-key-file", "/server.key"),
-        ("tls-relay-client-ca-files", "/clients"),
-    ];
-    let config = Config::new(&Given::from_pairs(whole)).unwrap();
+    // Some by the names that they had before.
+    let whole = given(&[
+        "--tls-hubble-server-ca-files=/ca, /other",
+        "--tls-hubble-client-cert-file=/crt",
+        "--tls-client-key-file=/key",
+        "--tls-server-cert-file=/server.crt",
+        "--tls-server-key-file=/server.key",
+        "--tls-relay-client-ca-files=/clients",
+    ]);
+    let config = Config::new(&whole.unwrap()).unwrap();
     assert_eq!(
         config.client,
         Some(ClientFiles {
@@ -113,7 +114,10 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
     assert_eq!(config.log.level, "debug");
     assert_eq!(config.unknown, ["likes"]);
     assert_eq!(
-        given.files("tls-relay-client-ca-files"),
+        files(
+            &Reader::new(ALL, &given).unwrap(),
+            "tls-relay-client-ca-files"
+        ),
         [PathBuf::from("a"), "b".into()]
     );
 }
