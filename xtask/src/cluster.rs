@@ -50,8 +50,10 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
         Ask::Up(choices) => lifecycle::up(place, &layout, choices),
         Ask::Down => lifecycle::down(&layout),
         Ask::Status => status::print(&layout),
-        Ask::Test => smoke::test(place, &layout),
-        Ask::Conformance => e2e::conformance(place, &layout),
+        Ask::Test(families) => smoke::test(place, &lifecycle::spoken(&layout, families)?),
+        Ask::Conformance(families) => {
+            e2e::conformance(place, &lifecycle::spoken(&layout, families)?)
+        }
         Ask::Tool(name) => {
             println!("{}", golang::tool(place, &layout, &name)?.display());
             Ok(())

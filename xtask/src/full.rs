@@ -99,11 +99,17 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "kubernetes",
         shows: "Kubernetes' own tests of the network on a real cluster: conformance and NetworkPolicy",
-        command: |_| {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(["cluster", "--name", "axfull", "conformance"]);
-            Ok(command)
-        },
+        command: |_| kubernetes("ipv4"),
+    },
+    Suite {
+        name: "kubernetes-ipv6",
+        shows: "the same on a cluster of IPv6 alone",
+        command: |_| kubernetes("ipv6"),
+    },
+    Suite {
+        name: "kubernetes-dual",
+        shows: "Kubernetes' own tests of dual stack on a cluster of both families",
+        command: |_| kubernetes("dual"),
     },
     Suite {
         name: "properties",
@@ -118,6 +124,14 @@ const SUITES: &[Suite] = &[
         },
     },
 ];
+
+/// Kubernetes' own tests, in the address families of that name.
+fn kubernetes(families: &str) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["cluster", "--name", "axfull", "conformance"]);
+    command.args(["--family", families]);
+    Ok(command)
+}
 
 /// Tests of the workspace, with one variable that makes them long.
 fn tests(place: &Place, which: &[&str], filter: &str, variable: (&str, &str)) -> Command {

@@ -20,8 +20,11 @@ usage: ./x cluster [--name NAME] VERB
   load             gives the nodes the images that changed
   smoke            asks pods, services, names and node ports of the running cluster
   connectivity     the whole of 'axoneme connectivity test' on the running cluster, the world included
-  test             the image, up, wait until all is Ready, smoke test, connectivity test, down
-  conformance      up, Kubernetes' own tests of the network that need nothing we lack, down; counted as cargo counts tests
+  test [--family ipv4|dual|ipv6]
+                   the image, up, wait until all is Ready, smoke test, connectivity test, down
+  conformance [--family ipv4|dual|ipv6]
+                   up, Kubernetes' own tests of the network that need nothing we lack, down; counted as cargo counts tests;
+                   of dual, those that are about both families
   e2e [--focus REGEX] [--procs N]
                    Kubernetes' own network tests whose names REGEX finds (default: conformance of Services, DNS, Networking), in N
                    processes (default 4)
@@ -52,8 +55,10 @@ pub(super) enum Ask {
     /// Name of a folder in `tools/`.
     Tool(String),
     E2e(Selection),
-    Test,
-    Conformance,
+    /// In the families that are named, or IPv4.
+    Test(Option<Families>),
+    /// Likewise.
+    Conformance(Option<Families>),
     /// What processes of the cluster are told; nobody types it.
     Stage(Stage, Vec<String>),
 }
@@ -143,8 +148,8 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "tool" => tool(rest)?,
         "smoke" => alone(verb, rest, Ask::Smoke)?,
         "connectivity" => alone(verb, rest, Ask::Connectivity)?,
-        "test" => alone(verb, rest, Ask::Test)?,
-        "conformance" => alone(verb, rest, Ask::Conformance)?,
+        "test" => Ask::Test(only_families(verb, rest)?),
+        "conformance" => Ask::Conformance(only_families(verb, rest)?),
         other => stage(other, rest)?,
     };
     Ok(Part { name, ask })
@@ -154,6 +159,14 @@ fn alone(verb: &str, rest: &[&str], ask: Ask) -> Result<Ask> {
     match rest.first() {
         None => Ok(ask),
         Some(word) => bail!("'{verb}' takes no '{word}'"),
+    }
+}
+
+fn only_families(verb: &str, words: &[&str]) -> Result<Option<Families>> {
+    match words {
+        [] => Ok(None),
+        ["--family", name] => Families::named(name).map(Some),
+        _ => bail!("'{verb}' takes no '{}'", words.join(" ")),
     }
 }
 

@@ -31,6 +31,8 @@ fn left_out(families: Families) -> String {
 
 /// Those of NetworkPolicy, and all conformance tests of the network but that of `HostPort`, which Axoneme has not got yet.
 const OURS: &str = r"\[sig-network\] (Netpol|[^H].*\[Conformance\])";
+/// What there is to see where both families are.
+const DUAL: &str = r"\[sig-network\].*\[Feature:IPv6DualStack\]";
 
 /// What became of one test.
 #[derive(Debug, PartialEq)]
@@ -44,7 +46,10 @@ struct Outcome {
 pub(super) fn conformance(place: &Place, layout: &Layout) -> Result<()> {
     ship::make(place, Build::Dev)?;
     let selection = Selection {
-        focus: OURS.to_owned(),
+        focus: match layout.families {
+            Families::Dual => DUAL.to_owned(),
+            Families::Ipv4 | Families::Ipv6 => OURS.to_owned(),
+        },
         processes: 3,
     };
     let result = lifecycle::up(place, layout, Choices::default())

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::arguments::{Choices, Network};
 use super::control::{self, kubectl};
+use super::families::Families;
 use super::layout::{Layout, netns_file};
 use super::steps::{Steps, Wait, wait_until};
 use super::{
@@ -17,7 +18,7 @@ use crate::setup;
 
 /// Does what is missing of all that makes a cluster; each step finds out for itself.
 pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()> {
-    let layout = &spoken(layout, choices)?;
+    let layout = &spoken(layout, choices.families)?;
     let steps = Steps::begin();
     steps.step("programs and images", || {
         setup::ensure(place)?;
@@ -72,9 +73,9 @@ pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()>
 }
 
 /// The cluster in the families that are asked for; one that is there keeps its own.
-fn spoken(layout: &Layout, choices: Choices) -> Result<Layout> {
+pub(super) fn spoken(layout: &Layout, families: Option<Families>) -> Result<Layout> {
     let mut layout = layout.clone();
-    let Some(families) = choices.families else {
+    let Some(families) = families else {
         return Ok(layout);
     };
     if layout.run.join("owned").exists() && layout.families != families {

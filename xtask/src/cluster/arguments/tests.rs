@@ -21,6 +21,18 @@ fn up_installs_axoneme_unless_told_otherwise() {
 }
 
 #[test]
+fn whole_tests_run_in_the_families_that_are_named() {
+    assert_eq!(read_line("test").unwrap().ask, Ask::Test(None));
+    let both = Ask::Test(Some(Families::Dual));
+    assert_eq!(read_line("test --family dual").unwrap().ask, both);
+    let second = Ask::Conformance(Some(Families::Ipv6));
+    assert_eq!(read_line("conformance --family ipv6").unwrap().ask, second);
+    for line in ["test now", "test --family", "conformance --family v6"] {
+        assert!(read_line(line).is_err(), "{line}");
+    }
+}
+
+#[test]
 fn words_of_kubectl_are_passed_on_as_they_are() {
     let part = read_line("--name two kubectl get pods -A --name three").unwrap();
     assert_eq!(part.name, "two");
