@@ -13,6 +13,7 @@ mod connectivity;
 mod control;
 mod daemon;
 mod debian;
+mod density;
 mod e2e;
 mod families;
 mod golang;
@@ -54,6 +55,7 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
         Ask::Conformance(families) => {
             e2e::conformance(place, &lifecycle::spoken(&layout, families)?)
         }
+        Ask::Density => density::run(place, &layout),
         Ask::Tool(name) => {
             println!("{}", golang::tool(place, &layout, &name)?.display());
             Ok(())

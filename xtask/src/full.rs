@@ -112,6 +112,15 @@ const SUITES: &[Suite] = &[
         command: |_| kubernetes("dual"),
     },
     Suite {
+        name: "density",
+        shows: "100 pods on each node of a real cluster, and what of a pod's start is ours",
+        command: |_| {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(["cluster", "--name", "axfull", "density"]);
+            Ok(command)
+        },
+    },
+    Suite {
         name: "properties",
         shows: "every property with 20,000 cases, and every other test",
         command: |place| {

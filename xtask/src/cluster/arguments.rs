@@ -25,6 +25,7 @@ usage: ./x cluster [--name NAME] VERB
   conformance [--family ipv4|dual|ipv6]
                    up, Kubernetes' own tests of the network that need nothing we lack, down; counted as cargo counts tests;
                    of dual, those that are about both families
+  density          up, 100 pods on each node at once, then more one at a time, down: what of a pod's start is ours
   e2e [--focus REGEX] [--procs N]
                    Kubernetes' own network tests whose names REGEX finds (default: conformance of Services, DNS, Networking), in N
                    processes (default 4)
@@ -59,6 +60,7 @@ pub(super) enum Ask {
     Test(Option<Families>),
     /// Likewise.
     Conformance(Option<Families>),
+    Density,
     /// What processes of the cluster are told; nobody types it.
     Stage(Stage, Vec<String>),
 }
@@ -149,6 +151,7 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "smoke" => alone(verb, rest, Ask::Smoke)?,
         "connectivity" => alone(verb, rest, Ask::Connectivity)?,
         "test" => Ask::Test(only_families(verb, rest)?),
+        "density" => alone(verb, rest, Ask::Density)?,
         "conformance" => Ask::Conformance(only_families(verb, rest)?),
         other => stage(other, rest)?,
     };
