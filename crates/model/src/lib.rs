@@ -12,4 +12,5 @@ pub mod ipam;
 pub mod ipcache;
 pub mod node;
 pub mod numbers;
+pub mod probing;
 pub mod service;
