@@ -59,6 +59,19 @@ impl Namespace {
         })
     }
 
+    /// A new one without a name: it lives as long as somebody has it open, or a socket in it. Its loopback is down.
+    pub fn unnamed() -> Result<Self> {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                unshare().map_err(|e| Error::from_io("create network namespace", "unnamed", &e))?;
+                Self::current()
+            });
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
     /// The namespace of a process.
     pub fn of_process(pid: u32) -> Result<Self> {
         Self::open(format!("/proc/{pid}/ns/net"))
@@ -263,12 +276,19 @@ pub fn delete_named(name: &str) -> Result<()> {
     }
 }
 
+/// Moves the calling thread, which is made for that, into a new namespace.
+fn unshare() -> io::Result<()> {
+    // SAFETY: only the calling, dedicated thread changes its namespace.
+    if unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 fn unshare_and_mount(target: &Path) -> io::Result<()> {
     let target = c_path(target)?;
-    // SAFETY: only the calling, dedicated thread changes its namespace.
-    if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    unshare()?;
     // SAFETY: both paths are NUL-terminated and live across the call; type and data may be null for a bind mount.
     let result = unsafe {
         libc::mount(
