@@ -34,6 +34,7 @@ pub mod ipam;
 pub mod map;
 pub mod node;
 pub mod policy;
+pub mod probes;
 pub mod service;
 
 mod http;
