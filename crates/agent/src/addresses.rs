@@ -153,8 +153,14 @@ impl Addresses {
     }
 }
 
+/// Who has the addresses of the health endpoint.
+pub const HEALTH: &str = "health";
+
 /// Whose an endpoint's addresses are: its pod's, as the plugin names it.
 pub fn owner(row: &EndpointRow) -> Arc<str> {
+    if row.ends_with_agent() {
+        return HEALTH.into();
+    }
     row.pod
         .as_ref()
         .map_or_else(|| row.container_id.clone(), |pod| pod.to_string().into())

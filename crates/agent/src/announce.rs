@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use api::cilium::{
     AddressPair, CiliumEndpoint, CiliumNode, EncryptionKey, EndpointIdentity, EndpointNetworking,
-    EndpointStatus, ExternalIdentifiers, IpamSpec, NamedPort, NodeAddressEntry, NodeResourceSpec,
+    EndpointStatus, ExternalIdentifiers, HealthAddresses, IpamSpec, NamedPort, NodeAddressEntry,
+    NodeResourceSpec,
 };
 use api::kubernetes::{ObjectMeta, OwnerReference, Resource};
 use model::endpoint::{EndpointRow, PodName};
-use model::node::NodeObject;
+use model::node::{IpPair, NodeObject};
 use reconcile::{
     Backoff, Fetched, Options, Reconciler, StatusReader, Step, Table, TableWriter, Target,
 };
 use serde_json::json;
 use store::{Client, Error, Scope};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Ipam};
@@ -262,17 +264,19 @@ const RETRY: Backoff = Backoff::new(PAUSE, Duration::from_secs(15));
 /// Keeps this node's CiliumNode in the store until `stop`: who deletes or changes it cuts this node's pods off from the others.
 pub async fn keep_node(
     client: Client,
-    object: CiliumNode,
+    mut object: CiliumNode,
     ipam: Ipam,
+    mut health: Told,
     announced: Table<Arc<str>, NodeObject>,
     stop: CancellationToken,
 ) {
-    let (name, wanted) = announced_row(&object);
-    let is_there = || {
+    let is_there = |object: &CiliumNode, health: Option<IpPair>| {
+        let (name, wanted) = announced_row(object);
         let table = announced.snapshot();
         let found = table.get(&name).is_some_and(|found| {
             found.addresses == wanted.addresses
                 && (ipam == Ipam::ClusterPool || found.pod_cidrs == wanted.pod_cidrs)
+                && health.is_none_or(|health| found.health == health)
         });
         found || !table.is_initialized()
     };
@@ -280,7 +284,9 @@ pub async fn keep_node(
     let work = async {
         let mut failures = 0;
         loop {
-            if let Err(error) = announce_node(&client, &object, ipam).await {
+            let told = *health.borrow_and_update();
+            object.spec.health = told.and_then(health_addresses);
+            if let Err(error) = announce_node(&client, &object, ipam, told).await {
                 tracing::warn!(%error, "this node is not announced yet, trying again");
                 failures += 1;
                 let pause = RETRY.after(failures, &mut rand::rng());
@@ -289,8 +295,12 @@ pub async fn keep_node(
             }
             failures = 0;
             tokio::time::sleep(PAUSE).await;
-            while is_there() {
-                changed.changed().await;
+            while is_there(&object, told) && *health.borrow() == told {
+                tokio::select! {
+                    _ = changed.changed() => {}
+                    // Who tells it is gone only when the agent stops.
+                    Ok(()) = health.changed() => {}
+                }
             }
         }
     };
@@ -298,6 +308,17 @@ pub async fn keep_node(
         () = stop.cancelled() => {}
         () = work => {}
     }
+}
+
+/// The addresses of the node's health endpoint: none if it has none. `None` as long as it is not known; what the store has
+/// stays until then.
+pub type Told = watch::Receiver<Option<IpPair>>;
+
+fn health_addresses(pair: IpPair) -> Option<HealthAddresses> {
+    (!pair.is_empty()).then(|| HealthAddresses {
+        ipv4: pair.v4.map(|v4| v4.to_string()).unwrap_or_default(),
+        ipv6: pair.v6.map(|v6| v6.to_string()).unwrap_or_default(),
+    })
 }
 
 /// This node's CiliumNode: addresses, routers, ranges.
@@ -348,9 +369,17 @@ pub fn node_object(config: &Config, addressing: &Addressing, uid: &str) -> Ciliu
 
 /// The addresses and ranges of an object that is there already become ours; nothing is written when they are. Ranges that
 /// the operator gives are told to it again only when the object is made anew.
-async fn announce_node(client: &Client, object: &CiliumNode, ipam: Ipam) -> Result<(), Error> {
+async fn announce_node(
+    client: &Client,
+    object: &CiliumNode,
+    ipam: Ipam,
+    health: Option<IpPair>,
+) -> Result<(), Error> {
     let ours = |there: &mut CiliumNode| {
         there.spec.addresses.clone_from(&object.spec.addresses);
+        if health.is_some() {
+            there.spec.health.clone_from(&object.spec.health);
+        }
         if ipam == Ipam::Kubernetes {
             let ranges = &object.spec.ipam.pod_cidrs;
             there.spec.ipam.pod_cidrs.clone_from(ranges);

@@ -21,7 +21,7 @@ use daemon::settings::{self, Reader};
 pub use daemon::settings::{Error, Given};
 use keys::ALL;
 
-use read::{cluster_id, cluster_name, cni, datapath, hubble, ipam, policy, services};
+use read::{cluster_id, cluster_name, cni, datapath, hubble, ipam, node_health, policy, services};
 
 /// How pods of other nodes are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +155,19 @@ pub struct Hubble {
     pub prefer_ipv6: bool,
 }
 
+/// How nodes probe each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeHealth {
+    /// This node probes others, and answers them.
+    pub enabled: bool,
+    /// It has a health endpoint, which others probe as well.
+    pub endpoint: bool,
+    /// TCP port of the answers, on the node and in its health endpoint.
+    pub port: u16,
+    /// ICMP requests without an answer after which a path is said to be broken.
+    pub icmp_tries: u32,
+}
+
 /// Where objects come from.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -185,6 +198,8 @@ pub struct Config {
     pub policy: Policy,
     /// Flows.
     pub hubble: Hubble,
+    /// How nodes probe each other.
+    pub node_health: NodeHealth,
     /// Objects.
     pub store: Store,
     /// Unix socket of the REST API.
@@ -246,6 +261,7 @@ impl Config {
             services: services(&read)?,
             policy: policy(&read)?,
             hubble: hubble(&read)?,
+            node_health: node_health(&read)?,
             store: Store {
                 urls: read.list("k8s-api-server-urls"),
                 kubeconfig: read.path("k8s-kubeconfig-path"),

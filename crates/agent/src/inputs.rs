@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use api::cilium::{
     CiliumCIDRGroup, CiliumClusterwideNetworkPolicy, CiliumEndpoint, CiliumIdentity,
-    CiliumNetworkPolicy, CiliumNode,
+    CiliumNetworkPolicy, CiliumNode, HealthAddresses,
 };
 use api::kubernetes::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Resource, Service};
 use ipnet::IpNet;
 use model::endpoint::{NamedPort, PodName};
 use model::identity::{Identity, from_security_labels};
 use model::labels::LabelSet;
-use model::node::{AddressKind, NodeObject};
+use model::node::{AddressKind, IpPair, NodeObject};
 use model::policy::{
     CidrGroup, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy,
 };
@@ -360,11 +360,23 @@ pub(crate) fn announced_row(node: &CiliumNode) -> (Arc<str>, NodeObject) {
             .iter()
             .filter_map(|text| text.parse().ok())
             .collect(),
+        health: pair(node.spec.health.as_ref()),
+        ingress: pair(node.spec.ingress.as_ref()),
         labels: texts(&node.metadata.labels),
         uid: node.metadata.uid.as_str().into(),
         ..NodeObject::default()
     };
     (node.metadata.name.as_str().into(), object)
+}
+
+fn pair(said: Option<&HealthAddresses>) -> IpPair {
+    let Some(said) = said else {
+        return IpPair::default();
+    };
+    IpPair {
+        v4: said.ipv4.parse().ok(),
+        v6: said.ipv6.parse().ok(),
+    }
 }
 
 fn address_of(kind: &str, address: &str) -> Option<(AddressKind, IpAddr)> {

@@ -8,6 +8,7 @@ pub mod engine;
 pub mod explain;
 pub mod flows;
 pub mod forwarding;
+pub mod health;
 pub mod identity;
 pub mod inputs;
 pub mod last_good;

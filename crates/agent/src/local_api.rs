@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::engine::Command;
+use crate::health::Health;
 use crate::identity::Identities;
 use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
@@ -33,7 +34,9 @@ use crate::view::ViewReader;
 
 pub use endpoint::delete_attachments;
 pub use errors::Refusal;
+pub(crate) use errors::unknown_path;
 pub use log::EndpointLog;
+pub(crate) use status::answer as status_of;
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -62,6 +65,8 @@ pub struct Api {
     pub log: EndpointLog,
     /// What the kernel can and cannot do.
     pub features: Arc<Vec<kernel::probe::Feature>>,
+    /// What probes of other nodes tell.
+    pub health: Health,
 }
 
 /// All paths.
@@ -111,7 +116,7 @@ pub fn router(api: Api) -> Router {
         .route("/axoneme/features", get(answers::features))
         .method_not_allowed_fallback(errors::unknown_method)
         .with_state(api);
-    Router::new().nest("/v1", v1).fallback(errors::unknown_path)
+    Router::new().nest("/v1", v1).fallback(unknown_path)
 }
 
 /// The path of `/healthz` over TCP, for probes.

@@ -3,6 +3,7 @@
 mod flows;
 mod kernel;
 mod node;
+mod probes;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use model::policy::{ParseOptions, cidr::Reach};
 use netlink::Handle;
 use reconcile::{Table, TaskGroup};
 use store::Client;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
@@ -25,6 +26,7 @@ use crate::config::{Config, Ipam};
 use crate::engine::interfaces::OfNode;
 use crate::engine::{self, Engine, Parts};
 use crate::flows::collect;
+use crate::health::endpoint::Maker;
 use crate::identity::Identities;
 use crate::inputs::Inputs;
 use crate::last_good::{self, LastGood};
@@ -33,10 +35,11 @@ use crate::node::{Addressing, prepare};
 use crate::own_node::own_addressing;
 use crate::sockets::Closer;
 use crate::view::{self, ViewReader};
-use crate::{announce, cni_conf, masquerade, policy_status, queue};
+use crate::{announce, cni_conf, health, masquerade, policy_status, queue};
 use flows::start_flows;
 use kernel::{attach_devices, load, report_features, table_sizes};
 use node::keep_routes;
+use probes::{serve_health, start_health};
 
 /// Runs the agent until it is told to stop; what it has put into the kernel stays.
 #[allow(
@@ -66,6 +69,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     netlink::sysctl::use_procfs(&config.datapath.procfs);
     let devices = prepare(&handle, &config.datapath, &addressing, &config.state_dir)
         .context("prepare the node")?;
+    health::endpoint::remove_leftover(&handle).context("remove the last health endpoint")?;
     phases.done("devices and sysctls are as they should be");
     let clock = Clock::start().context("measure the kernel's clock")?;
     phases.done("the kernel's clock is measured");
@@ -115,9 +119,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     start_policy_conditions(&client, &inputs, &tasks);
     start_keeping(last_good, &inputs, &tasks);
+    let maker = Maker {
+        config: Arc::clone(&config),
+        addressing: addressing.clone(),
+        devices: devices.clone(),
+        addresses: addresses.clone(),
+        view: view.clone(),
+        engine: commands.clone(),
+        announced: inputs.announced_nodes.clone(),
+        told: watch::Sender::new(None),
+    };
     let object = announce::node_object(&config, &addressing, &uid);
-    let own = (object, config.ipam);
+    let own = (object, config.ipam, maker.told.subscribe());
     start_announcing(&client, &inputs, own, &addressing, &view, &tasks);
+    let health = start_health(&config, maker, &addressing, &view, &tasks);
     tasks.spawn("node routes", {
         let (view, addressing, devices, routing) = (
             view.clone(),
@@ -156,6 +171,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         maps,
         log,
         features: Arc::new(features),
+        health,
     };
     let lock = queue::lock(&config.state_dir).await;
     if let Err(error) = &lock {
@@ -278,7 +294,7 @@ fn start_keeping(last_good: LastGood, inputs: &Inputs, tasks: &TaskGroup) {
 fn start_announcing(
     client: &Client,
     inputs: &Inputs,
-    (object, ipam): (CiliumNode, Ipam),
+    (object, ipam, health): (CiliumNode, Ipam, announce::Told),
     addressing: &Addressing,
     view: &ViewReader,
     tasks: &TaskGroup,
@@ -292,7 +308,7 @@ fn start_announcing(
     });
     let (client, announced) = (client.clone(), inputs.announced_nodes.clone());
     tasks.spawn("announced node", move |stop| {
-        announce::keep_node(client, object, ipam, announced, stop)
+        announce::keep_node(client, object, ipam, health, announced, stop)
     });
 }
 
@@ -311,6 +327,7 @@ async fn start_api(config: &Arc<Config>, api: Api, tasks: &TaskGroup) -> anyhow:
                 .await;
         });
     }
+    serve_health(config, &api, tasks)?;
     let router = local_api::router(api);
     tasks.spawn("REST API", move |stop| {
         local_api::serve(listener, router, stop)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Reserved};
 use crate::labels::LabelSet;
 use crate::node::IpPair;
 use crate::service::Protocol;
@@ -148,6 +148,11 @@ pub struct EndpointRow {
 }
 
 impl EndpointRow {
+    /// Whether it ends with the agent's process, as the health endpoint does. Nothing of it is kept for the next one.
+    pub fn ends_with_agent(&self) -> bool {
+        self.identity == Some(Reserved::Health.id())
+    }
+
     /// The state, in the API's words.
     pub fn state(&self) -> State {
         self.life.state()

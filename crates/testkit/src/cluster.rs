@@ -200,6 +200,8 @@ impl Cluster {
             ("devices", crate::topology::UPLINK.to_owned()),
             ("enable-ipv6", self.options.ipv6.to_string()),
             ("bpf-ct-global-tcp-max", "65536".to_owned()),
+            // An endpoint and a connection more on each node, which few tests want.
+            ("enable-health-checking", "false".to_owned()),
         ];
         // What was asked for stands in place of ours: the agent takes a key once.
         keys.retain(|(key, _)| self.options.agent.iter().all(|(asked, _)| asked != key));

@@ -96,6 +96,26 @@ impl Topology {
         &self.cgroup
     }
 
+    /// Takes a machine's cable out of the switch: whatever it sends is lost, and it does not notice.
+    pub fn cut(&self, machine: &Machine) -> anyhow::Result<()> {
+        self.set_switch(machine, 0)
+    }
+
+    /// Puts it back.
+    pub fn plug(&self, machine: &Machine) -> anyhow::Result<()> {
+        let switch = self.switch.as_ref().context("the switch is gone")?;
+        let bridge = Handle::open_in(switch)?.link(BRIDGE)?.index;
+        self.set_switch(machine, bridge)
+    }
+
+    /// The bridge that the machine's port belongs to, 0 for none.
+    fn set_switch(&self, machine: &Machine, bridge: u32) -> anyhow::Result<()> {
+        let switch = self.switch.as_ref().context("the switch is gone")?;
+        let port = format!("p-{}", machine.name());
+        Handle::open_in(switch)?.run(&link::set_master(port.as_str(), bridge))?;
+        Ok(())
+    }
+
     /// A machine on the underlay with these addresses, and a cgroup and directory of its own.
     pub fn machine(&self, name: &str, addresses: &[IpNet], mtu: u32) -> anyhow::Result<Machine> {
         let namespace = NamedNamespace::create(&format!("{}-{name}", self.name))?;

@@ -329,8 +329,9 @@ async fn a_node_that_somebody_deletes_or_changes_announces_itself_again() {
     let object = announce::node_object(&config, &addressing, "uid");
     let client = client(&store.url).await;
     let announced = inputs.announced_nodes.clone();
+    let (told, health) = tokio::sync::watch::channel(None);
     tasks.spawn("node", move |stop| {
-        announce::keep_node(client, object, Ipam::Kubernetes, announced, stop)
+        announce::keep_node(client, object, Ipam::Kubernetes, health, announced, stop)
     });
     let nodes = "/apis/cilium.io/v2/ciliumnodes";
     let range = || async {
@@ -350,5 +351,38 @@ async fn a_node_that_somebody_deletes_or_changes_announces_itself_again() {
         let _ = store.direct.raw(Method::PUT, &path, Some(&changed)).await;
         until("the changed node", range).await;
     }
+    health_endpoints_are_announced(&store, &path, &told).await;
     tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+type Told = tokio::sync::watch::Sender<Option<model::node::IpPair>>;
+
+/// The address of before stays until this agent has one, or has none.
+async fn health_endpoints_are_announced(store: &Store, path: &str, told: &Told) {
+    let mut changed = store.get(path).await;
+    changed["spec"]["health"] = json!({ "ipv4": "10.9.1.7" });
+    changed["spec"]["ipam"]["podCIDRs"][0] = "10.9.7.0/24".into();
+    let put = store.direct.raw(Method::PUT, path, Some(&changed)).await;
+    put.expect("changed");
+    until("the changed node", async || {
+        let range = store.get(path).await["spec"]["ipam"]["podCIDRs"][0].clone();
+        (range == "10.9.1.0/24").then_some(())
+    })
+    .await;
+    let health = async || store.get(path).await["spec"]["health"].clone();
+    assert_eq!(health().await, json!({ "ipv4": "10.9.1.7" }));
+    for (address, announced) in [
+        (Some([10, 9, 1, 9].into()), json!({ "ipv4": "10.9.1.9" })),
+        (None, serde_json::Value::Null),
+    ] {
+        let pair = model::node::IpPair {
+            v4: address,
+            v6: None,
+        };
+        told.send(Some(pair)).expect("the announcement runs");
+        until("the health endpoint's address", async || {
+            (health().await == announced).then_some(())
+        })
+        .await;
+    }
 }

@@ -5,6 +5,8 @@
 mod cases;
 #[path = "nodes/churn.rs"]
 mod churn;
+#[path = "nodes/health.rs"]
+mod health;
 #[path = "nodes/hundred.rs"]
 mod hundred;
 #[path = "nodes/restart.rs"]
@@ -124,6 +126,27 @@ fn a_busy_life_loses_nothing_and_leaves_nothing() {
     let mut cluster = cluster('b', |options| options);
     let seconds = number("AXONEME_SOAK_SECONDS", 8);
     soak::live(&mut cluster, std::time::Duration::from_secs(seconds as u64));
+}
+
+#[test]
+fn nodes_know_which_of_them_are_reached_and_by_which_way() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('p', |options| {
+        let options = options
+            .with("enable-health-checking", "true")
+            // Health endpoints are exempt from that as well.
+            .with("enable-policy", "always");
+        Options {
+            nodes: 3,
+            ..options
+        }
+    });
+    health::whole(&cluster);
+    health::ways_are_told_apart(&cluster);
+    health::a_cut_cable_is_told_in_time(&cluster);
+    health::a_killed_agent(&mut cluster);
 }
 
 #[test]

@@ -212,6 +212,26 @@ const KEYS: &[Key] = &[
         "Port of /healthz on loopback, 0 for none",
     ),
     key(
+        "enable-health-checking",
+        "true",
+        "Probe other nodes, and answer their probes",
+    ),
+    key(
+        "enable-endpoint-health-checking",
+        "true",
+        "Have an endpoint that other nodes probe as they would a pod",
+    ),
+    key(
+        "cluster-health-port",
+        "4240",
+        "TCP port of the answers, on the node and in its health endpoint",
+    ),
+    key(
+        "health-check-icmp-failure-threshold",
+        "3",
+        "ICMP requests without an answer after which a path is broken",
+    ),
+    key(
         "write-cni-conf-when-ready",
         "",
         "Where to write the CNI configuration when ready",

@@ -1,5 +1,6 @@
 //! From texts to typed values: one function for each part of the configuration.
 
+use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 
 use daemon::settings::{Error, Reader};
@@ -7,7 +8,7 @@ use kernel::collector::Lifetimes;
 
 use crate::cni_conf::Cni;
 
-use super::{Datapath, Enforcement, Families, Hubble, Ipam, Policy, Routing, Services};
+use super::{Datapath, Enforcement, Families, Hubble, Ipam, NodeHealth, Policy, Routing, Services};
 
 /// First and last port, between a comma or a dash.
 fn port_range(read: &Reader<'_>, key: &str) -> Result<(u16, u16), Error> {
@@ -222,5 +223,17 @@ pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
         tls,
         capacity,
         prefer_ipv6: read.flag("hubble-prefer-ipv6")?,
+    })
+}
+
+pub(super) fn node_health(read: &Reader<'_>) -> Result<NodeHealth, Error> {
+    let enabled = read.flag("enable-health-checking")?;
+    let port: NonZeroU16 = read.parse("cluster-health-port", "a port")?;
+    let tries: NonZeroU32 = read.parse("health-check-icmp-failure-threshold", "1 or more")?;
+    Ok(NodeHealth {
+        enabled,
+        endpoint: read.flag("enable-endpoint-health-checking")? && enabled,
+        port: port.get(),
+        icmp_tries: tries.get(),
     })
 }

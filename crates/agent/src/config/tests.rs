@@ -178,3 +178,17 @@ fn connections_live_as_long_as_upstreams_keys_say() {
             .starts_with("bpf-ct-timeout-regular-any: ")
     );
 }
+
+#[test]
+fn without_health_checks_there_is_no_health_endpoint_either() {
+    let on = config(&[]).unwrap().node_health;
+    assert!(on.enabled && on.endpoint && on.port == 4240 && on.icmp_tries == 3);
+    let off = config(&[("enable-health-checking", "false")]);
+    let off = off.unwrap().node_health;
+    assert!(!off.enabled && !off.endpoint);
+    assert!(refusal(&[("cluster-health-port", "0")]).starts_with("cluster-health-port: "));
+    assert!(
+        refusal(&[("health-check-icmp-failure-threshold", "0")])
+            .starts_with("health-check-icmp-failure-threshold: ")
+    );
+}

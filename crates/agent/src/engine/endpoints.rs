@@ -301,6 +301,9 @@ impl Engine {
     fn save(&self, id: EndpointId) -> Result<(), Error> {
         let failed = |message: String| Error::Save { id, message };
         let row = self.endpoints.get(&id).ok_or(Error::Unknown(id))?;
+        if row.ends_with_agent() {
+            return Ok(());
+        }
         let text = saved::encode(row).map_err(|error| failed(error.to_string()))?;
         let path = self.file_of(id);
         let temporary = path.with_extension("new");

@@ -30,6 +30,14 @@ fn element(address: Option<IpAddr>, ranges: &[String]) -> NodeAddressingElement 
     }
 }
 
+fn only(address: IpAddr) -> NodeAddressingElement {
+    NodeAddressingElement {
+        enabled: true,
+        ip: address.to_string(),
+        ..NodeAddressingElement::default()
+    }
+}
+
 fn node_element(row: &NodeRow) -> NodeElement {
     let v4: Vec<String> = row.pod_cidrs_v4.iter().map(ToString::to_string).collect();
     let v6: Vec<String> = row.pod_cidrs_v6.iter().map(ToString::to_string).collect();
@@ -38,6 +46,10 @@ fn node_element(row: &NodeRow) -> NodeElement {
         primary_address: Some(NodeAddressing {
             ipv4: Some(element(row.ip.v4.map(IpAddr::V4), &v4)),
             ipv6: Some(element(row.ip.v6.map(IpAddr::V6), &v6)),
+        }),
+        health_endpoint_address: (!row.health.is_empty()).then(|| NodeAddressing {
+            ipv4: row.health.v4.map(|v4| only(v4.into())),
+            ipv6: row.health.v6.map(|v6| only(v6.into())),
         }),
         source: if row.locality == model::node::Locality::Local {
             "local"

@@ -371,8 +371,11 @@ fn addresses_of(request: &rest::EndpointChangeRequest) -> Result<IpPair, Refusal
 fn endpoint(view: &View, row: &EndpointRow) -> rest::Endpoint {
     let pod = row.pod.as_ref();
     let text = |address: Option<IpAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+    // Nobody attached the health endpoint, and so nobody may collect it.
+    let attachment = (!row.ends_with_agent())
+        .then(|| format!("{}:{}", row.container_id, row.container_interface));
     let identifiers = rest::EndpointIdentifiers {
-        cni_attachment_id: format!("{}:{}", row.container_id, row.container_interface),
+        cni_attachment_id: attachment.unwrap_or_default(),
         container_id: row.container_id.to_string(),
         pod_name: pod.map(ToString::to_string).unwrap_or_default(),
         k8s_pod_name: pod.map(|pod| pod.name.to_string()).unwrap_or_default(),

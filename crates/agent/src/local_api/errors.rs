@@ -62,7 +62,7 @@ impl IntoResponse for Refusal {
 }
 
 /// The answer to a path that is not there.
-pub(super) async fn unknown_path(uri: axum::http::Uri) -> Refusal {
+pub(crate) async fn unknown_path(uri: axum::http::Uri) -> Refusal {
     Refusal::not_found(format!("{} is not a path of this API", uri.path()))
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn health(State(api): State<Api>, headers: HeaderMap) -> Json<S
 
 /// The state of the agent and of what it depends on.
 #[allow(clippy::too_many_lines, reason = "one answer, field by field")]
-pub(super) fn answer(api: &Api) -> StatusResponse {
+pub(crate) fn answer(api: &Api) -> StatusResponse {
     let view = api.view.get();
     let own = match (&view.error, view.waiting_for.as_slice()) {
         (Some(error), _) => Status {
@@ -97,7 +97,7 @@ pub(super) fn answer(api: &Api) -> StatusResponse {
         cluster: Some(ClusterStatus {
             this_node: api.config.node.clone(),
             nodes: answers::node_elements(&view),
-            ..Default::default()
+            cilium_health: Some(api.health.summary()),
         }),
         ..StatusResponse::default()
     }

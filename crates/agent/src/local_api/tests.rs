@@ -253,6 +253,7 @@ async fn node() -> Node {
         config: Arc::clone(&config),
         addressing: Arc::new(addressing),
         devices: Arc::new(devices),
+        health: crate::health::Health::new(&config, reader.clone()),
         view: reader,
         engine,
         flows: None,

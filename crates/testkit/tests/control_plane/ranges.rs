@@ -49,8 +49,9 @@ async fn with_cluster_pool_an_agent_announces_itself_and_takes_the_range_that_it
     let inputs = follow(&store, &tasks, state.path()).await;
     let object = announce::node_object(&config, &addressing, &uid);
     let (own, table) = (client(&store.url).await, inputs.announced_nodes.clone());
+    let (_told, health) = tokio::sync::watch::channel(None);
     tasks.spawn("node", move |stop| {
-        announce::keep_node(own, object, Ipam::ClusterPool, table, stop)
+        announce::keep_node(own, object, Ipam::ClusterPool, health, table, stop)
     });
     let routers = || async {
         let now = store.get(NODE).await;
