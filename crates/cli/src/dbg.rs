@@ -8,6 +8,7 @@ mod config;
 pub(crate) mod context;
 mod debuginfo;
 mod endpoint;
+pub(crate) mod health;
 pub(crate) mod identity;
 pub(crate) mod ip;
 mod map;
@@ -87,6 +88,9 @@ enum Command {
     /// Nodes of the cluster
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// Which nodes are reached, as this node's probes tell
+    #[command(subcommand)]
+    Health(health::HealthCommand),
     /// Tables of the data plane
     #[command(subcommand)]
     Map(map::MapCommand),
@@ -144,6 +148,9 @@ fn execute(args: DbgArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Policy(command) => policy::run(context, &command),
         Command::Service(command) => service::run(context, &command),
         Command::Node(command) => node::run(context, &command),
+        Command::Health(command) => {
+            health::run(&health::beside(&context.client), &command, context.out)
+        }
         Command::Map(command) => map::run(context, &command),
         Command::Bpf(command) => bpf::run(context, &command),
         Command::Monitor(args) => monitor::run(context, &args),

@@ -16,6 +16,7 @@ use crate::cluster::sysdump::{self, SysdumpArgs};
 use crate::cluster::version::{self, VersionArgs};
 use crate::connectivity::{self, ConnectivityCommand};
 use crate::dbg::context::Outcome;
+use crate::dbg::health::{self, HealthArgs};
 use crate::dbg::{self, DbgArgs};
 use crate::hubble::{self, HubbleArgs};
 use crate::node::{self, NodeCommand, Prepare};
@@ -94,6 +95,14 @@ struct FlowClient {
     args: HubbleArgs,
 }
 
+/// Which nodes are reached, as this node's probes tell
+#[derive(Parser, Debug)]
+#[command(name = "cilium-health", version)]
+struct HealthClient {
+    #[command(flatten)]
+    args: HealthArgs,
+}
+
 /// Mount the control group file system (v2)
 #[derive(Parser, Debug)]
 #[command(name = "cilium-mount", version)]
@@ -123,6 +132,7 @@ enum Name {
     Cilium,
     NodeClient,
     FlowClient,
+    HealthClient,
     Mounter,
     SysctlFixer,
     Enterer,
@@ -143,7 +153,7 @@ impl Name {
             Some("cilium-mount") => Self::Mounter,
             Some("cilium-sysctlfix") => Self::SysctlFixer,
             Some("nsenter") => Self::Enterer,
-            Some("cilium-health") => Self::Absent("nodes do not probe each other in this version"),
+            Some("cilium-health") => Self::HealthClient,
             Some("cilium-bugtool") => Self::Absent("`cilium-dbg debuginfo` collects this node"),
             _ => Self::Axoneme,
         }
@@ -156,6 +166,7 @@ impl Name {
             Self::Cilium => "cilium",
             Self::NodeClient => "cilium-dbg",
             Self::FlowClient => "hubble",
+            Self::HealthClient => "cilium-health",
             Self::Mounter => "cilium-mount",
             Self::SysctlFixer => "cilium-sysctlfix",
             Self::Enterer => "nsenter",
@@ -170,6 +181,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
     match name {
         Name::NodeClient => dbg::run(parse::<NodeClient>(name, arguments).args),
         Name::FlowClient => asynchronous(hubble::run(parse::<FlowClient>(name, arguments).args)),
+        Name::HealthClient => health::main(&parse::<HealthClient>(name, arguments).args),
         Name::Mounter => {
             let directory = parse::<Mounter>(name, arguments).directory;
             on_node(&NodeCommand::Prepare(Prepare::cgroup(directory)))

@@ -186,6 +186,32 @@ fn tests_pass_where_pods_reach_each_other_unless_a_policy_is_there() {
 }
 
 #[test]
+fn nodes_that_do_not_reach_each_other_fail_by_name_and_way() {
+    let fake = Fake::start();
+    let status =
+        json!({ "cilium": { "state": "Ok" }, "cluster": { "ciliumHealth": { "state": "Ok" } } });
+    fake.shared.content().status = Some(status);
+    let address = |http: &str| json!({ "ip": "10.0.0.1", "icmp": { "latency": 1 }, "http": { "status": http } });
+    let health = |http: &str| {
+        json!({ "nodes": [{ "name": "default/n2", "host": { "primary-address": address("") },
+            "health-endpoint": { "primary-address": address(http) } }] })
+    };
+    fake.shared.content().health = Some(health(""));
+    let ran = test(&fake, "^health$", &[]);
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    assert!(
+        ran.out.contains("1 passed, 0 failed, 0 skipped"),
+        "{}",
+        ran.out
+    );
+    fake.shared.content().health = Some(health("Connection refused"));
+    let ran = test(&fake, "^health$", &[]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    let wrong = "default/n2: its endpoint is not reached by http: Connection refused";
+    assert!(ran.out.contains(wrong), "{}", ran.out);
+}
+
+#[test]
 fn a_verdict_that_is_deliberately_wrong_makes_the_run_red() {
     let fake = Fake::start();
     for (name, wanted, got) in [

@@ -57,6 +57,10 @@ golden! {
     two_are_explained: ["policy", "explain", "shop/batch", "10.0.1.2", "8080"];
     services_have_a_row_per_backend: ["service", "list"];
     nodes_are_sorted_by_name: ["node", "list"];
+    nodes_are_reached_by_each_way_or_not: ["health", "status"];
+    secondary_addresses_are_shown_when_asked: ["health", "status", "--verbose"];
+    health_is_one_line_per_node_when_asked: ["health", "status", "--succinct"];
+    this_node_tells_its_load: ["health", "get"];
     tables_of_the_agent_are_listed: ["map", "list"];
     config_names_keys_that_nobody_knows: ["config"];
     debuginfo_is_sections: ["debuginfo"];
@@ -82,6 +86,39 @@ fn fields_are_picked_by_path_as_scripts_do() {
     let all: Value =
         serde_json::from_str(&good(&agent, &["service", "list", "--output=json"])).unwrap();
     assert_eq!(all.as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_health_program_asks_the_socket_it_is_told() {
+    let agent = usual();
+    let socket = agent.directory.path().join("health.sock");
+    let socket = format!("unix://{}", socket.display());
+    let ran = agent.run_as("cilium-health", &["-H", &socket, "ping"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "OK\n"));
+    let words = ["status", "--probe", "-o=json", "--host", &socket];
+    let ran = agent.run_as("cilium-health", &words);
+    let status: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(status["timestamp"], "2026-01-02T03:05:00Z");
+    let asked = agent.asked.lock().unwrap().clone();
+    assert_eq!(asked, ["GET /v1beta/healthz", "PUT /v1beta/status/probe"]);
+    let ran = agent.run_as("cilium-health", &["-H", "/nowhere/h.sock", "status"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("enable-health-checking"), "{}", ran.err);
+}
+
+#[test]
+fn the_status_names_nodes_that_are_not_reached() {
+    let agent = Agent::start(|answers| {
+        let health = json!({ "state": "Ok", "msg": "1/2 reachable" });
+        answers["GET /v1/healthz"]["cluster"]["ciliumHealth"] = health;
+    });
+    let out = good(&agent, &["status"]);
+    let shown = "Cluster health:        1/2 reachable   (2026-01-02T03:04:05Z)\n";
+    assert!(out.contains(shown), "{out}");
+    let broken = "default/n2: host 172.30.0.12 by HTTP: Connection refused; endpoint 10.0.2.9 by ICMP: no answer within 3s";
+    assert!(out.contains(broken), "{out}");
+    assert!(!out.contains("default/n1: OK"), "{out}");
+    assert!(good(&agent, &["status", "--verbose"]).contains("default/n1: OK"));
 }
 
 #[test]

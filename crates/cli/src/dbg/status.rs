@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use local_api::debuginfo::DebugInfo;
 use local_api::health::{State, StatusResponse};
+use local_api::probes::HealthStatusResponse;
 use serde_json::Value;
 
 use super::context::{Context, Outcome};
@@ -96,8 +97,24 @@ pub(super) fn run(context: &mut Context<'_>, args: &StatusArgs) -> anyhow::Resul
         redirects: args.verbose || args.all_redirects,
         verbose: args.verbose || args.all_health,
     };
-    lines::write(context.out, context.paint, &status, details)?;
+    let health = health(context, &status);
+    lines::write(
+        context.out,
+        context.paint,
+        (&status, health.as_ref()),
+        details,
+    )?;
     Ok(outcome)
+}
+
+/// What probes of other nodes tell, of an agent that makes some.
+fn health(context: &Context<'_>, status: &StatusResponse) -> Option<HealthStatusResponse> {
+    let part = status.cluster.as_ref()?.cilium_health.as_ref()?;
+    (part.state == Some(State::Ok)).then_some(())?;
+    // One that cannot be asked has no line.
+    super::health::beside(&context.client)
+        .get("/v1beta/status")
+        .ok()
 }
 
 /// The status, of an agent that is not ready as well: that one may answer 503 and tells by `debuginfo`.

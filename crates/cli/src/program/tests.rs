@@ -5,6 +5,7 @@ fn the_definitions_of_all_programs_are_consistent() {
     Axoneme::command().debug_assert();
     NodeClient::command().debug_assert();
     FlowClient::command().debug_assert();
+    HealthClient::command().debug_assert();
     Mounter::command().debug_assert();
     SysctlFixer::command().debug_assert();
     Enterer::command().debug_assert();
@@ -16,6 +17,7 @@ fn the_name_decides_which_program_it_is() {
     assert_eq!(of("/usr/bin/axoneme", None), Name::Axoneme);
     assert_eq!(of("/usr/bin/cilium-dbg", None), Name::NodeClient);
     assert_eq!(of("hubble", Some("agent")), Name::FlowClient);
+    assert_eq!(of("cilium-health", Some("agent")), Name::HealthClient);
     assert_eq!(of("cilium", None), Name::Cilium);
     assert_eq!(of("cilium", Some("agent")), Name::NodeClient);
     assert_eq!(of("/hostbin/cilium-mount", Some("agent")), Name::Mounter);

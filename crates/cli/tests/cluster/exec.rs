@@ -194,6 +194,9 @@ fn run(content: &mut Content, namespace: &str, pod: &str, words: &[String]) -> D
             "1,a,2,b,3,4,0.0-1.0,125000000,1000000000\n".to_owned(),
             "",
         ),
+        ["cilium-health", "status", "--probe", "-o", "json"] if content.health.is_some() => {
+            said(content.health.as_ref().unwrap())
+        }
         ["cilium-health", ..] => (None, String::new(), ""),
         _ => (Some(0), "{}".to_owned(), ""),
     }

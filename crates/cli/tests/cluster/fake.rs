@@ -28,6 +28,8 @@ pub(crate) struct Content {
     pub(crate) broken: String,
     /// What agents say to `status`; their own word if there is none.
     pub(crate) status: Option<Value>,
+    /// What health programs say; they are not there if nothing.
+    pub(crate) health: Option<Value>,
     /// Packets dropped because a table was full.
     pub(crate) dropped: i64,
     /// So many more with each call.

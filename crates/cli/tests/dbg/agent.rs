@@ -1,4 +1,4 @@
-//! A fake agent: answers of `answers.json` on a unix socket, one connection per request.
+//! A fake agent: answers of `answers.json` on its two unix sockets, one connection per request.
 
 #![allow(clippy::unwrap_used, reason = "part of tests")]
 
@@ -31,15 +31,17 @@ impl Agent {
             serde_json::from_str(include_str!("answers.json")).unwrap();
         change(&mut answers);
         let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join("agent.sock")).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(stream) = stream else { return };
-                answer(&stream, &answers, &log);
-            }
-        });
+        for socket in ["agent.sock", "health.sock"] {
+            let listener = UnixListener::bind(directory.path().join(socket)).unwrap();
+            let (answers, log) = (answers.clone(), Arc::clone(&asked));
+            std::thread::spawn(move || {
+                for stream in listener.incoming() {
+                    let Ok(stream) = stream else { return };
+                    answer(&stream, &answers, &log);
+                }
+            });
+        }
         Self { directory, asked }
     }
 

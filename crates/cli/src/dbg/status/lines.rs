@@ -7,8 +7,10 @@ use local_api::health::{
     ClusterMeshStatus, ClusterStatus, ControllerStatus, HubbleStatus, IpamStatus, RemoteCluster,
     State, Status, StatusResponse,
 };
+use local_api::probes::{HealthStatusResponse, NodeStatus};
 
 use crate::dbg::endpoint::word;
+use crate::dbg::health::in_a_word;
 use crate::output::{Paint, Table};
 
 /// What is listed in full.
@@ -32,7 +34,7 @@ type Line = (&'static str, String);
 pub(super) fn write(
     out: &mut dyn Write,
     paint: Paint,
-    status: &StatusResponse,
+    (status, health): (&StatusResponse, Option<&HealthStatusResponse>),
     details: Details,
 ) -> io::Result<()> {
     let mut lines = Vec::new();
@@ -40,6 +42,9 @@ pub(super) fn write(
     own(&mut lines, paint, status, details);
     network(&mut lines, status);
     running(&mut lines, paint, status, details);
+    if let Some(health) = health {
+        reached(&mut lines, health, details);
+    }
     if details.verbose {
         maps(&mut lines, status);
     }
@@ -325,6 +330,17 @@ fn controllers(lines: &mut Vec<Line>, controllers: &[ControllerStatus], details:
             controller.name, outcome.last_failure_msg
         );
         lines.push(("", text.trim_end().to_owned()));
+    }
+}
+
+fn reached(lines: &mut Vec<Line>, health: &HealthStatusResponse, details: Details) {
+    let whole = health.nodes.iter().filter(|node| node.is_reached());
+    let (whole, all) = (whole.count(), health.nodes.len());
+    let text = format!("{whole}/{all} reachable   ({})", health.timestamp);
+    lines.push(("Cluster health", text));
+    let shown = |node: &&NodeStatus| details.verbose || !node.is_reached();
+    for node in health.nodes.iter().filter(shown) {
+        lines.push(("", format!("{}: {}", node.name, in_a_word(node))));
     }
 }
 
