@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use local_api::health::{State, StatusResponse};
 use local_api::{Client, Method, Request};
+use netlink::{Handle, link};
 use serde_json::{Value, json};
 
 use crate::kubelet::Kubelet;
@@ -333,6 +334,19 @@ impl Node {
     /// Kills the agent, as a crash would.
     pub fn kill_agent(&mut self) -> anyhow::Result<()> {
         self.agent.take().map_or(Ok(()), |mut agent| agent.kill())
+    }
+
+    /// What a loss of power takes from the node: its agent, the agent's devices, what is pinned, and its state. The sandboxes
+    /// of its pods are the caller's to take.
+    pub fn lose_power(&mut self) -> anyhow::Result<()> {
+        self.kill_agent()?;
+        let handle = Handle::open_in(self.machine.namespace())?;
+        for device in ["cilium_host", "cilium_vxlan"] {
+            handle.run(&link::delete(device).or_gone())?;
+        }
+        self.machine.forget_pins()?;
+        let state = &self.kubelet.state_dir;
+        fs::remove_dir_all(state).with_context(|| format!("remove {}", state.display()))
     }
 
     /// The agent's process.

@@ -240,6 +240,15 @@ impl Machine {
         Ok(path)
     }
 
+    /// Takes its eBPF file system away with all that is pinned there, and mounts an empty one.
+    pub fn forget_pins(&mut self) -> anyhow::Result<()> {
+        if let Some(path) = self.bpffs.take() {
+            rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH)
+                .with_context(|| format!("unmount {}", path.display()))?;
+        }
+        self.mount_bpffs().map(|_| ())
+    }
+
     /// A default route through `gateway`.
     pub fn default_route(&self, gateway: IpAddr) -> anyhow::Result<()> {
         let everything: IpNet = if gateway.is_ipv4() {

@@ -9,6 +9,8 @@ mod churn;
 mod health;
 #[path = "nodes/hundred.rs"]
 mod hundred;
+#[path = "nodes/reboot.rs"]
+mod reboot;
 #[path = "nodes/restart.rs"]
 mod restart;
 #[path = "nodes/services.rs"]
@@ -100,6 +102,15 @@ fn a_full_node_notices_no_restart_of_its_agent() {
     // Four in the gate, which has twenty kills besides.
     let number = number("AXONEME_KILLS", 20) / 5;
     hundred::restarts(&mut cluster, 100, number);
+}
+
+#[test]
+fn a_node_that_lost_power_delivers_nothing_denied_while_its_pods_come_back() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('r', |options| options);
+    reboot::under_a_flood(&mut cluster, 50);
 }
 
 /// What a process of the next test does, in a node's cgroup.
