@@ -21,6 +21,7 @@ use daemon::settings::{self, Reader};
 pub use daemon::settings::{Error, Given};
 use keys::ALL;
 
+use crate::inputs::Announcements;
 use read::{cluster_id, cluster_name, cni, datapath, hubble, ipam, node_health, policy, services};
 
 /// How pods of other nodes are reached.
@@ -177,6 +178,8 @@ pub struct Store {
     pub kubeconfig: Option<PathBuf>,
     /// How long to wait for resource definitions at start.
     pub crd_wait: Duration,
+    /// In which kind of objects endpoints of all nodes are.
+    pub announcements: Announcements,
 }
 
 /// The agent's whole configuration.
@@ -266,6 +269,11 @@ impl Config {
                 urls: read.list("k8s-api-server-urls"),
                 kubeconfig: read.path("k8s-kubeconfig-path"),
                 crd_wait: read.duration("crd-wait-timeout")?,
+                announcements: if read.flag("enable-cilium-endpoint-slice")? {
+                    Announcements::Slices
+                } else {
+                    Announcements::Single
+                },
             },
             socket: PathBuf::from(read.text("socket-path")),
             socket_group: Some(read.text("socket-group").to_owned())

@@ -1,5 +1,6 @@
 //! What the store says, as tables: one reflector for each kind, and how an object becomes a row.
 
+mod endpoints;
 pub(crate) mod services;
 mod workload;
 
@@ -8,8 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use api::cilium::{
-    CiliumCIDRGroup, CiliumClusterwideNetworkPolicy, CiliumEndpoint, CiliumIdentity,
-    CiliumNetworkPolicy, CiliumNode, HealthAddresses,
+    CiliumCIDRGroup, CiliumClusterwideNetworkPolicy, CiliumIdentity, CiliumNetworkPolicy,
+    CiliumNode, HealthAddresses,
 };
 use api::kubernetes::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Resource, Service};
 use ipnet::IpNet;
@@ -26,6 +27,7 @@ use reconcile::{Subscription, Table};
 use store::{Client, Scope, reflect};
 
 use crate::last_good::{Judged, LastGood};
+pub use endpoints::Announcements;
 pub use services::SliceRow;
 
 use crate::policy_status::Stated;
@@ -116,12 +118,12 @@ macro_rules! reflected {
 }
 
 impl Inputs {
-    /// Starts to follow everything that an agent needs.
+    /// Starts to follow everything that an agent needs: of its node, and of all.
     #[allow(clippy::too_many_lines, reason = "a table: one entry for each kind")]
     pub fn follow(
         client: &Client,
         tasks: &TaskGroup,
-        node: &str,
+        (node, announcements): (&str, Announcements),
         options: &ParseOptions,
         last_good: &LastGood,
     ) -> Self {
@@ -163,14 +165,7 @@ impl Inputs {
                 CiliumIdentity,
                 |of| identity_row(&of)
             ),
-            endpoints: reflected!(
-                client,
-                tasks,
-                Scope::all(),
-                "ciliumendpoints",
-                CiliumEndpoint,
-                |of| endpoint_row(&of)
-            ),
+            endpoints: endpoints::follow(client, tasks, announcements),
             services: reflected!(
                 client,
                 tasks,
@@ -398,31 +393,6 @@ fn identity_row(of: &CiliumIdentity) -> Vec<(Identity, LabelSet)> {
             Vec::new()
         }
     }
-}
-
-fn endpoint_row(of: &CiliumEndpoint) -> Vec<(PodName, RemoteEndpoint)> {
-    let (Some(identity), Some(networking)) = (&of.status.identity, &of.status.networking) else {
-        return Vec::new();
-    };
-    let Ok(identity) = u32::try_from(identity.id) else {
-        return Vec::new();
-    };
-    let texts = networking
-        .addressing
-        .iter()
-        .flat_map(|pair| [&pair.ipv4, &pair.ipv6]);
-    let row = RemoteEndpoint {
-        identity: Identity(identity),
-        node: networking.node.parse().ok(),
-        addresses: texts.filter_map(|text| text.parse().ok()).collect(),
-        named_ports: of
-            .status
-            .named_ports
-            .iter()
-            .filter_map(|p| named_port(&p.name, p.port, &p.protocol))
-            .collect(),
-    };
-    vec![(name_of(of), row)]
 }
 
 /// How policies are read.

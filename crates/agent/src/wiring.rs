@@ -62,7 +62,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     let last_good = LastGood::open(&config.state_dir).context("last good versions")?;
     let options = parse_options(&config);
-    let inputs = Inputs::follow(&client, &tasks, &config.node, &options, &last_good);
+    let of = (config.node.as_str(), config.store.announcements);
+    let inputs = Inputs::follow(&client, &tasks, of, &options, &last_good);
     let (addressing, uid) = own_addressing(&client, &config, &stop).await?;
     phases.done("this node's object is read");
     let handle = Handle::open().context("open netlink")?;

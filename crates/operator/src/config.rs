@@ -19,6 +19,7 @@ use keys::ALL;
 
 use crate::ipam::Pool;
 use crate::lease::Times;
+use crate::slices::Slicing;
 
 /// How to reach the API server.
 #[derive(Clone, Debug)]
@@ -106,6 +107,8 @@ pub struct Config {
     pub ipam: Ipam,
     /// Collection of what nobody uses.
     pub collection: Collection,
+    /// Endpoints in slices, if agents read those.
+    pub slices: Option<Slicing>,
     /// Taints and conditions of nodes.
     pub nodes: NodeDuties,
     /// Restart of unmanaged pods.
@@ -155,6 +158,7 @@ impl Config {
             register: !read.flag("skip-crd-creation")?,
             ipam: read::ipam(&read)?,
             collection: read::collection(&read)?,
+            slices: read::slices(&read)?,
             nodes: read::node_duties(&read, &namespace)?,
             unmanaged: read::unmanaged(&read)?,
             log_json: read.text("log-format") == "json",

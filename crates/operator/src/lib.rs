@@ -3,6 +3,7 @@
 //! ```text
 //! lease ─ term ─ leader (each write asks the term) ─┬─ definitions: CRDs, created and raised
 //!                                                   ├─ ipam: ranges of nodes
+//!                                                   ├─ slices: endpoints, many in one object
 //! inputs (tables, followed while leading) ──────────┼─ collect: identities, endpoints, CiliumNodes that nobody uses
 //!                                                   ├─ nodes: taints and conditions by the state of the agents
 //!                                                   ├─ unmanaged: pods that no agent knows
@@ -20,5 +21,6 @@ pub mod leader;
 pub mod lease;
 pub mod metrics;
 pub mod nodes;
+pub mod slices;
 pub mod unmanaged;
 pub mod wiring;

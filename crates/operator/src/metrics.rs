@@ -1,5 +1,6 @@
 //! Numbers for Prometheus: names and labels are upstream's, one method for each event that changes them.
 
+mod slices;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,9 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::ipam::Plan;
 
+pub use slices::SliceChange;
+use slices::Slices;
+
 type ByOne<M> = Family<Labels<1>, M>;
 type ByTwo<M> = Family<Labels<2>, M>;
 
@@ -29,6 +33,7 @@ pub struct Metrics {
     identity_gc_runs: ByTwo<Gauge>,
     identity_gc_latency: ByTwo<FloatGauge>,
     endpoint_gc_objects: ByOne<Untyped>,
+    slices: Slices,
     unmanaged_pods: Gauge,
     kubernetes_version: ByOne<Gauge>,
 }
@@ -153,6 +158,7 @@ impl Metrics {
                 "endpoint_gc_objects",
                 "CiliumEndpoints that were collected, by outcome",
             ),
+            slices: Slices::new(to),
             unmanaged_pods: added(to, "unmanaged_pods", "Pods that no agent knows"),
             kubernetes_version: added(
                 to,
@@ -225,6 +231,11 @@ impl Metrics {
     pub fn endpoint(&self, outcome: Outcome) {
         let outcome = labels([("outcome", outcome.word())]);
         self.endpoint_gc_objects.get_or_create(&outcome).0.inc();
+    }
+
+    /// A CiliumEndpointSlice was written or deleted. Each failure is tried again.
+    pub fn slice(&self, outcome: Outcome, change: SliceChange) {
+        self.slices.count(outcome, change);
     }
 
     /// So many pods are known to no agent.

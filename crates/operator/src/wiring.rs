@@ -14,11 +14,15 @@ use crate::collect::nodes::Nodes;
 use crate::config::{Config, Ipam};
 use crate::leader::Leader;
 use crate::metrics::Metrics;
+use crate::slices::Leftover;
 use crate::unmanaged::Restarter;
-use crate::{accepted, collect, definitions, health, inputs, ipam, lease, nodes};
+use crate::{accepted, collect, definitions, health, inputs, ipam, lease, nodes, slices};
 
 /// Ends of tasks are waited for so long.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Slices that were switched off go after so long: the agents of a large cluster are started anew one after the other.
+const LEFTOVER: Duration = Duration::from_mins(30);
 
 /// Runs the operator until it is told to stop, or leads no more.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
@@ -96,8 +100,11 @@ async fn start_duties(
         let (client, metrics) = (client.clone(), Arc::clone(metrics));
         move |stop| state_version(client, metrics, stop)
     });
+    let nodes = inputs::announced_nodes(client, duties);
+    if let Some(slicing) = &config.slices {
+        slices::start(leader, slicing, nodes.clone(), metrics, duties);
+    }
     if let Ipam::ClusterPool(pools) = &config.ipam {
-        let nodes = inputs::announced_nodes(client, duties);
         let (leader, pools, metrics) = (leader.clone(), pools.clone(), Arc::clone(metrics));
         duties.spawn("ranges of nodes", move |stop| {
             ipam::keep(leader, pools, nodes, claims, metrics, stop)
@@ -141,6 +148,13 @@ fn start_collection(config: &Config, leader: &Leader, metrics: &Arc<Metrics>, du
         duties.spawn("collection of identities", move |stop| {
             let round = move || identities.clone().collect();
             collect::repeat("identities", Some(every), round, stop)
+        });
+    }
+    if config.slices.is_none() {
+        let leftover = Leftover::new(leader.clone(), LEFTOVER);
+        duties.spawn("collection of slices", move |stop| {
+            let round = move || leftover.clone().collect();
+            collect::repeat("slices", Some(LEFTOVER / 6), round, stop)
         });
     }
     if of.endpoints_once {

@@ -11,6 +11,8 @@ mod collection;
 mod duties;
 #[path = "operator/ranges.rs"]
 mod ranges;
+#[path = "operator/slices.rs"]
+mod slices;
 #[path = "../../testkit/tests/control_plane/store.rs"]
 mod stores;
 

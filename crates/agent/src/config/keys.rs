@@ -187,6 +187,11 @@ const KEYS: &[Key] = &[
     key("k8s-api-server-urls", "", "URLs of the API server"),
     key("k8s-kubeconfig-path", "", "Kubeconfig of the agent"),
     key(
+        "enable-cilium-endpoint-slice",
+        "false",
+        "Learn of endpoints of all nodes by CiliumEndpointSlices, which the operator makes of CiliumEndpoints",
+    ),
+    key(
         "crd-wait-timeout",
         "5m",
         "How long to wait for resource definitions",
@@ -288,7 +293,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("enable-srv6", "false"),
     ("enable-vtep", "false"),
     ("enable-nat46x64-gateway", "false"),
-    ("enable-cilium-endpoint-slice", "false"),
     ("enable-well-known-identities", "false"),
     ("enable-service-topology", "false"),
     ("multicast-enabled", "false"),

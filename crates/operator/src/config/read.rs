@@ -1,5 +1,6 @@
 //! From texts to typed values.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use daemon::settings::{Error, Reader};
@@ -8,6 +9,7 @@ use ipnet::IpNet;
 use super::{Collection, Ipam, NodeDuties, Unmanaged};
 use crate::ipam::Pool;
 use crate::lease::Times;
+use crate::slices::{Rates, Slicing};
 
 /// No duration is none.
 fn interval(read: &Reader<'_>, key: &str) -> Result<Option<Duration>, Error> {
@@ -90,6 +92,30 @@ pub(super) fn collection(read: &Reader<'_>) -> Result<Collection, Error> {
         endpoints_once: endpoints,
         nodes: interval(read, "nodes-gc-interval")?,
     })
+}
+
+pub(super) fn slices(read: &Reader<'_>) -> Result<Option<Slicing>, Error> {
+    if !read.flag("enable-cilium-endpoint-slice")? {
+        return Ok(None);
+    }
+    if read.flag("disable-endpoint-crd")? {
+        return Err(Error::Conflict(
+            "enable-cilium-endpoint-slice: slices are made of CiliumEndpoints, which disable-endpoint-crd leaves out".into(),
+        ));
+    }
+    let (largest, rates) = ("ces-max-ciliumendpoints-per-ces", "ces-rate-limits");
+    let text = read.text(rates);
+    let number: NonZeroUsize = read.parse(largest, "a number above 0")?;
+    Ok(Some(Slicing {
+        largest: number.get(),
+        rates: Rates::read(text).ok_or_else(|| {
+            Error::invalid(
+                rates,
+                text,
+                r#"a list like [{"nodes":0,"limit":10,"burst":20}]"#,
+            )
+        })?,
+    }))
 }
 
 pub(super) fn node_duties(read: &Reader<'_>, namespace: &str) -> Result<NodeDuties, Error> {

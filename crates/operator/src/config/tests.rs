@@ -80,7 +80,6 @@ fn what_we_lack_stops_the_start_by_name_and_its_off_value_is_accepted() {
         ("ipam", "eni", "cluster-pool"),
         ("identity-allocation-mode", "kvstore", "crd"),
         ("enable-gateway-api", "true", "false"),
-        ("enable-cilium-endpoint-slice", "true", "false"),
     ] {
         let message = refusal(&[(key, value)]);
         let expected =
@@ -113,6 +112,32 @@ fn a_bad_value_is_refused_with_its_key() {
             .rsplit_once("-mask-size")
             .map_or(key, |(start, _)| start);
         assert!(message.contains(word), "{key}={value}: {message}");
+    }
+}
+
+#[test]
+fn slices_are_written_at_a_rate_by_the_number_of_nodes() {
+    assert!(config(&[]).unwrap().slices.is_none());
+    let on = ("enable-cilium-endpoint-slice", "true");
+    let slices = config(&[on]).unwrap().slices.unwrap();
+    assert_eq!(slices.largest, 100);
+    assert_eq!(slices.rates.of(5000).limit.to_string(), "10");
+    let limits = r#"[{"nodes":100,"limit":50,"burst":100},{"nodes":0,"limit":10,"burst":20}]"#;
+    let slices = config(&[on, ("ces-rate-limits", limits)])
+        .unwrap()
+        .slices
+        .unwrap();
+    let at = |nodes| slices.rates.of(nodes).burst.to_string();
+    assert_eq!([0, 99, 100, 5000].map(at), ["20", "20", "100", "100"]);
+    for (key, value) in [
+        ("ces-max-ciliumendpoints-per-ces", "0"),
+        ("ces-rate-limits", "[]"),
+        ("ces-rate-limits", r#"[{"nodes":0,"limit":0,"burst":20}]"#),
+        ("ces-rate-limits", r#"[{"nodes":0,"limit":10}]"#),
+        ("disable-endpoint-crd", "true"),
+    ] {
+        let message = refusal(&[on, (key, value)]);
+        assert!(message.contains(key), "{message}");
     }
 }
 

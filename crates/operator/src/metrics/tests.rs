@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Collected, Metrics, Outcome};
+use super::{Collected, Metrics, Outcome, SliceChange};
 use crate::ipam::Plan;
 
 fn line(text: &str, start: &str) -> String {
@@ -43,6 +43,27 @@ const EXPECTED: &[(&str, &str)] = &[
             "1.5",
         ),
         ("cilium_operator_endpoint_gc_objects{outcome=\"fail\"}", "2"),
+        (
+            "cilium_operator_ces_sync_total{failure_type=\"\",outcome=\"success\"}",
+            "1",
+        ),
+        (
+            "cilium_operator_ces_sync_total{failure_type=\"transient\",outcome=\"fail\"}",
+            "1",
+        ),
+        ("cilium_operator_number_of_ceps_per_ces_sum", "12.0"),
+        (
+            "cilium_operator_number_of_ceps_per_ces_bucket{le=\"25\"}",
+            "1",
+        ),
+        (
+            "cilium_operator_number_of_cep_changes_per_ces_count{opcode=\"cepinserted\"}",
+            "1",
+        ),
+        (
+            "cilium_operator_number_of_cep_changes_per_ces_sum{opcode=\"cepremoved\"}",
+            "1.0",
+        ),
         ("cilium_operator_unmanaged_pods", "0"),
         (
             "cilium_operator_feature_controlplane_kubernetes_version{version=\"v1.35.0\"}",
@@ -78,6 +99,13 @@ fn every_family_has_its_type_and_each_series_its_labels() {
     );
     metrics.endpoint(Outcome::Fail);
     metrics.endpoint(Outcome::Fail);
+    let change = SliceChange {
+        size: 12,
+        inserted: 3,
+        removed: 1,
+    };
+    metrics.slice(Outcome::Success, change);
+    metrics.slice(Outcome::Fail, change);
     metrics.kubernetes("v1.35.0");
     let text = daemon::metrics::text(metrics.registry());
     for (start, value) in EXPECTED {

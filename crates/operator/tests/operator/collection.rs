@@ -11,8 +11,8 @@ use crate::cluster::{self, NODES, Operator, add_node, names};
 use crate::stores::{Store, until};
 
 const IDENTITIES: &str = "/apis/cilium.io/v2/ciliumidentities";
-const SLICES: &str = "/apis/cilium.io/v2alpha1/ciliumendpointslices";
-const ENDPOINTS: &str = "/apis/cilium.io/v2/namespaces/default/ciliumendpoints";
+pub(crate) const SLICES: &str = "/apis/cilium.io/v2alpha1/ciliumendpointslices";
+pub(crate) const ENDPOINTS: &str = "/apis/cilium.io/v2/namespaces/default/ciliumendpoints";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 const ALIVE: &str = "cilium_operator_identity_gc_entries{identity_type=\"crd\",status=\"alive\"} ";
@@ -25,7 +25,7 @@ async fn number_of(address: &str, series: &str) -> Option<u64> {
     value.map(|value| value.parse().unwrap())
 }
 
-async fn add_endpoint(store: &Store, name: &str, identity: u64, owner: &str) {
+pub(crate) async fn add_endpoint(store: &Store, name: &str, identity: u64, owner: &str) {
     let endpoint = json!({
         "apiVersion": "cilium.io/v2", "kind": "CiliumEndpoint",
         "metadata": { "name": name, "namespace": "default",
@@ -36,7 +36,7 @@ async fn add_endpoint(store: &Store, name: &str, identity: u64, owner: &str) {
 }
 
 /// The uid of a new pod.
-async fn add_pod(store: &Store, name: &str, phase: &str) -> String {
+pub(crate) async fn add_pod(store: &Store, name: &str, phase: &str) -> String {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "namespace": "default" },
         "spec": { "nodeName": "n1", "containers": [{ "name": "c" }] },
