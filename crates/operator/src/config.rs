@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::cilium::CiliumPodIPPool;
 use clap::{ArgMatches, Command};
 use daemon::settings::{self, Reader};
 pub use daemon::settings::{Error, Given};
@@ -41,6 +42,8 @@ pub enum Ipam {
     Kubernetes,
     /// From these pools, one for each family.
     ClusterPool(Vec<Pool>),
+    /// From CiliumPodIPPools, of which these are created when they are not there.
+    MultiPool(Vec<CiliumPodIPPool>),
 }
 
 /// How what nobody uses is collected.

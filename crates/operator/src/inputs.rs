@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::cilium::CiliumNode;
+use api::cilium::{CiliumNode, CiliumPodIPPool};
 use api::kubernetes::{Node, Pod, Resource};
 use model::endpoint::PodName;
 use reconcile::{Table, TaskGroup};
@@ -32,6 +32,13 @@ pub fn follow<R: Resource, K: reconcile::table::Key, V: reconcile::table::Value>
 pub fn announced_nodes(client: &Client, tasks: &TaskGroup) -> Table<Arc<str>, ipam::NodeRow> {
     let row = |node: CiliumNode| Some((node.metadata.name.as_str().into(), ipam::node_row(&node)));
     follow(client, tasks, ("ciliumnodes", Scope::all()), row)
+}
+
+/// Pools of pods' addresses.
+pub fn pools(client: &Client, tasks: &TaskGroup) -> Table<Arc<str>, ipam::PoolRow> {
+    let row =
+        |pool: CiliumPodIPPool| Some((pool.metadata.name.as_str().into(), ipam::pool_row(&pool)));
+    follow(client, tasks, ("ciliumpodippools", Scope::all()), row)
 }
 
 /// Nodes with their taints and conditions.

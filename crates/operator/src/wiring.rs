@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use http::Method;
-use reconcile::TaskGroup;
+use reconcile::{Table, TaskGroup};
 use store::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -104,12 +104,7 @@ async fn start_duties(
     if let Some(slicing) = &config.slices {
         slices::start(leader, slicing, nodes.clone(), metrics, duties);
     }
-    if let Ipam::ClusterPool(pools) = &config.ipam {
-        let (leader, pools, metrics) = (leader.clone(), pools.clone(), Arc::clone(metrics));
-        duties.spawn("ranges of nodes", move |stop| {
-            ipam::keep(leader, pools, nodes, claims, metrics, stop)
-        });
-    }
+    start_ranges(config, leader, (nodes, claims), metrics, duties);
     start_node_duties(config, leader, duties);
     start_collection(config, leader, metrics, duties);
     if let Some(duty) = config.unmanaged.clone() {
@@ -125,6 +120,30 @@ async fn start_duties(
         });
     }
     accepted::start(leader, duties);
+}
+
+fn start_ranges(
+    config: &Config,
+    leader: &Leader,
+    (nodes, claims): (Table<Arc<str>, ipam::NodeRow>, Vec<ipam::Claim>),
+    metrics: &Arc<Metrics>,
+    duties: &TaskGroup,
+) {
+    let source = match &config.ipam {
+        Ipam::Kubernetes => return,
+        Ipam::ClusterPool(pools) => ipam::Source::Cluster(pools.clone()),
+        Ipam::MultiPool(created) => {
+            let (writer, created) = (leader.clone(), created.clone());
+            duties.spawn("pools of the configuration", move |stop| {
+                ipam::create(writer, created, stop)
+            });
+            ipam::Source::Pools(inputs::pools(leader.reader(), duties))
+        }
+    };
+    let (leader, metrics) = (leader.clone(), Arc::clone(metrics));
+    duties.spawn("ranges of nodes", move |stop| {
+        ipam::keep(leader, source, nodes, claims, metrics, stop)
+    });
 }
 
 fn start_node_duties(config: &Config, leader: &Leader, duties: &TaskGroup) {

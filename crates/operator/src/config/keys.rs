@@ -27,7 +27,8 @@ const KEYS: &[Key] = &[
     key("skip-crd-creation", "false", "Somebody else registers the CRDs"),
     key("enable-ipv4", "true", "Pods have IPv4 addresses"),
     key("enable-ipv6", "false", "Pods have IPv6 addresses"),
-    key("ipam", "cluster-pool", "Where nodes' ranges come from: cluster-pool, or kubernetes (not from here)"),
+    key("ipam", "cluster-pool", "Where nodes' ranges come from: cluster-pool, multi-pool, or kubernetes (not from here)"),
+    key("auto-create-cilium-pod-ip-pools", "", "With multi-pool, CiliumPodIPPools to create: NAME=ipv4-cidrs:CIDR,…;ipv4-mask-size:N;… with blanks between"),
     key("cluster-pool-ipv4-cidr", "10.0.0.0/8", "IPv4 prefixes that nodes' ranges are cut from"),
     key("cluster-pool-ipv4-mask-size", "24", "Length of a node's IPv4 prefix"),
     key("cluster-pool-ipv6-cidr", "fd00::/104", "IPv6 prefixes that nodes' ranges are cut from"),
@@ -56,7 +57,7 @@ const KEYS: &[Key] = &[
 
 /// Keys of the operator that upstream has and we do not: the values that are accepted, the first being the one to recommend.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("ipam", "cluster-pool|kubernetes"),
+    ("ipam", "cluster-pool|kubernetes|multi-pool"),
     ("identity-allocation-mode", "crd"),
     ("identity-management-mode", "agent"),
     ("kvstore", "none"),

@@ -7,7 +7,7 @@ use daemon::settings::{Error, Reader};
 use ipnet::IpNet;
 
 use super::{Collection, Ipam, NodeDuties, Unmanaged};
-use crate::ipam::Pool;
+use crate::ipam::{Pool, read_pools};
 use crate::lease::Times;
 use crate::slices::{Rates, Slicing};
 
@@ -41,6 +41,13 @@ pub(super) fn lease(read: &Reader<'_>) -> Result<Times, Error> {
 pub(super) fn ipam(read: &Reader<'_>) -> Result<Ipam, Error> {
     if read.text("ipam") == "kubernetes" {
         return Ok(Ipam::Kubernetes);
+    }
+    if read.text("ipam") == "multi-pool" {
+        let key = "auto-create-cilium-pod-ip-pools";
+        let pools = read_pools(read.text(key));
+        return pools
+            .map(Ipam::MultiPool)
+            .map_err(|error| Error::Conflict(format!("{key}: {error}")));
     }
     let mut pools = Vec::new();
     for family in ["ipv4", "ipv6"] {

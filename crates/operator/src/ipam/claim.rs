@@ -1,5 +1,6 @@
 //! What is about to be written: noted on the lease before, so that whoever leads next respects it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -17,8 +18,22 @@ pub struct Claim {
     pub uid: String,
     /// Version of the CiliumNode.
     pub version: String,
-    /// All ranges that it will have.
+    /// All ranges that it will have, of the cluster's pool.
+    #[serde(default)]
     pub cidrs: Vec<IpNet>,
+    /// All ranges that it will have, by the name of their pool.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pools: BTreeMap<Arc<str>, Vec<IpNet>>,
+}
+
+/// By the name of the node.
+pub type Claims = BTreeMap<Arc<str>, Claim>;
+
+impl Claim {
+    /// All ranges, of whichever pool.
+    pub fn ranges(&self) -> impl Iterator<Item = &IpNet> {
+        self.cidrs.iter().chain(self.pools.values().flatten())
+    }
 }
 
 /// As the note of a lease; none are no note.

@@ -1,10 +1,10 @@
 //! Keeping nodes' ranges: plan, claim, write, and look again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::cilium::CiliumNode;
+use api::cilium::{AllocatedPool, CiliumNode};
 use api::kubernetes::Resource;
 use futures::StreamExt;
 use ipnet::IpNet;
@@ -12,7 +12,10 @@ use reconcile::{Backoff, Snapshot, Table};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, Cursors, Plan, Pool, plan, write_claims};
+use super::{
+    Claim, Claims, Cursors, NodePools, Plan, Pool, PoolCursors, PoolRow, plan, plan_pools,
+    write_claims,
+};
 use crate::leader::{Error, Leader};
 use crate::lease::NotLeading;
 use crate::metrics::Metrics;
@@ -40,6 +43,8 @@ pub struct NodeRow {
     pub created: Arc<str>,
     /// Its ranges.
     pub cidrs: Vec<IpNet>,
+    /// What it asks of pools, and has of them.
+    pub pools: NodePools,
     /// Texts among its ranges that are none.
     pub unreadable: Vec<String>,
     /// It is left alone.
@@ -72,6 +77,7 @@ pub fn node_row(node: &CiliumNode) -> NodeRow {
             Err(_) => row.unreadable.push(text.clone()),
         }
     }
+    row.pools = NodePools::read(node.spec.ipam.pools.as_ref(), &mut row.unreadable);
     row
 }
 
@@ -81,13 +87,28 @@ fn error_of(node: &CiliumNode) -> &str {
     error.unwrap_or_default()
 }
 
+/// Where ranges come from.
+pub enum Source {
+    /// One pool for each family, of which every node has one range.
+    Cluster(Vec<Pool>),
+    /// Pools of which nodes ask for addresses.
+    Pools(Table<Arc<str>, PoolRow>),
+}
+
+/// Where the search for free ranges goes on.
+#[derive(Default)]
+struct Places {
+    cluster: Cursors,
+    pools: PoolCursors,
+}
+
 struct Ipam {
     leader: Leader,
-    pools: Vec<Pool>,
+    source: Source,
     nodes: Table<Arc<str>, NodeRow>,
     /// Of which it is not known yet whether they were written.
-    claims: BTreeMap<Arc<str>, Claim>,
-    cursors: Cursors,
+    claims: Claims,
+    places: Places,
     /// What is on the lease.
     note: String,
     metrics: Arc<Metrics>,
@@ -97,7 +118,7 @@ struct Ipam {
 /// the lease as this term found it.
 pub async fn keep(
     leader: Leader,
-    pools: Vec<Pool>,
+    source: Source,
     nodes: Table<Arc<str>, NodeRow>,
     claims: Vec<Claim>,
     metrics: Arc<Metrics>,
@@ -109,10 +130,10 @@ pub async fn keep(
         .map(|claim| (Arc::clone(&claim.node), claim));
     let ipam = Ipam {
         leader,
-        pools,
+        source,
         nodes,
         claims: claims.collect(),
-        cursors: Cursors::new(),
+        places: Places::default(),
         note,
         metrics,
     };
@@ -130,6 +151,13 @@ impl Ipam {
     async fn run(mut self) -> Result<(), NotLeading> {
         let mut changed = self.nodes.subscribe();
         self.nodes.until_initialized().await;
+        let mut pools_changed = match &self.source {
+            Source::Cluster(_) => None,
+            Source::Pools(pools) => {
+                pools.until_initialized().await;
+                Some(pools.subscribe())
+            }
+        };
         let mut failures = 0;
         loop {
             let done = self.round().await?;
@@ -139,7 +167,17 @@ impl Ipam {
             } else {
                 RETRY.after(failures, &mut rand::rng())
             };
-            let _ = tokio::time::timeout(pause, changed.changed()).await;
+            let pools_changed = async {
+                match &mut pools_changed {
+                    Some(changed) => changed.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = changed.changed() => {}
+                _ = pools_changed => {}
+                () = tokio::time::sleep(pause) => {}
+            }
             tokio::time::sleep(GATHER).await;
         }
     }
@@ -149,7 +187,7 @@ impl Ipam {
         let nodes = self.nodes.snapshot();
         self.claims
             .retain(|name, claim| is_open(claim, nodes.get(name)));
-        let plan = plan(&self.pools, nodes.iter(), &self.claims, &mut self.cursors);
+        let plan = self.plan(&nodes);
         self.metrics.ipam(nodes.len(), &plan);
         let mut done = self.state_errors(&nodes, &plan).await?;
         if plan.assign.is_empty() && self.note.is_empty() {
@@ -182,6 +220,20 @@ impl Ipam {
             }
         }
         Ok(done && !more)
+    }
+
+    fn plan(&mut self, nodes: &Snapshot<Arc<str>, NodeRow>) -> Plan {
+        let (nodes, claims) = (nodes.iter(), &self.claims);
+        match &self.source {
+            Source::Cluster(pools) => plan(pools, nodes, claims, &mut self.places.cluster),
+            Source::Pools(pools) => {
+                let pools = pools.snapshot();
+                let pools = pools
+                    .iter()
+                    .map(|(name, row)| (Arc::clone(name), row.clone()));
+                plan_pools(&pools.collect(), nodes, claims, &mut self.places.pools)
+            }
+        }
     }
 
     /// Says in each node's status what is wrong with its ranges, or that nothing is any more.
@@ -227,9 +279,19 @@ async fn assign(leader: Leader, claim: Claim) -> Result<(), Error> {
     if node.metadata.uid != claim.uid || node.metadata.resource_version != claim.version {
         return Ok(());
     }
-    node.spec.ipam.pod_cidrs = claim.cidrs.iter().map(ToString::to_string).collect();
+    if !claim.cidrs.is_empty() {
+        node.spec.ipam.pod_cidrs = claim.cidrs.iter().map(ToString::to_string).collect();
+    }
+    if !claim.pools.is_empty() {
+        let given = claim.pools.iter().map(|(pool, ranges)| AllocatedPool {
+            pool: pool.to_string(),
+            cidrs: ranges.iter().map(ToString::to_string).collect(),
+        });
+        node.spec.ipam.pools.get_or_insert_default().allocated = given.collect();
+    }
     leader.replace(&node).await?;
-    tracing::info!(node = %claim.node, ranges = ?node.spec.ipam.pod_cidrs, "a node has its ranges");
+    let ranges: Vec<String> = claim.ranges().map(ToString::to_string).collect();
+    tracing::info!(node = %claim.node, ?ranges, "a node has its ranges");
     Ok(())
 }
 

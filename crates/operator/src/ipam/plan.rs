@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::Claim;
 use super::keep::NodeRow;
 use super::pool::{Cursor, Pool};
 use super::ranges::Ranges;
+use super::{Claim, Claims};
 
 /// Where the search of each pool goes on.
 pub type Cursors = Vec<Cursor>;
@@ -43,7 +43,7 @@ struct Family<'a> {
 pub fn plan<'a>(
     pools: &[Pool],
     nodes: impl Iterator<Item = (&'a Arc<str>, &'a NodeRow)>,
-    claims: &BTreeMap<Arc<str>, Claim>,
+    claims: &Claims,
     cursors: &mut Cursors,
 ) -> Plan {
     let mut nodes: Vec<(&Arc<str>, &NodeRow)> = nodes.collect();
@@ -63,7 +63,7 @@ pub fn plan<'a>(
         }
     }
     for claim in claims.values() {
-        for cidr in &claim.cidrs {
+        for cidr in claim.ranges() {
             if let Some(family) = family_of(&mut families, cidr) {
                 family.taken.take(cidr, &claim.node);
             }
@@ -81,6 +81,7 @@ pub fn plan<'a>(
                 uid: row.uid.to_string(),
                 version: row.version.to_string(),
                 cidrs,
+                pools: BTreeMap::new(),
             });
         }
     }

@@ -71,6 +71,7 @@ fn what_is_claimed_is_given_to_the_one_who_claimed_it_and_to_nobody_else() {
         uid: "uid2".into(),
         version: "1".into(),
         cidrs: vec![net("10.0.0.0/24")],
+        pools: BTreeMap::new(),
     };
     let claims = BTreeMap::from([(Arc::clone(&claim.node), claim.clone())]);
     let plan = plan(&pools, nodes.iter(), &claims, &mut Cursors::new());
@@ -249,6 +250,7 @@ fn claims_are_read_as_they_were_written() {
         uid: "u".into(),
         version: "7".into(),
         cidrs: vec![net("10.0.0.0/24"), net("fd00::/120")],
+        pools: BTreeMap::new(),
     }];
     let note = write_claims(claims.iter());
     assert_eq!(
