@@ -205,6 +205,8 @@ fn view() -> View {
 /// The API of a node with one endpoint, and an engine that agrees to everything.
 struct Node {
     router: Router,
+    /// Of the health API.
+    health: Router,
     view: ViewWriter,
     config: Arc<Config>,
 }
@@ -263,6 +265,7 @@ async fn node() -> Node {
         features: Arc::new(Vec::new()),
     };
     Node {
+        health: crate::health::api::router(api.clone()),
         router: router(api),
         view: writer,
         config,
@@ -286,16 +289,28 @@ async fn agree(mut orders: mpsc::Receiver<Command>) {
 
 impl Node {
     async fn ask(&self, what: &str, body: &Value) -> (StatusCode, Value) {
+        self.ask_of(&self.router, "/v1", what, body).await
+    }
+
+    async fn ask_of(
+        &self,
+        router: &Router,
+        base: &str,
+        what: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
         let (method, path) = what.split_once(' ').unwrap();
         let body = match body {
             Value::Null => Body::empty(),
             Value::String(raw) => Body::from(raw.clone()),
             value => Body::from(value.to_string()),
         };
-        let mut request = Request::builder().method(method).uri(format!("/v1{path}"));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{base}{path}"));
         request = request.header("content-type", "application/json");
         let request = request.body(body).unwrap();
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let octets = axum::body::to_bytes(response.into_body(), 1 << 20)
             .await
@@ -336,6 +351,10 @@ fn answered() -> Vec<Answered> {
                 ("/identity-range/min-identity", json!(256)),
                 ("/cluster/self", json!("n1")),
                 ("/cluster/nodes/1/name", json!("n2")),
+                (
+                    "/cluster/ciliumHealth",
+                    json!({ "state": "Ok", "msg": "0/2 reachable" }),
+                ),
             ],
         ),
         (
@@ -936,6 +955,34 @@ async fn an_endpoint_is_made_with_its_address_and_deleted_with_it() {
         None,
         "{health}"
     );
+}
+
+#[tokio::test]
+async fn the_health_api_tells_of_the_agent_and_of_nodes_that_were_probed() {
+    let node = node().await;
+    let ask = async |what: &str| {
+        node.ask_of(&node.health, "/v1beta", what, &Value::Null)
+            .await
+    };
+    let (status, own) = ask("GET /healthz").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(own.pointer("/cilium/cilium/state"), Some(&json!("Ok")));
+    assert!(own["uptime"].as_str().is_some_and(|of| of.ends_with('s')));
+    let load = own.pointer("/system-load/last1min");
+    assert!(
+        load.and_then(Value::as_str)
+            .is_some_and(|of| of.parse::<f64>().is_ok())
+    );
+    let (status, known) = ask("GET /status").await;
+    assert_eq!(status, StatusCode::OK);
+    // Nothing was probed yet.
+    assert_eq!(
+        known,
+        json!({ "local": { "name": "n1" }, "probeInterval": "10.9s" })
+    );
+    let (status, _) = ask("DELETE /status").await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(ask("GET /nothing").await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
