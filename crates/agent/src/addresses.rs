@@ -10,6 +10,7 @@ use model::ipam::{Family, Ipam, IpamError, Lasting, Token};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::Metrics;
 use crate::node::Addressing;
 
 /// An address that no endpoint has confirmed by then goes back.
@@ -29,6 +30,7 @@ pub struct Addresses {
     ipam: Arc<Mutex<(Ipam, Unconfirmed)>>,
     /// What tells this run's tokens from a former run's, which count from one as well.
     run: u64,
+    metrics: Metrics,
 }
 
 impl Addresses {
@@ -56,7 +58,13 @@ impl Addresses {
         Self {
             ipam: Arc::new(Mutex::new((ipam, Vec::new()))),
             run: rand::random(),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// The same; what is given and given back is counted there.
+    pub fn counted_in(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// A token as the plugin sees it, and back.
@@ -101,6 +109,7 @@ impl Addresses {
     ) -> Result<(IpAddr, Option<Token>), IpamError> {
         let given = self.with(|ipam, _| ipam.allocate(family, &owner.into(), lasting))?;
         let (address, token) = given;
+        self.metrics.address("allocate", address);
         if let Some(token) = token {
             self.with(|_, unconfirmed| unconfirmed.push((Instant::now(), address, token)));
         }
@@ -109,8 +118,9 @@ impl Addresses {
 
     /// Takes a given address.
     pub fn allocate_at(&self, address: IpAddr, owner: &str) -> Result<(), IpamError> {
-        self.with(|ipam, _| ipam.allocate_at(address, &owner.into(), Lasting::UntilReleased))
-            .map(|_| ())
+        self.with(|ipam, _| ipam.allocate_at(address, &owner.into(), Lasting::UntilReleased))?;
+        self.metrics.address("allocate", address);
+        Ok(())
     }
 
     /// An endpoint uses the address now.
@@ -126,8 +136,9 @@ impl Addresses {
             } else {
                 ipam.release_from(address, owner)
             }
-        })
-        .map(|_| ())
+        })?;
+        self.metrics.address("release", address);
+        Ok(())
     }
 
     /// Takes back what an endpoint had.

@@ -22,7 +22,10 @@ pub use daemon::settings::{Error, Given};
 use keys::ALL;
 
 use crate::inputs::Announcements;
-use read::{cluster_id, cluster_name, cni, datapath, hubble, ipam, node_health, policy, services};
+use read::{
+    cluster_id, cluster_name, cni, datapath, hubble, ipam, metrics_choice, node_health, policy,
+    services,
+};
 
 /// How pods of other nodes are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +216,10 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Port of `/healthz` on loopback, 0 for none.
     pub health_port: u16,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// Metrics that are switched on or off, with a sign before each name.
+    pub metrics_choice: Vec<String>,
     /// The CNI configuration.
     pub cni: Cni,
     /// Structured logs as JSON.
@@ -280,6 +287,8 @@ impl Config {
                 .filter(|group| !group.is_empty()),
             state_dir: PathBuf::from(read.text("state-dir")),
             health_port: read.parse("agent-health-port", "a port")?,
+            metrics: read.optional_address("prometheus-serve-addr")?,
+            metrics_choice: metrics_choice(&read)?,
             cni: cni(&read)?,
             log_json: read.text("log-format") == "json",
             debug: read.flag("debug")?,

@@ -8,6 +8,7 @@ mod addresses;
 mod compose;
 mod endpoints;
 pub mod interfaces;
+mod meter;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -32,17 +33,19 @@ use reconcile::Subscription;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Enforcement};
+use crate::config::Config;
 use crate::forwarding::{Failure, Forwarding, Gone, HopTarget, Report};
 use crate::inputs::Inputs;
 use crate::masquerade::Spared;
+use crate::metrics::{Metrics, Outcome};
 use crate::node::{Addressing, Devices};
 use crate::view::{Known, View, ViewWriter};
 
 pub use absorb::{AnnouncedPorts, Seen};
-use compose::{Stale, net_of};
+use compose::{Stale, net_of, settings};
 pub use endpoints::read_saved;
 pub use interfaces::Interfaces;
+use meter::Meter;
 pub use services::{Entries, ServiceRows, Services};
 
 /// What others ask of the engine.
@@ -166,6 +169,7 @@ pub struct Engine {
     /// What the table of spared destinations was told, and what of that was listed in the file.
     spared: BTreeSet<IpNet>,
     listed: Arc<[IpNet]>,
+    meter: Meter,
 }
 
 /// What an engine is made of.
@@ -192,10 +196,13 @@ pub struct Parts {
     pub spare: watch::Receiver<Spared>,
     /// Where it is said that backends went, or addresses.
     pub gone: mpsc::UnboundedSender<Vec<Address>>,
+    /// What it did is counted here.
+    pub metrics: Metrics,
 }
 
 impl Engine {
     /// An engine over what the kernel holds; nothing is changed yet.
+    #[allow(clippy::too_many_lines, reason = "one value, field by field")]
     pub fn new(parts: Parts, restored: Vec<EndpointRow>) -> Result<Self, Error> {
         let forwarding = Forwarding::open(&parts.maps)?;
         let mut policy = policy::Snapshot::new(settings(&parts.config));
@@ -248,6 +255,7 @@ impl Engine {
             ways: BTreeMap::new(),
             spared: BTreeSet::new(),
             listed: Arc::new([]),
+            meter: Meter::new(parts.metrics),
         };
         if engine.forwarding.knows_node()? {
             engine.open_devices()?;
@@ -320,6 +328,7 @@ impl Engine {
             return;
         }
         let now = Instant::now();
+        self.meter.calculated();
         let mut failures = self.write_policies(now);
         self.compose();
         let mut report = self.forwarding.commit(now);
@@ -337,7 +346,8 @@ impl Engine {
                 error: error.to_string(),
             });
         }
-        self.note_in_force();
+        let endpoints = self.note_in_force();
+        self.meter.done(endpoints, Outcome::of(failures.is_empty()));
         self.worked += report.examined;
         self.busy = true;
         if before.is_empty()
@@ -460,28 +470,6 @@ impl Engine {
             let change = policy::Change::Peer(policy::Peer(reserved.id().0), facts);
             self.tell_policy(change, &mut policy::Touched::default());
         }
-    }
-}
-
-fn settings(config: &Config) -> policy::Settings {
-    policy::Settings {
-        enforcement: match config.policy.enforcement {
-            Enforcement::Default => policy::Enforcement::Default,
-            Enforcement::Always => policy::Enforcement::Always,
-            Enforcement::Never => policy::Enforcement::Never,
-        },
-        allow_localhost: if config.policy.allow_localhost {
-            policy::AllowLocalhost::Always
-        } else {
-            policy::AllowLocalhost::Policy
-        },
-        audit: if config.policy.audit {
-            policy::Audit::On
-        } else {
-            policy::Audit::Off
-        },
-        cluster: config.cluster.as_str().into(),
-        ..policy::Settings::default()
     }
 }
 

@@ -5,7 +5,7 @@ mod names;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use datapath::abi::connection::{Connection, ConnectionKey, Decision, flags};
 use datapath::abi::endpoint::{Hop, hop_kind};
@@ -18,6 +18,8 @@ use kernel::map::Map;
 use tokio_util::sync::CancellationToken;
 
 pub use names::NamesNow;
+
+use crate::metrics::{Metrics, Outcome, Walk};
 
 /// Events taken from the ring at once.
 const BATCH: usize = 4096;
@@ -55,8 +57,10 @@ pub async fn collect(
     mut collector: Collector,
     hops: Map<u32, Hop>,
     intake: Option<Arc<Intake>>,
+    metrics: Metrics,
     stop: CancellationToken,
 ) {
+    let (mut walk, mut took, mut passed) = (Walk::default(), Duration::ZERO, Instant::now());
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -75,14 +79,32 @@ pub async fn collect(
             Acceptance::Accepted
         };
         let slices = (collector.occupancy() as u32 / SLICE / 10).max(1);
-        let result = collector.sweep_openings(&mut accept).and_then(|_| {
+        let begun = Instant::now();
+        let result = collector.sweep_openings(&mut accept).and_then(|openings| {
+            let mut ended = false;
             for _ in 0..slices {
-                collector.sweep_connections(SLICE, &mut accept)?;
+                let swept = collector.sweep_connections(SLICE, &mut accept)?;
+                walk.note(&swept);
+                ended |= swept.pass_ended;
             }
-            Ok(())
+            Ok((openings, ended))
         });
-        if let Err(error) = result {
-            tracing::warn!(%error, "connections are not swept, trying again");
+        took += begun.elapsed();
+        match result {
+            Ok((openings, ended)) => {
+                metrics.holds(collector.occupancy(), openings.seen);
+                if ended {
+                    walk.note(&openings);
+                    walk.every = std::mem::replace(&mut passed, Instant::now()).elapsed();
+                    let whole = (std::mem::take(&mut walk), std::mem::take(&mut took));
+                    metrics.swept(Outcome::Success, &whole.0, whole.1);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "connections are not swept, trying again");
+                let failed = (std::mem::take(&mut walk), std::mem::take(&mut took));
+                metrics.swept(Outcome::Failure, &failed.0, failed.1);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod inputs;
 pub mod last_good;
 pub mod local_api;
 pub mod masquerade;
+pub mod metrics;
 pub mod node;
 pub mod own_node;
 pub mod policy_status;

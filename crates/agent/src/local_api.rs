@@ -15,9 +15,12 @@ mod tests;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
@@ -29,6 +32,7 @@ use crate::engine::Command;
 use crate::health::Health;
 use crate::identity::Identities;
 use crate::masquerade::Spared;
+use crate::metrics::Metrics;
 use crate::node::{Addressing, Devices};
 use crate::view::ViewReader;
 
@@ -67,6 +71,8 @@ pub struct Api {
     pub features: Arc<Vec<kernel::probe::Feature>>,
     /// What probes of other nodes tell.
     pub health: Health,
+    /// Where requests are counted.
+    pub metrics: Metrics,
 }
 
 /// All paths.
@@ -115,8 +121,23 @@ pub fn router(api: Api) -> Router {
         .route("/axoneme/explain", get(answers::explain))
         .route("/axoneme/features", get(answers::features))
         .method_not_allowed_fallback(errors::unknown_method)
+        .route_layer(middleware::from_fn_with_state(api.metrics.clone(), measure))
         .with_state(api);
     Router::new().nest("/v1", v1).fallback(unknown_path)
+}
+
+/// Counts a request by its pattern, and measures how long its answer took.
+async fn measure(
+    State(metrics): State<Metrics>,
+    path: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (begun, method) = (Instant::now(), request.method().clone());
+    let response = next.run(request).await;
+    let code = response.status().as_u16();
+    metrics.answered(path.as_str(), method.as_str(), code, begun.elapsed());
+    response
 }
 
 /// The path of `/healthz` over TCP, for probes.

@@ -31,6 +31,7 @@ use crate::identity::Identities;
 use crate::inputs::Inputs;
 use crate::last_good::{self, LastGood};
 use crate::local_api::{self, Api, EndpointLog};
+use crate::metrics::{Metrics, State};
 use crate::node::{Addressing, prepare};
 use crate::own_node::own_addressing;
 use crate::sockets::Closer;
@@ -48,13 +49,15 @@ use probes::{serve_health, start_health};
 )]
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let config = Arc::new(config);
-    let mut phases = Phases::begin();
+    let metrics = Metrics::default();
+    let mut phases = Phases::begin(metrics.clone());
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state-dir {}", config.state_dir.display()))?;
     let features = report_features(::kernel::probe::probe())?;
     let restored = engine::read_saved(&config.state_dir).context("read saved endpoints")?;
-    phases.done("the kernel is probed");
-    let client = store(&config).await?;
+    phases.done_as("earlyInit", "the kernel is probed");
+    let requests = store::Metrics::default();
+    let client = store(&config, &requests).await?;
     let tasks = TaskGroup::new();
     tasks.spawn("API server health", {
         let client = client.clone();
@@ -65,7 +68,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let of = (config.node.as_str(), config.store.announcements);
     let inputs = Inputs::follow(&client, &tasks, of, &options, &last_good);
     let (addressing, uid) = own_addressing(&client, &config, &stop).await?;
-    phases.done("this node's object is read");
+    phases.done_as("k8sInit", "this node's object is read");
     let handle = Handle::open().context("open netlink")?;
     netlink::sysctl::use_procfs(&config.datapath.procfs);
     let devices = prepare(&handle, &config.datapath, &addressing, &config.state_dir)
@@ -103,11 +106,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         wanted,
         spare: spare.clone(),
         gone,
+        metrics: metrics.clone(),
     };
     let engine = Engine::new(parts, restored).context("take over what the kernel holds")?;
     phases.done("the endpoints of before are taken over");
     // Not what was saved: an endpoint that is gone has no address any more.
-    let addresses = Addresses::new(&addressing, &view.get().endpoints);
+    let addresses = Addresses::new(&addressing, &view.get().endpoints).counted_in(metrics.clone());
     tasks.spawn("unconfirmed addresses", {
         let addresses = addresses.clone();
         move |stop| addresses.expire(stop)
@@ -156,9 +160,20 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let hops = maps.hops.clone();
     let collector = Collector::new(maps.clone(), clock, config.datapath.lifetimes, capacity);
     tasks.spawn("connections", {
-        let intake = intake.clone();
-        move |stop| collect(collector, hops, intake, stop)
+        let (intake, metrics) = (intake.clone(), metrics.clone());
+        move |stop| collect(collector, hops, intake, metrics, stop)
     });
+    let state = State {
+        config: Arc::clone(&config),
+        addressing: addressing.clone(),
+        view: view.clone(),
+        addresses: addresses.clone(),
+        inputs: inputs.clone(),
+        maps: maps.clone(),
+        sizes: table_sizes(&config),
+        metrics: metrics.clone(),
+    };
+    serve_metrics(&config, state, &requests, &tasks).await?;
     let api = Api {
         config: Arc::clone(&config),
         addressing: Arc::new(addressing),
@@ -173,6 +188,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         log,
         features: Arc::new(features),
         health,
+        metrics,
     };
     let lock = queue::lock(&config.state_dir).await;
     if let Err(error) = &lock {
@@ -185,6 +201,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     start_api(&config, api, &tasks).await?;
     drop(lock);
+    phases.ready();
     tasks.spawn("CNI configuration", {
         let config = Arc::clone(&config);
         move |stop| cni_conf::keep(config, view, stop)
@@ -198,31 +215,72 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// How long each part of the start took, in the log.
+/// How long each part of the start took, in the log and the metrics.
 struct Phases {
     begun: Instant,
     last: Instant,
+    metrics: Metrics,
 }
 
 impl Phases {
-    fn begin() -> Self {
+    fn begin(metrics: Metrics) -> Self {
         let begun = Instant::now();
-        Self { begun, last: begun }
+        Self {
+            begun,
+            last: begun,
+            metrics,
+        }
     }
 
-    fn done(&mut self, what: &str) {
-        let took_ms = self.last.elapsed().as_millis();
+    fn done(&mut self, what: &str) -> Duration {
+        let took = self.last.elapsed();
+        let took_ms = took.as_millis();
         let since_start_ms = self.begun.elapsed().as_millis();
         self.last = Instant::now();
         tracing::info!(took_ms, since_start_ms, "{what}");
+        took
+    }
+
+    /// A part that upstream measures too, under this name.
+    fn done_as(&mut self, scope: &'static str, what: &str) {
+        let took = self.done(what);
+        self.metrics.started(scope, took);
+    }
+
+    fn ready(&self) {
+        self.metrics.started("overall", self.begun.elapsed());
     }
 }
 
-async fn store(config: &Config) -> anyhow::Result<Client> {
+async fn serve_metrics(
+    config: &Config,
+    state: State,
+    requests: &store::Metrics,
+    tasks: &TaskGroup,
+) -> anyhow::Result<()> {
+    let Some(address) = config.metrics else {
+        return Ok(());
+    };
+    let metrics = state.metrics.clone();
+    let registry = metrics.registry(requests, state, &config.metrics_choice);
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("prometheus-serve-addr {address}"))?;
+    let router = daemon::metrics::routes(Arc::new(registry));
+    tasks.spawn("metrics", move |stop| async move {
+        let _ = axum::serve(listener, router.into_make_service())
+            .with_graceful_shutdown(async move { stop.cancelled().await })
+            .await;
+    });
+    Ok(())
+}
+
+async fn store(config: &Config, requests: &store::Metrics) -> anyhow::Result<Client> {
     let mut options = store::Options::named("axoneme-agent");
     options.kubeconfig.clone_from(&config.store.kubeconfig);
     options.urls.clone_from(&config.store.urls);
     options.order_for(&config.node);
+    options.metrics = requests.clone();
     Client::new(options)
         .await
         .context("k8s-kubeconfig-path, k8s-api-server-urls")

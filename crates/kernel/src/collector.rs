@@ -72,9 +72,45 @@ pub enum Acceptance {
     Refused,
 }
 
+/// Entries by family and protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kinds([[usize; 2]; 2]);
+
+impl Kinds {
+    fn add(&mut self, key: &ConnectionKey, connection: &Connection) {
+        let v6 = usize::from(std::net::IpAddr::from(key.low).is_ipv6());
+        let tcp = usize::from(connection.protocol == TCP);
+        if let Some(count) = self.0.get_mut(v6).and_then(|of| of.get_mut(tcp)) {
+            *count += 1;
+        }
+    }
+
+    /// Adds what another call found.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
+        }
+    }
+
+    /// Family, whether it is TCP, and how many.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, bool, usize)> {
+        let families = ["ipv4", "ipv6"].into_iter().zip(self.0);
+        families.flat_map(|(family, of)| {
+            let kinds = [false, true].into_iter().zip(of);
+            kinds.map(move |(tcp, count)| (family, tcp, count))
+        })
+    }
+}
+
 /// What one call did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
+    /// Entries that stay, by kind.
+    pub alive: Kinds,
+    /// Entries removed, by kind.
+    pub deleted: Kinds,
     /// Entries looked at.
     pub seen: usize,
     /// Entries removed after their record was accepted.
@@ -170,6 +206,8 @@ impl Collector {
                     self.promote(&key)?;
                     swept.promoted += 1;
                 }
+            } else {
+                swept.alive.add(&key, &connection);
             }
         }
         Ok(swept)
@@ -195,6 +233,7 @@ impl Collector {
                 if let Some(end) = end(&connection, now, &self.clock, &self.lifetimes) {
                     self.finish(&self.maps.connections, key, end, now, accept, &mut swept)?;
                 } else {
+                    swept.alive.add(&key, &connection);
                     self.connections.seen += 1;
                     if crowded {
                         self.connections.idle.push((last_seen(&connection), key));
@@ -263,6 +302,7 @@ impl Collector {
         }
         if table.remove(&key)? == Presence::Present {
             swept.removed += 1;
+            swept.deleted.add(&key, &connection);
         }
         if let Some(alias) = alias_key(&key, &connection) {
             let _ = self.maps.aliases.remove(&alias)?;

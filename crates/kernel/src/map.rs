@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datapath::abi::Plain;
 
 use crate::fake::Memory;
+use crate::operations::{Operation, Operations};
 use crate::sys::{self, BatchEnd};
 
 /// A map operation that the kernel refused.
@@ -57,6 +58,7 @@ enum Backing {
 #[derive(Debug)]
 pub struct Map<K, V> {
     backing: Arc<Backing>,
+    operations: Arc<Operations>,
     name: &'static str,
     entry: PhantomData<fn(K) -> V>,
 }
@@ -65,6 +67,7 @@ impl<K, V> Clone for Map<K, V> {
     fn clone(&self) -> Self {
         Self {
             backing: Arc::clone(&self.backing),
+            operations: Arc::clone(&self.operations),
             name: self.name,
             entry: PhantomData,
         }
@@ -79,6 +82,7 @@ impl<K: Plain, V: Plain> Map<K, V> {
     pub(crate) fn from_fd(fd: OwnedFd, name: &'static str) -> Self {
         Self {
             backing: Arc::new(Backing::Kernel(fd)),
+            operations: Arc::default(),
             name,
             entry: PhantomData,
         }
@@ -88,6 +92,7 @@ impl<K: Plain, V: Plain> Map<K, V> {
     pub(crate) fn in_memory(memory: Memory, name: &'static str) -> Self {
         Self {
             backing: Arc::new(Backing::Memory(memory)),
+            operations: Arc::default(),
             name,
             entry: PhantomData,
         }
@@ -96,6 +101,11 @@ impl<K: Plain, V: Plain> Map<K, V> {
     /// Name of the map, as in the ABI.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// How often its entries were read and written through this handle and its clones.
+    pub fn operations(&self) -> &Arc<Operations> {
+        &self.operations
     }
 
     fn error(&self, operation: &'static str, source: io::Error) -> MapError {
@@ -113,16 +123,23 @@ impl<K: Plain, V: Plain> Map<K, V> {
             Backing::Kernel(fd) => sys::lookup(fd.as_fd(), key.as_bytes(), &mut value),
             Backing::Memory(memory) => memory.lookup(key.as_bytes(), &mut value),
         };
+        self.operations.add(Operation::Lookup, 1, &found);
         let found = found.map_err(|error| self.error("read", error))?;
         Ok(found.and_then(|()| V::from_bytes(&value)))
     }
 
     fn update(&self, key: &K, value: &V, flags: u64) -> io::Result<()> {
         let (key, value) = (key.as_bytes(), value.as_bytes());
-        match &*self.backing {
+        let result = match &*self.backing {
             Backing::Kernel(fd) => sys::update(fd.as_fd(), key, value, flags),
             Backing::Memory(memory) => memory.update(key, value, flags == sys::CREATE),
+        };
+        // An entry that is there already is an answer, and no refusal.
+        let there = |error: &io::Error| error.raw_os_error() == Some(libc::EEXIST);
+        if !result.as_ref().is_err_and(there) {
+            self.operations.add(Operation::Update, 1, &result);
         }
+        result
     }
 
     /// Creates or replaces the entry of `key`.
@@ -146,6 +163,7 @@ impl<K: Plain, V: Plain> Map<K, V> {
             Backing::Kernel(fd) => sys::delete(fd.as_fd(), key.as_bytes()),
             Backing::Memory(memory) => memory.delete(key.as_bytes()),
         };
+        self.operations.add(Operation::Delete, 1, &removed);
         let removed = removed.map_err(|error| self.error("delete from", error))?;
         Ok(removed.map_or(Presence::Absent, |()| Presence::Present))
     }
@@ -171,11 +189,16 @@ impl<K: Plain, V: Plain> Map<K, V> {
             let (_, result) = sys::update_batch(fd.as_fd(), &keys, &values, slice.len() as u32);
             if let Err(error) = result {
                 if !batch_is_unsupported(&error) {
+                    self.operations.add(Operation::Update, 1, &Err::<(), _>(()));
                     return Err(self.error("write", error));
                 }
                 slice
                     .iter()
                     .try_for_each(|(key, value)| self.set(key, value))?;
+            } else {
+                let entries = slice.len();
+                self.operations
+                    .add(Operation::Update, entries, &Ok::<_, ()>(()));
             }
         }
         Ok(())
@@ -191,16 +214,26 @@ impl<K: Plain, V: Plain> Map<K, V> {
             let slice = &rest[..rest.len().min(BATCH as usize)];
             let bytes: Vec<u8> = slice.iter().flat_map(Plain::as_bytes).copied().collect();
             let (done, result) = sys::delete_batch(fd.as_fd(), &bytes, slice.len() as u32);
+            let count = |entries, result| self.operations.add(Operation::Delete, entries, &result);
             let advance = match result {
-                Ok(()) => slice.len(),
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => done as usize + 1,
+                Ok(()) => {
+                    count(slice.len(), Ok::<_, ()>(()));
+                    slice.len()
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                    count(done as usize, Ok(()));
+                    done as usize + 1
+                }
                 Err(error) if batch_is_unsupported(&error) => {
                     slice
                         .iter()
                         .try_for_each(|key| self.remove(key).map(drop))?;
                     slice.len()
                 }
-                Err(error) => return Err(self.error("delete from", error)),
+                Err(error) => {
+                    count(1, Err(()));
+                    return Err(self.error("delete from", error));
+                }
             };
             rest = rest.get(advance.min(slice.len())..).unwrap_or(&[]);
         }

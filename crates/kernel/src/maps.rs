@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::fake::{Faults, Memory};
 use crate::layout::{self, MapSpec};
 use crate::map::{Map, PerCpuMap};
+use crate::operations::Operations;
 use crate::pin::{PinDirectory, PinError};
 
 macro_rules! maps {
@@ -60,10 +61,20 @@ macro_rules! maps {
             }
         }
 
+        impl Maps {
+            /// Names of all tables with one value per key, and how often their entries were read and written.
+            pub fn operations(&self) -> Vec<(&'static str, Arc<Operations>)> {
+                let all = [$(maps!(@operations $handle, self.$field)),+];
+                all.into_iter().flatten().collect()
+            }
+        }
+
         #[cfg(test)]
         const SIZES: &[(&str, usize, usize)] =
             &[$((stringify!($field), size_of::<$key>(), size_of::<$value>())),+];
     };
+    (@operations Map, $map:expr) => { Some(($map.name(), Arc::clone($map.operations()))) };
+    (@operations PerCpuMap, $map:expr) => { None };
     (@handle Map, $fd:expr, $name:expr, $cpus:expr) => { Map::from_fd($fd, $name) };
     (@memory Map, $nothing:expr, $specs:expr, $faults:expr, $name:expr) => {
         Map::in_memory(Memory::new(&$specs, $name, $faults), $name)

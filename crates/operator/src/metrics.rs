@@ -262,6 +262,7 @@ fn with_the_rest(mut registry: Registry) -> Registry {
         registry.register(name, *help, Gauge::<i64>::default());
     }
     registry.register_collector(Box::new(Process));
+    daemon::log::register(&mut registry);
     registry
 }
 

@@ -139,6 +139,11 @@ impl Client {
         }
     }
 
+    /// Where requests and events are counted.
+    pub(crate) fn metrics(&self) -> &crate::Metrics {
+        &self.shared.options.metrics
+    }
+
     /// Which URL is in use; changes when it stops answering.
     pub fn endpoint(&self) -> watch::Receiver<Endpoint> {
         self.shared.changed.subscribe()

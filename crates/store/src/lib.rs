@@ -6,11 +6,13 @@
 //! differs. Why it does so, and what it costs: docs/decisions/0008.
 
 mod client;
+mod metrics;
 mod pace;
 mod reflect;
 #[cfg(test)]
 mod tests;
 
 pub use client::{Client, ContextNames, Endpoint, Error, Exec, Executed, LogPart, Options, Scope};
+pub use metrics::Metrics;
 pub use pace::Pace;
 pub use reflect::{Rows, reflect};

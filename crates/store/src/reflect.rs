@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Client, Endpoint, Error, Scope};
+use crate::metrics::Told;
 use event::{Event, Head, ObjectName};
 
 const PAGE: u32 = 500;
@@ -165,6 +166,7 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
                     Ok(object) => {
                         let name = event::name_of(&object);
                         let rows = (self.rows)(object);
+                        self.count("create", true, false);
                         keys.insert(name, rows.iter().map(|(key, _)| key.clone()).collect());
                         listed.extend(rows);
                     }
@@ -205,6 +207,7 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
         error: &serde_json::Error,
         keys: &mut HashMap<ObjectName, Vec<K>>,
     ) {
+        self.count("create", false, false);
         let name = Head::of(text).name();
         tracing::error!(kind = R::KIND, object = ?name, %error, "an object cannot be read, its last state stays");
         if let Some(known) = self.keys.get(&name) {
@@ -300,15 +303,27 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
             "ERROR" => return Err(event.refusal(R::PLURAL)),
             _ => Head::of(event.object),
         };
+        let action = match event.kind {
+            "DELETED" => "delete",
+            "MODIFIED" => "update",
+            _ => "create",
+        };
         match event.kind {
             "BOOKMARK" => {}
             // Its name is enough: what could not be read while it was there must still go.
-            "DELETED" => self.set(head.name(), Vec::new()),
+            "DELETED" => {
+                let equal = self.set(head.name(), Vec::new());
+                self.count(action, true, equal);
+            }
             _ => match serde_json::from_str::<R>(event.object.get()) {
-                Ok(object) => self.set(event::name_of(&object), (self.rows)(object)),
+                Ok(object) => {
+                    let equal = self.set(event::name_of(&object), (self.rows)(object));
+                    self.count(action, true, equal);
+                }
                 // One object that cannot be read must not stop the others: it keeps its last row.
                 Err(error) => {
                     tracing::error!(kind = R::KIND, object = ?head.name(), %error, "an object cannot be read, its last state stays");
+                    self.count(action, false, false);
                 }
             },
         }
@@ -319,10 +334,24 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
         Ok(())
     }
 
-    /// Makes `rows` the rows of an object.
-    fn set(&mut self, name: ObjectName, rows: Vec<(K, V)>) {
+    fn count(&self, action: &'static str, valid: bool, equal: bool) {
+        self.client.metrics().told(Told {
+            kind: R::KIND,
+            action,
+            valid,
+            equal,
+        });
+    }
+
+    /// Makes `rows` the rows of an object; says whether they were.
+    fn set(&mut self, name: ObjectName, rows: Vec<(K, V)>) -> bool {
         let keys: Vec<K> = rows.iter().map(|(key, _)| key.clone()).collect();
         let old = self.keys.remove(&name).unwrap_or_default();
+        let before = self.writer.snapshot();
+        let equal = old == keys
+            && rows
+                .iter()
+                .all(|(key, value)| before.get(key) == Some(value));
         self.writer.write(|batch| {
             for (key, value) in rows {
                 batch.set(key, value);
@@ -334,6 +363,7 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
         if !keys.is_empty() {
             self.keys.insert(name, keys);
         }
+        equal
     }
 }
 

@@ -237,6 +237,16 @@ const KEYS: &[Key] = &[
         "ICMP requests without an answer after which a path is broken",
     ),
     key(
+        "prometheus-serve-addr",
+        "",
+        "Where metrics are served, empty for nowhere",
+    ),
+    key(
+        "metrics",
+        "",
+        "Metrics that are switched off, as -NAME; +NAME is taken for upstream's sake",
+    ),
+    key(
         "write-cni-conf-when-ready",
         "",
         "Where to write the CNI configuration when ready",

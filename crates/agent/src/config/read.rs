@@ -237,3 +237,11 @@ pub(super) fn node_health(read: &Reader<'_>) -> Result<NodeHealth, Error> {
         icmp_tries: tries.get(),
     })
 }
+
+pub(super) fn metrics_choice(read: &Reader<'_>) -> Result<Vec<String>, Error> {
+    let choice = read.list("metrics");
+    match choice.iter().find(|name| !name.starts_with(['+', '-'])) {
+        Some(name) => Err(Error::invalid("metrics", name, "a name after + or -")),
+        None => Ok(choice),
+    }
+}

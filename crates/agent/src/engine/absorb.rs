@@ -17,6 +17,7 @@ use reconcile::{Changes, Revision, Snapshot, Table};
 use super::compose::place_of;
 use super::{Engine, Wanted};
 use crate::inputs::{PolicyRow, RemoteEndpoint};
+use crate::metrics::Outcome;
 
 /// Numbers that identities of the store can have.
 const GLOBAL: std::ops::Range<u32> = 256..1 << 24;
@@ -122,6 +123,7 @@ pub(super) fn everything<K: reconcile::table::Key, V: reconcile::table::Value>(
 impl Engine {
     /// Takes in everything that changed; says whether anything did.
     pub(super) fn absorb(&mut self) -> bool {
+        self.meter.begin();
         let mut touched = Touched::default();
         let mut changed = self.absorb_nodes();
         let identities = self.absorb_identities(&mut touched);
@@ -133,6 +135,7 @@ impl Engine {
         changed |= self
             .services
             .absorb(&services.snapshot(), &slices.snapshot());
+        self.meter.services(self.services.take_events());
         let complete = self.inputs.waiting_for().is_empty();
         changed |= complete != std::mem::replace(&mut self.seen.complete, complete);
         changed |= self.forwarding.policies.has_retired();
@@ -196,10 +199,17 @@ impl Engine {
             );
             let claims = row.as_ref().map(ipcache::node_claims).unwrap_or_default();
             self.claim(&ipcache::Resource::Node(Arc::clone(name)), claims);
-            match row {
+            let (there, own) = (row.is_some(), **name == *self.config.node);
+            let before = match row {
                 Some(row) => self.nodes.insert(Arc::clone(name), row),
                 None => self.nodes.remove(name),
             };
+            match (before.is_some(), there) {
+                (false, true) => self.meter.node("add", own),
+                (true, true) => self.meter.node("update", own),
+                (true, false) => self.meter.node("delete", own),
+                (false, false) => {}
+            }
         }
         self.stale.spare |= !names.is_empty();
         !names.is_empty()
@@ -212,6 +222,9 @@ impl Engine {
             peers.filter(|id| GLOBAL.contains(&id.0)).collect()
         };
         let changes = self.seen.changes(&table, known);
+        if !changes.is_empty() {
+            self.meter.identities();
+        }
         let mut changed = IdentitiesChanged::No;
         for (id, labels) in &changes {
             if let Some(labels) = labels {
@@ -331,7 +344,10 @@ impl Engine {
     }
 
     fn take_policy(&mut self, key: ObjectKey, row: Option<&PolicyRow>) -> Touched {
-        match row.and_then(|row| row.judged.complaint()) {
+        let complaint = row.and_then(|row| row.judged.complaint());
+        self.meter
+            .policy(key.kind, Outcome::of(complaint.is_none()));
+        match complaint {
             Some(fault) => {
                 tracing::warn!(policy = %key, error = fault, "a policy is refused");
                 self.seen.faults.insert(key.clone(), fault);

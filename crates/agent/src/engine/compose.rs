@@ -16,10 +16,10 @@ use ipnet::IpNet;
 use model::endpoint::{EndpointId, EndpointRow};
 use model::identity::Reserved;
 use model::ipcache::Location;
-use model::policy::{Direction, Origin, Peer, PolicyKey, SubjectId};
+use model::policy::{self, Direction, Origin, Peer, PolicyKey, SubjectId};
 
 use super::Engine;
-use crate::config::Routing;
+use crate::config::{Config, Enforcement, Routing};
 use crate::forwarding::{Effect, Failure, HopTarget};
 use crate::view::Known;
 
@@ -409,4 +409,27 @@ pub(super) fn net_of(key: &PrefixKey) -> Option<IpNet> {
         bits
     };
     IpNet::new(address, bits).ok()
+}
+
+/// What the configuration says of policies.
+pub(super) fn settings(config: &Config) -> policy::Settings {
+    policy::Settings {
+        enforcement: match config.policy.enforcement {
+            Enforcement::Default => policy::Enforcement::Default,
+            Enforcement::Always => policy::Enforcement::Always,
+            Enforcement::Never => policy::Enforcement::Never,
+        },
+        allow_localhost: if config.policy.allow_localhost {
+            policy::AllowLocalhost::Always
+        } else {
+            policy::AllowLocalhost::Policy
+        },
+        audit: if config.policy.audit {
+            policy::Audit::On
+        } else {
+            policy::Audit::Off
+        },
+        cluster: config.cluster.as_str().into(),
+        ..policy::Settings::default()
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use datapath::abi::endpoint::{Endpoint, MAX_SLOTS, flags};
-use model::endpoint::{EndpointId, EndpointRow, Event, LifeCycle, saved};
+use model::endpoint::{EndpointId, EndpointRow, Event, LifeCycle, State, saved};
 use model::identity::Identity;
 use model::ipcache;
 use model::labels::LabelSet;
@@ -182,9 +182,10 @@ impl Engine {
         }
     }
 
-    /// After a commit: which endpoints have in force what was asked for.
-    pub(super) fn note_in_force(&mut self) {
+    /// After a commit: which endpoints have in force what was asked for. Of those that were due, how many have, and have not.
+    pub(super) fn note_in_force(&mut self) -> (usize, usize) {
         let revision = self.revision.max(1);
+        let (mut built, mut failed) = (0, 0);
         for row in self
             .endpoints
             .values_mut()
@@ -193,15 +194,19 @@ impl Engine {
             if row.life.wants_build() {
                 row.life.apply(Event::BuildStarted);
             }
+            let due = row.state() != State::Ready || row.policy_revision != revision;
             let refused = self.refused.contains_key(&row.id);
             if self.forwarding.has_endpoint(place_of(row)) && !refused {
                 row.life.apply(Event::BuildSucceeded);
                 row.policy_revision = revision;
+                built += usize::from(due);
             } else {
                 row.life.apply(Event::BuildFailed);
                 row.life.apply(Event::BuildRequested);
+                failed += usize::from(due);
             }
         }
+        (built, failed)
     }
 
     /// Takes over endpoints from before a restart. Those without a device are gone; a device that cannot be given its programs

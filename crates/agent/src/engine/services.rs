@@ -39,6 +39,9 @@ pub struct Services {
     slices: BTreeMap<PodName, ServiceName>,
     seen: (u64, u64),
     stale: Stale,
+    /// Services that there are, and what became of them since somebody asked.
+    known: BTreeSet<ServiceName>,
+    events: Vec<&'static str>,
 }
 
 impl Services {
@@ -76,6 +79,8 @@ impl Services {
             slices: BTreeMap::new(),
             seen: (0, 0),
             stale: Stale::default(),
+            known: BTreeSet::new(),
+            events: Vec::new(),
         }
     }
 
@@ -90,6 +95,7 @@ impl Services {
         }
         let mut touched = BTreeSet::new();
         for (name, value) in changes(services, self.seen.0, || self.names()) {
+            self.note_event(&name, value.is_some());
             touched.extend(self.snapshot.apply(Change::Service(name, value)));
         }
         for (name, value) in changes(slices, self.seen.1, || {
@@ -112,6 +118,24 @@ impl Services {
             self.refresh(key);
         }
         !touched.is_empty()
+    }
+
+    fn note_event(&mut self, name: &ServiceName, there: bool) {
+        let event = if there && self.known.insert(name.clone()) {
+            "add"
+        } else if there {
+            "update"
+        } else if self.known.remove(name) {
+            "delete"
+        } else {
+            return;
+        };
+        self.events.push(event);
+    }
+
+    /// What became of services since the last call: add, update, delete.
+    pub fn take_events(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.events)
     }
 
     fn names(&self) -> Vec<ServiceName> {

@@ -258,6 +258,7 @@ async fn node() -> Node {
         health: crate::health::Health::new(&config, reader.clone()),
         view: reader,
         engine,
+        metrics: crate::metrics::Metrics::default(),
         flows: None,
         spare: tokio::sync::watch::channel(Spared::default()).1,
         maps,

@@ -115,3 +115,25 @@ fn every_family_has_its_type_and_each_series_its_labels() {
         line(&text, &format!("# TYPE cilium_operator_{family} "));
     }
 }
+
+/// The agent's test of the same looks at labels of all families; here their names are looked at.
+#[test]
+fn what_is_shown_is_what_the_documentation_lists() {
+    let metrics = Metrics::new();
+    metrics.ipam(1, &Plan::default());
+    metrics.identities(Outcome::Success, Duration::ZERO, Collected::default());
+    metrics.kubernetes("v1.35.0");
+    let text = daemon::metrics::text(metrics.registry());
+    let types = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE cilium_operator_"));
+    let shown: Vec<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let documentation = std::fs::read_to_string(path).unwrap();
+    let (_, rest) = documentation.split_once("## Operator").unwrap();
+    let rows = rest.lines().filter_map(|line| line.strip_prefix("| `"));
+    let listed: Vec<&str> = rows.filter_map(|row| row.split('`').next()).collect();
+    let mut sorted = shown.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, listed);
+}

@@ -25,6 +25,8 @@ pub struct Options {
     pub probe_every: Duration,
     /// A request without an answer for so long has failed.
     pub request_timeout: Duration,
+    /// Where requests and events are counted.
+    pub metrics: crate::Metrics,
 }
 
 impl Options {
@@ -39,6 +41,7 @@ impl Options {
             burst: 50.0,
             probe_every: Duration::from_secs(10),
             request_timeout: Duration::from_secs(15),
+            metrics: crate::Metrics::default(),
         }
     }
 

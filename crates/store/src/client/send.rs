@@ -140,8 +140,21 @@ impl Client {
         through: &kube::Client,
         call: &Call<'_>,
     ) -> Result<Response<Body>, Error> {
-        let request = call.request(self.shared.options.name)?;
-        match through.send(request).await {
+        let options = &self.shared.options;
+        let request = call.request(options.name)?;
+        let begun = std::time::Instant::now();
+        let answer = through.send(request).await;
+        let code = match &answer {
+            Ok(answer) => answer.status().as_u16().to_string(),
+            Err(_) => "<error>".to_owned(),
+        };
+        let url = options.urls.get(self.shared.current.load().endpoint.index);
+        let host = url.map_or("", |url| {
+            url.split_once("://").map_or(&**url, |(_, host)| host)
+        });
+        let (method, took) = (call.method.as_str(), begun.elapsed());
+        options.metrics.called(host, method, call.path, &code, took);
+        match answer {
             Ok(answer) if answer.status().is_success() => Ok(answer),
             Ok(answer) if answer.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(call.failed("the server speaks another protocol".to_owned()))
@@ -169,7 +182,9 @@ impl Client {
 
     /// The whole answer, when it is this client's turn.
     pub(super) async fn paced(&self, call: &Call<'_>) -> Result<Bytes, Error> {
+        let begun = std::time::Instant::now();
         self.pace.wait().await;
+        self.shared.options.metrics.waited(begun.elapsed());
         let connection = self.shared.current.load_full();
         let limit = self.shared.options.request_timeout;
         self.ask(&connection.client, call, limit).await

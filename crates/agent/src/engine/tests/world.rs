@@ -351,6 +351,7 @@ impl World {
             let (wanted, wants) = mpsc::unbounded_channel();
             let (gone, going) = mpsc::unbounded_channel();
             let parts = Parts {
+                metrics: crate::metrics::Metrics::default(),
                 config: Arc::clone(&self.config),
                 addressing: Self::addressing(),
                 devices: Self::devices(),
