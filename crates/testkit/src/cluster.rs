@@ -93,6 +93,9 @@ pub fn relay_address() -> String {
     format!("{}:4245", underlay_v4(CONTROL))
 }
 
+/// Port of the operator's metrics.
+pub const OPERATOR_METRICS: u16 = 9963;
+
 const CONTROL: u8 = 10;
 const FIRST_NODE: u8 = 11;
 /// Last octet of the outside machine's address.
@@ -283,6 +286,24 @@ impl Cluster {
         ];
         self.control
             .start("relay", None, &program("axoneme-relay")?, &arguments)
+    }
+
+    /// Starts an operator that collects every second, and serves metrics at the API server's address.
+    pub fn start_operator(&self) -> anyhow::Result<Process> {
+        let arguments = [
+            format!("--k8s-kubeconfig-path={}", self.kubeconfig().display()),
+            format!(
+                "--operator-prometheus-serve-addr={}:{OPERATOR_METRICS}",
+                underlay_v4(CONTROL)
+            ),
+            "--enable-metrics".to_owned(),
+            "--cluster-pool-ipv4-cidr=10.244.0.0/16".to_owned(),
+            "--identity-gc-interval=1s".to_owned(),
+            "--cilium-endpoint-gc-interval=1s".to_owned(),
+            "--unmanaged-pod-watcher-interval=0".to_owned(),
+        ];
+        self.control
+            .start("operator", None, &program("axoneme-operator")?, &arguments)
     }
 
     /// Runs the command line on the machine of the API server and the relay; what it printed.

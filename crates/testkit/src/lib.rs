@@ -8,5 +8,6 @@ pub mod footprint;
 pub mod kubelet;
 pub mod oracle;
 pub mod programs;
+pub mod scrape;
 pub mod shop;
 pub mod topology;

@@ -13,6 +13,8 @@ mod hundred;
 mod reboot;
 #[path = "nodes/restart.rs"]
 mod restart;
+#[path = "nodes/scraped.rs"]
+mod scraped;
 #[path = "nodes/services.rs"]
 mod services;
 #[path = "nodes/soak.rs"]
@@ -172,4 +174,16 @@ fn every_connection_is_told_by_exactly_its_flows() {
             .with("bpf-ct-timeout-regular-any", "3s")
     });
     truth::told(&cluster);
+}
+
+#[test]
+fn dashboards_alerts_and_documentation_name_what_agents_and_operator_show() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('m', |options| {
+        options.with("prometheus-serve-addr", &format!(":{}", scraped::PORT))
+    });
+    scraped::agents(&cluster);
+    scraped::operator(&cluster);
 }

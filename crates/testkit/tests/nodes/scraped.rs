@@ -1,0 +1,153 @@
+//! Metrics of live agents and of a live operator, against what dashboards and alerts ask for.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use netlink::Namespace;
+use serde_json::Value;
+use testkit::cluster::{Cluster, OPERATOR_METRICS, underlay_v4};
+use testkit::scrape::{Page, queries};
+
+use crate::cases::{only_from, run, within};
+
+/// Port of the agents' metrics.
+pub(crate) const PORT: u16 = 9962;
+
+fn scrape(from: &Namespace, address: IpAddr, port: u16) -> anyhow::Result<String> {
+    let answer = from.run(|| -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect((address, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    })??;
+    ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    Ok(answer)
+}
+
+fn file(path: &str) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/chart/files");
+    std::fs::read_to_string(folder.join(path)).expect("a file of the chart")
+}
+
+/// Expressions of the alerts about one program.
+fn alerts(prefix: &str) -> Vec<(String, String)> {
+    let rules: Value = serde_yaml_ng::from_str(&file("rules.yaml")).expect("rules");
+    let rules = rules.pointer("/groups/0/rules").and_then(Value::as_array);
+    let rules = rules.expect("a list of rules").iter().map(|rule| {
+        let text = |name: &str| rule[name].as_str().unwrap_or_default().to_owned();
+        (text("alert"), text("expr"))
+    });
+    rules
+        .filter(|(_, expression)| {
+            let of_operator = expression.contains("cilium_operator_");
+            expression.contains("cilium_") && of_operator == (prefix == "cilium_operator_")
+        })
+        .collect()
+}
+
+fn check(page: &Page, asked: &[(String, String)]) -> anyhow::Result<()> {
+    let mut faults = Vec::new();
+    for (title, expression) in asked {
+        let found = page.faults(expression)?;
+        faults.extend(found.into_iter().map(|fault| format!("{title}: {fault}")));
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", faults.join("\n"))
+}
+
+pub(crate) fn agents(cluster: &Cluster) {
+    let _pods = [run(cluster, 0, "a"), run(cluster, 0, "b")];
+    let policy = only_from("b", "a");
+    cluster.apply(&policy).expect("a policy");
+    let machine = &cluster.nodes[0].machine;
+    let address = underlay_v4(11).into();
+    let mut asked = queries(&file("dashboards/cilium.json")).expect("a dashboard");
+    asked.extend(alerts("cilium_"));
+    assert!(asked.len() > 40, "{} expressions", asked.len());
+    // A walk over the connections takes ten seconds.
+    within(Duration::from_secs(40), || {
+        let text = scrape(machine.namespace(), address, PORT)?;
+        let page = Page::read(&text);
+        check(&page, &asked)?;
+        listed(&page, "## Agent", "cilium_")?;
+        for line in [
+            "cilium_endpoint_state{endpoint_state=\"ready\"} 2",
+            "cilium_policy 1",
+            "cilium_policy_endpoint_enforcement_status{enforcement=\"ingress\"} 1",
+            "cilium_nodes_all_num 2",
+            "cilium_controllers_failing 0",
+        ] {
+            ensure!(
+                text.lines().any(|shown| shown == line),
+                "no {line} in\n{text}"
+            );
+        }
+        Ok(())
+    })
+    .expect("all that dashboard, alerts and documentation name is shown");
+    let (mut least, mut size) = (Duration::MAX, 0);
+    for _ in 0..20 {
+        let begun = Instant::now();
+        size = scrape(machine.namespace(), address, PORT)
+            .expect("a page")
+            .len();
+        least = least.min(begun.elapsed());
+    }
+    println!(
+        "figure: a scrape of an agent: {} us, {size} octets",
+        least.as_micros()
+    );
+}
+
+pub(crate) fn operator(cluster: &Cluster) {
+    let mut operator = cluster.start_operator().expect("an operator");
+    let mut asked = queries(&file("dashboards/cilium-operator.json")).expect("a dashboard");
+    asked.extend(alerts("cilium_operator_"));
+    assert!(asked.len() > 12, "{} expressions", asked.len());
+    let machine = &cluster.nodes[0].machine;
+    within(Duration::from_secs(40), || {
+        let text = scrape(
+            machine.namespace(),
+            underlay_v4(10).into(),
+            OPERATOR_METRICS,
+        )
+        .with_context(|| operator.output())?;
+        let page = Page::read(&text);
+        check(&page, &asked)?;
+        listed(&page, "## Operator", "cilium_operator_")
+    })
+    .expect("all that dashboard, alerts and documentation name is shown");
+    operator.stop(Duration::from_secs(10)).expect("it ends");
+}
+
+/// Every family that docs/metrics.md lists is shown, and no other.
+fn listed(page: &Page, section: &str, prefix: &str) -> anyhow::Result<()> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let text = std::fs::read_to_string(path)?;
+    let (_, rest) = text.split_once(section).context("a section")?;
+    let rest = rest.split("\n## ").next().unwrap_or_default();
+    let rows = rest.lines().filter_map(|line| line.strip_prefix("| `"));
+    let names = rows.filter_map(|row| row.split('`').next());
+    let listed: Vec<String> = names.map(|name| format!("{prefix}{name}")).collect();
+    let shown: Vec<&str> = page.families().collect();
+    let missing: Vec<_> = listed
+        .iter()
+        .filter(|name| !shown.contains(&name.as_str()))
+        .collect();
+    let unlisted: Vec<_> = shown
+        .iter()
+        .filter(|name| !listed.iter().any(|of| of == *name))
+        .collect();
+    ensure!(
+        missing.is_empty() && unlisted.is_empty(),
+        "listed and not shown: {missing:?}; shown and not listed: {unlisted:?}"
+    );
+    Ok(())
+}
