@@ -71,6 +71,11 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
     }
 }
 
+/// Where the programs of `tools/NAME` lie; compiled if they are not there yet.
+pub(crate) fn tool(place: &Place, name: &str) -> Result<std::path::PathBuf> {
+    golang::tool(place, &Layout::new(place, "axk"), name)
+}
+
 /// What makes sense only while the cluster runs.
 fn on_running(place: &Place, layout: &Layout, ask: &Ask) -> Result<()> {
     control::ensure_runs(layout)?;

@@ -107,6 +107,27 @@ fn steps(place: &Place, gate: &mut Gate) {
     gate.step("programs", || {
         crate::cargo::build_demo(place).map(|()| Found::default())
     });
+    tests(place, gate);
+    gate.step("fuzz", || counted(&mut crate::fuzz::program(place)?));
+    if refusal.is_none() {
+        gate.step("demo", || {
+            let mut command = Command::new(crate::cargo::demo_program()?);
+            counted(command.arg("--check"))
+        });
+    }
+}
+
+/// The tests, with an etcd for those that need one.
+fn tests(place: &Place, gate: &mut Gate) {
+    let mut etcd = None;
+    gate.step("etcd", || {
+        match crate::cluster::tool(place, "etcd") {
+            Ok(folder) => etcd = Some(folder.join("etcd")),
+            Err(error) if machine::nobody_watches() => return Err(error),
+            Err(error) => println!("leaving out what needs etcd: {error:#}"),
+        }
+        Ok(Found::default())
+    });
     gate.step("tests", || {
         let words = [
             "test",
@@ -116,15 +137,10 @@ fn steps(place: &Place, gate: &mut Gate) {
             "--quiet",
             "--show-output",
         ];
-        cargo(place, &words)
+        let mut command = crate::cargo::cargo(place);
+        command.args(words);
+        counted(command.envs(etcd.as_ref().map(|path| ("AXONEME_ETCD", path))))
     });
-    gate.step("fuzz", || counted(&mut crate::fuzz::program(place)?));
-    if refusal.is_none() {
-        gate.step("demo", || {
-            let mut command = Command::new(crate::cargo::demo_program()?);
-            counted(command.arg("--check"))
-        });
-    }
 }
 
 /// Runs cargo, shows what it prints, and counts the test results in it.

@@ -1,12 +1,13 @@
-//! Kubernetes as tables: reflect objects into tables of slim rows, write back differences.
+//! Kubernetes and etcd as tables: reflect objects into tables of slim rows, write back differences.
 //!
-//! This is the only crate that knows the Kubernetes client. A [`Client`] stands for the API server, whichever of its URLs
+//! This is the only crate that knows the Kubernetes client, and etcd ([`etcd`]). A [`Client`] stands for the API server, whichever of its URLs
 //! answers, at a bounded rate; its guard ([`Client::guard`]) looks after the connection. [`reflect`] keeps a table equal to
 //! what the server lists, and keeps it while there is no server. The client's verbs write; [`Client::update`] writes what
 //! differs. Why it does so, and what it costs: docs/decisions/0008.
 
 mod client;
 mod metrics;
+pub mod etcd;
 mod pace;
 mod reflect;
 #[cfg(test)]
