@@ -19,6 +19,7 @@ mod owned;
 mod proto;
 #[cfg(feature = "etcd-server")]
 pub mod server;
+mod settings;
 
 pub use client::{Error, Etcd, Loss, Pair};
 pub use guard::Health;
@@ -26,3 +27,4 @@ pub use identities::{Collected, Identities, Stale};
 pub use mirror::{Patience, mirror};
 pub use options::Options;
 pub use owned::{Own, Owned, SharedLease};
+pub use settings::{Mode, Settings, Texts};

@@ -4,10 +4,11 @@
 //! An endpoint that does not answer is left for the next one that does. While none answers nothing is turned. The heartbeat
 //! is told by when it comes, not by what it says, so that clocks need not agree.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::Rng;
-use reconcile::Table;
+use reconcile::{Backoff, Table};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,11 @@ use super::client::Etcd;
 use super::layout::HEARTBEAT;
 use super::mirror::{Patience, mirror};
 use super::proto::StatusResponse;
+
+/// Pause after the first look without an answer.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Endpoints that are not in use are looked at so often: each look is a connection.
+const ALL: Duration = Duration::from_mins(5);
 
 /// How etcd is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +71,10 @@ struct Guard<'a> {
     etcd: &'a Etcd,
     beats: Table<(), i64>,
     beat: Option<(i64, Instant)>,
+    /// Of each endpoint whether it answered, and what it said.
+    lines: BTreeMap<usize, (bool, String)>,
+    /// When all were looked at.
+    looked: Option<Instant>,
 }
 
 impl<'a> Guard<'a> {
@@ -73,17 +83,20 @@ impl<'a> Guard<'a> {
             etcd,
             beats,
             beat: None,
+            lines: BTreeMap::new(),
+            looked: None,
         }
     }
 
     async fn run(&mut self) {
         let mut changed = self.beats.subscribe();
-        let mut next = Instant::now();
+        let (mut next, mut failures) = (Instant::now(), 0);
         loop {
             tokio::select! {
                 () = tokio::time::sleep_until(next) => {}
-                // A call that had no answer is looked into at once, but not over and over.
-                () = self.etcd.shared.trouble.notified() => {
+                // A call that had no answer is looked into at once, but not over and over: each look makes new connections,
+                // which all who wait then try.
+                () = self.etcd.shared.trouble.notified(), if failures == 0 => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
                 _ = changed.changed() => {
@@ -93,9 +106,15 @@ impl<'a> Guard<'a> {
                     }
                 }
             }
-            self.look().await;
+            let answered = self.look().await;
+            failures = if answered { 0 } else { failures + 1 };
             let every = self.etcd.shared.options.look;
-            next = Instant::now() + every.mul_f64(rand::rng().random_range(0.5..1.0));
+            let pause = if answered {
+                every.mul_f64(rand::rng().random_range(0.5..1.0))
+            } else {
+                Backoff::new(FIRST_PAUSE.min(every), every).after(failures, &mut rand::rng())
+            };
+            next = Instant::now() + pause;
         }
     }
 
@@ -108,32 +127,34 @@ impl<'a> Guard<'a> {
         }
     }
 
-    /// One look: at the endpoint in use, and at the others when it is silent.
-    async fn look(&mut self) {
+    /// One look at the endpoint in use, and at the others when it is silent, or not looked at for long; says whether one
+    /// answers.
+    async fn look(&mut self) -> bool {
         self.listen();
         let all = self.etcd.shared.options.endpoints.len();
         let used = self.etcd.shared.current.load().index;
+        let every = self.looked.is_none_or(|at| at.elapsed() > ALL);
+        let mut first = None;
+        for index in std::iter::once(used).chain((0..all).filter(|index| *index != used)) {
+            if first.is_some() && !every {
+                break;
+            }
+            let (answers, line) = self.ask(index).await;
+            if answers && first.is_none() {
+                first = Some(index);
+            }
+            self.lines.insert(index, (answers, line));
+        }
+        if every || first != Some(used) {
+            self.looked = Some(Instant::now());
+        }
         let mut health = Health {
             known: true,
+            connected: self.lines.values().filter(|(answers, _)| *answers).count(),
+            endpoints: self.lines.values().map(|(_, line)| line.clone()).collect(),
             ..Health::default()
         };
-        let mut first = None;
-        for index in 0..all {
-            let name = &self.etcd.shared.options.endpoints[index];
-            match self.etcd.status_of(index).await {
-                Ok(status) if status.leader == 0 => {
-                    health.endpoints.push(format!("{name} - it has no leader"));
-                }
-                Ok(status) => {
-                    health.endpoints.push(said(name, &status));
-                    health.connected += 1;
-                    if first.is_none() || index == used {
-                        first = Some(index);
-                    }
-                }
-                Err(error) => health.endpoints.push(format!("{name} - {error}")),
-            }
-        }
+        let answered = first.is_some();
         match first {
             Some(index) if index != used => self.turn(index),
             Some(_) => {}
@@ -158,6 +179,18 @@ impl<'a> Guard<'a> {
             *now = health;
             changed
         });
+        answered
+    }
+
+    /// Whether an endpoint answers, and what it says.
+    async fn ask(&self, index: usize) -> (bool, String) {
+        let name = self.etcd.shared.options.endpoints.get(index);
+        let name = name.map_or("", String::as_str);
+        match self.etcd.status_of(index).await {
+            Ok(status) if status.leader == 0 => (false, format!("{name} - it has no leader")),
+            Ok(status) => (true, said(name, &status)),
+            Err(error) => (false, format!("{name} - {error}")),
+        }
     }
 
     fn turn(&self, index: usize) {

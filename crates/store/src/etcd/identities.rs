@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::client::{Error, Etcd};
 use super::layout;
+use super::lock::Lock;
 use super::operations::{delete_op, holds, is_absent, is_unchanged, put_op};
 use super::owned::SharedLease;
 
@@ -39,30 +40,22 @@ impl Identities {
     ) -> Result<Option<u32>, Error> {
         let lease = self.lease.get().await;
         let lock = self.etcd.lock(&layout::lock(labels)).await?;
-        let usage = layout::usage(labels, &self.node);
         let work = async {
-            for number in self.used(labels).await?.into_iter().chain(known) {
-                let (master, text) = (layout::identity(number), number.to_string());
-                let take = vec![put_op(&usage, &text, lease)];
-                let conditions = vec![lock.is_held(), holds(&master, labels)];
-                let taken = self.etcd.when("use", &usage, conditions, take.clone());
-                if taken.await?.succeeded {
-                    return Ok(Some(number));
-                }
-                // Nodes use it, and its own key is missing: somebody deleted it.
-                let restore = vec![put_op(&master, labels, 0), take[0].clone()];
-                let conditions = vec![lock.is_held(), is_absent(&master)];
-                let restored = self.etcd.when("restore", &master, conditions, restore);
-                if Some(number) != known && restored.await?.succeeded {
+            // Who uses widespread labels should not have to read of all others that do.
+            if let Some(number) = known
+                && self.begin(number, labels, lease, &lock).await?
+            {
+                return Ok(Some(number));
+            }
+            for number in self.used(labels).await? {
+                if self.begin(number, labels, lease, &lock).await?
+                    || self.make(number, labels, lease, &lock).await?
+                {
                     return Ok(Some(number));
                 }
             }
             for number in free.take(TRIES) {
-                let (master, text) = (layout::identity(number), number.to_string());
-                let conditions = vec![lock.is_held(), is_absent(&master)];
-                let make = vec![put_op(&master, labels, 0), put_op(&usage, &text, lease)];
-                let made = self.etcd.when("create", &master, conditions, make).await?;
-                if made.succeeded {
+                if self.make(number, labels, lease, &lock).await? {
                     return Ok(Some(number));
                 }
             }
@@ -71,6 +64,39 @@ impl Identities {
         let result = work.await;
         lock.unlock().await;
         result
+    }
+
+    /// This node uses a number from now on, if that has these labels.
+    async fn begin(
+        &self,
+        number: u32,
+        labels: &str,
+        lease: i64,
+        lock: &Lock<'_>,
+    ) -> Result<bool, Error> {
+        let (master, usage) = (layout::identity(number), layout::usage(labels, &self.node));
+        let conditions = vec![lock.is_held(), holds(&master, labels)];
+        let begin = vec![put_op(&usage, &number.to_string(), lease)];
+        let answer = self.etcd.when("use", &usage, conditions, begin).await?;
+        Ok(answer.succeeded)
+    }
+
+    /// The same, if the number is free, or was: nodes use it, and somebody deleted its own key.
+    async fn make(
+        &self,
+        number: u32,
+        labels: &str,
+        lease: i64,
+        lock: &Lock<'_>,
+    ) -> Result<bool, Error> {
+        let (master, usage) = (layout::identity(number), layout::usage(labels, &self.node));
+        let conditions = vec![lock.is_held(), is_absent(&master)];
+        let make = vec![
+            put_op(&master, labels, 0),
+            put_op(&usage, &number.to_string(), lease),
+        ];
+        let answer = self.etcd.when("create", &master, conditions, make).await?;
+        Ok(answer.succeeded)
     }
 
     /// Numbers by which nodes use these labels; one, unless something went wrong.
@@ -103,10 +129,12 @@ pub struct Stale {
 }
 
 impl Stale {
-    /// One round: what was unused in the last one too is taken away, if `may` still says so, with `pause` between two.
+    /// One round: what was unused in the last one too is taken away, if `may` still says so, with `pause` between two. Numbers
+    /// in `kept` are used by somebody who does not say so in etcd: a node whose agent is away has pods all the same.
     pub async fn collect(
         &mut self,
         etcd: &Etcd,
+        kept: &HashSet<u32>,
         pause: Duration,
         may: impl Fn() -> bool + Send + Sync,
     ) -> Result<Collected, Error> {
@@ -124,7 +152,8 @@ impl Stale {
         };
         for pair in &numbers {
             let Some(labels) = pair.text() else { continue };
-            if used.contains(labels) || layout::number_of(&pair.key).is_none() {
+            let number = layout::number_of(&pair.key);
+            if used.contains(labels) || number.is_none_or(|number| kept.contains(&number)) {
                 continue;
             }
             if before.get(&pair.key) != Some(&pair.revision) {

@@ -1,6 +1,6 @@
 //! Numbers for labels, among agents that want them at the same moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use store::etcd::{Collected, Identities, Stale, layout};
@@ -143,11 +143,18 @@ async fn a_number_is_collected_after_two_rounds_without_use_and_never_while_some
         .unwrap();
     agents[0].1.number(LABELS, None, 301..302).await.unwrap();
     let mut stale = Stale::default();
-    let mut round = async || stale.collect(etcd, Duration::ZERO, || true).await.unwrap();
+    etcd.put(&layout::identity(303), "k8s:kept=;")
+        .await
+        .unwrap();
+    let kept = HashSet::from([303]);
+    let mut round = async || {
+        let round = stale.collect(etcd, &kept, Duration::ZERO, || true);
+        round.await.unwrap()
+    };
     assert_eq!(
         round().await,
         Collected {
-            alive: 3,
+            alive: 4,
             deleted: 0
         }
     );
@@ -157,14 +164,14 @@ async fn a_number_is_collected_after_two_rounds_without_use_and_never_while_some
     assert_eq!(
         round().await,
         Collected {
-            alive: 2,
+            alive: 3,
             deleted: 1
         }
     );
     assert_eq!(
         round().await,
         Collected {
-            alive: 2,
+            alive: 3,
             deleted: 0
         }
     );
@@ -181,7 +188,9 @@ async fn who_does_not_lead_any_more_collects_nothing() {
         .unwrap();
     let mut stale = Stale::default();
     for _ in 0..3 {
-        stale.collect(etcd, Duration::ZERO, || false).await.unwrap();
+        let none = HashSet::new();
+        let round = stale.collect(etcd, &none, Duration::ZERO, || false);
+        round.await.unwrap();
     }
     assert!(etcd.get(&layout::identity(300)).await.unwrap().is_some());
 }
