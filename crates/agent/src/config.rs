@@ -4,6 +4,7 @@
 //! start by name, and its off value is accepted.
 
 mod keys;
+mod kvstore;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -208,6 +209,8 @@ pub struct Config {
     pub node_health: NodeHealth,
     /// Objects.
     pub store: Store,
+    /// etcd, if it is used.
+    pub kvstore: Option<store::etcd::Settings>,
     /// Unix socket of the REST API.
     pub socket: PathBuf,
     /// Group that may use the sockets besides root.
@@ -282,6 +285,7 @@ impl Config {
                     Announcements::Single
                 },
             },
+            kvstore: kvstore::kvstore(&read)?,
             socket: PathBuf::from(read.text("socket-path")),
             socket_group: Some(read.text("socket-group").to_owned())
                 .filter(|group| !group.is_empty()),

@@ -4,6 +4,7 @@
 //! try failed after it had its effect, so try to create one object and not two; and labels whose identity was deleted
 //! although they are in use get their number back.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,10 @@ use api::cilium::CiliumIdentity;
 use api::kubernetes::ObjectMeta;
 use model::endpoint::PodName;
 use model::identity::{
-    Allocation, ClusterNumbers, Identity, KnownIdentities, MaxClusters, allocate,
+    Allocation, ClusterNumbers, Identity, KnownIdentities, MaxClusters, allocate, to_key,
     to_security_labels,
 };
-use model::labels::{LabelFilter, LabelSet, NAMESPACE, PodLabels, Source, pod_labels};
+use model::labels::{Label, LabelFilter, LabelSet, NAMESPACE, PodLabels, Source, pod_labels};
 use reconcile::{Backoff, Table};
 use store::Client;
 use tokio::sync::{Mutex, mpsc};
@@ -23,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::engine::{Command, Wanted};
 use crate::inputs::{Inputs, PodRow};
+use crate::kvstore::Numbers;
+use crate::view::ViewReader;
 
 /// How long an endpoint waits for its pod to be known.
 const POD_PATIENCE: Duration = Duration::from_secs(10);
@@ -38,6 +41,12 @@ pub enum Error {
     /// The store refused.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// etcd refused, or did not answer.
+    #[error(transparent)]
+    Etcd(#[from] store::etcd::Error),
+    /// etcd could not be written to in time.
+    #[error("etcd: no identity within {0:?}")]
+    Late(Duration),
     /// No number is free.
     #[error("all identities of this cluster are in use")]
     Exhausted,
@@ -47,6 +56,11 @@ pub enum Error {
 const CREATIONS_PER_SECOND: f64 = 100.0;
 const CREATIONS_AT_ONCE: f64 = 300.0;
 
+/// Numbers that are tried in etcd before the table is asked again.
+const CHOICES: usize = 16;
+/// How long an endpoint waits for etcd.
+const ETCD_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Finds and creates identities.
 #[derive(Clone)]
 pub struct Identities {
@@ -55,6 +69,8 @@ pub struct Identities {
     numbers: ClusterNumbers,
     cluster: Arc<str>,
     filter: LabelFilter,
+    /// etcd, if numbers are given there.
+    etcd: Option<Numbers>,
     // One at a time: two endpoints with the same new labels must not create two identities.
     creating: Arc<Mutex<()>>,
 }
@@ -72,8 +88,15 @@ impl Identities {
             numbers,
             cluster: config.cluster.as_str().into(),
             filter,
+            etcd: None,
             creating: Arc::default(),
         }
+    }
+
+    /// Numbers are given in etcd.
+    pub fn over(mut self, etcd: Option<Numbers>) -> Self {
+        self.etcd = etcd;
+        self
     }
 
     /// The numbers that pods of this cluster can get.
@@ -107,6 +130,11 @@ impl Identities {
     pub async fn identity(&self, labels: &LabelSet) -> Result<Identity, Error> {
         self.inputs.identities.until_initialized().await;
         let _one = self.creating.lock().await;
+        if let Some(etcd) = &self.etcd {
+            return tokio::time::timeout(ETCD_PATIENCE, self.number(labels, etcd))
+                .await
+                .unwrap_or(Err(Error::Late(ETCD_PATIENCE)));
+        }
         for _ in 0..16 {
             match allocate(
                 labels,
@@ -131,6 +159,42 @@ impl Identities {
             }
         }
         Err(Error::Exhausted)
+    }
+
+    /// The identity of labels in etcd, where this node uses it from then on.
+    async fn number(&self, labels: &LabelSet, etcd: &Numbers) -> Result<Identity, Error> {
+        let mut known = self.known();
+        let mut free = Vec::new();
+        let start = first_choice(labels);
+        let exists = loop {
+            match allocate(labels, &known, &[], self.numbers, start) {
+                // Reserved ones have their numbers everywhere.
+                Allocation::Exists(id) if !self.numbers.range().contains(&id.0) => return Ok(id),
+                Allocation::Exists(id) => break Some(id),
+                Allocation::Create(id) if free.len() < CHOICES => {
+                    free.push(id.0);
+                    known.insert(id, std::iter::once(Label::reserved("taken")).collect());
+                }
+                Allocation::Create(_) | Allocation::Exhausted => break None,
+            }
+        };
+        let view = etcd.view.get();
+        let used = |id: Identity| {
+            let mut rows = view.endpoints.iter();
+            rows.any(|row| row.identity == Some(id) && row.labels == *labels)
+        };
+        if let Some(id) = exists.filter(|id| used(*id)) {
+            return Ok(id);
+        }
+        let text = to_key(labels);
+        let numbers = free.iter().copied();
+        let known = exists.map(|id| id.0);
+        let number = etcd.keys.number(&text, known, numbers).await?;
+        let id = Identity(number.ok_or(Error::Exhausted)?);
+        etcd.holds.hold(&text, id);
+        // The table tells when the policies know it too.
+        until_some(&self.inputs.identities, &id).await;
+        Ok(id)
     }
 
     fn known(&self) -> KnownIdentities {
@@ -203,6 +267,53 @@ async fn until_some<K: reconcile::table::Key, V: reconcile::table::Value>(
         }
     };
     tokio::time::timeout(POD_PATIENCE, wait).await.ok()
+}
+
+/// Keeps a CiliumIdentity for each identity that an endpoint of this node has, until `stop`: who reads objects then knows
+/// what was allocated in etcd.
+pub async fn keep_objects(
+    client: Client,
+    mut view: ViewReader,
+    numbers: ClusterNumbers,
+    stop: CancellationToken,
+) {
+    let client = client.at_pace(CREATIONS_PER_SECOND, CREATIONS_AT_ONCE);
+    let mut there = BTreeSet::new();
+    let mut failures = 0;
+    loop {
+        let used: BTreeMap<Identity, LabelSet> = view
+            .get()
+            .endpoints
+            .iter()
+            .filter_map(|row| Some((row.identity?, row.labels.clone())))
+            .filter(|(id, _)| numbers.range().contains(&id.0))
+            .collect();
+        there.retain(|id| used.contains_key(id));
+        let mut failed = None;
+        for (id, labels) in used
+            .iter()
+            .filter(|(id, _)| !there.contains(*id))
+            .collect::<Vec<_>>()
+        {
+            match client.create(&object(*id, labels)).await {
+                Ok(_) => drop(there.insert(*id)),
+                Err(error) if error.is_conflict() => drop(there.insert(*id)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        failures = if failed.is_some() { failures + 1 } else { 0 };
+        if let Some(error) = &failed
+            && failures == 1
+        {
+            tracing::warn!(%error, "an identity of etcd cannot be written as an object yet, trying again");
+        }
+        let pause = RETRY.after(failures.max(1), &mut rand::rng());
+        tokio::select! {
+            () = stop.cancelled() => return,
+            more = view.changed() => if !more { return },
+            () = tokio::time::sleep(pause), if failed.is_some() => {}
+        }
+    }
 }
 
 fn object(id: Identity, labels: &LabelSet) -> CiliumIdentity {

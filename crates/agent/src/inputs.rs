@@ -2,22 +2,20 @@
 
 mod endpoints;
 pub(crate) mod services;
+mod shared;
 mod workload;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use api::cilium::{
-    CiliumCIDRGroup, CiliumClusterwideNetworkPolicy, CiliumIdentity, CiliumNetworkPolicy,
-    CiliumNode, HealthAddresses,
-};
+use api::cilium::{CiliumCIDRGroup, CiliumClusterwideNetworkPolicy, CiliumNetworkPolicy};
 use api::kubernetes::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Resource, Service};
 use ipnet::IpNet;
 use model::endpoint::{NamedPort, PodName};
-use model::identity::{Identity, from_security_labels};
+use model::identity::Identity;
 use model::labels::LabelSet;
-use model::node::{AddressKind, IpPair, NodeObject};
+use model::node::{AddressKind, NodeObject};
 use model::policy::{
     CidrGroup, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy,
 };
@@ -29,6 +27,8 @@ use store::{Client, Scope, reflect};
 use crate::last_good::{Judged, LastGood};
 pub use endpoints::Announcements;
 pub use services::SliceRow;
+pub(crate) use shared::announced_row;
+pub use shared::{Shared, own_node};
 
 use crate::policy_status::Stated;
 pub use workload::Workload;
@@ -116,6 +116,7 @@ macro_rules! reflected {
         reflected!($client, $tasks, $scope, $name, $kind, after | _ | $rows)
     };
 }
+use reflected;
 
 impl Inputs {
     /// Starts to follow everything that an agent needs: of its node, and of all.
@@ -123,9 +124,10 @@ impl Inputs {
     pub fn follow(
         client: &Client,
         tasks: &TaskGroup,
-        (node, announcements): (&str, Announcements),
+        node: &str,
         options: &ParseOptions,
         last_good: &LastGood,
+        shared: Shared,
     ) -> Self {
         let own = Scope::fields(format!("spec.nodeName={node}"));
         let reader = Reader {
@@ -149,23 +151,9 @@ impl Inputs {
             nodes: reflected!(client, tasks, Scope::all(), "nodes", Node, |node| vec![
                 node_row(&node)
             ]),
-            announced_nodes: reflected!(
-                client,
-                tasks,
-                Scope::all(),
-                "ciliumnodes",
-                CiliumNode,
-                |node| vec![announced_row(&node)]
-            ),
-            identities: reflected!(
-                client,
-                tasks,
-                Scope::all(),
-                "ciliumidentities",
-                CiliumIdentity,
-                |of| identity_row(&of)
-            ),
-            endpoints: endpoints::follow(client, tasks, announcements),
+            announced_nodes: shared.announced_nodes,
+            identities: shared.identities,
+            endpoints: shared.endpoints,
             services: reflected!(
                 client,
                 tasks,
@@ -307,7 +295,7 @@ fn pod_row(pod: &Pod) -> (PodName, PodRow) {
     (name_of(pod), row)
 }
 
-fn named_port(name: &str, port: u16, protocol: &str) -> Option<NamedPort> {
+pub(crate) fn named_port(name: &str, port: u16, protocol: &str) -> Option<NamedPort> {
     let protocol = if protocol.is_empty() { "TCP" } else { protocol };
     Some(NamedPort {
         name: name.into(),
@@ -339,60 +327,8 @@ fn node_row(node: &Node) -> (Arc<str>, NodeObject) {
     (node.metadata.name.as_str().into(), object)
 }
 
-/// What a CiliumNode says of its node.
-pub(crate) fn announced_row(node: &CiliumNode) -> (Arc<str>, NodeObject) {
-    let object = NodeObject {
-        addresses: node
-            .spec
-            .addresses
-            .iter()
-            .filter_map(|a| address_of(&a.address_type, &a.ip))
-            .collect(),
-        pod_cidrs: node
-            .spec
-            .ipam
-            .pod_cidrs
-            .iter()
-            .filter_map(|text| text.parse().ok())
-            .collect(),
-        health: pair(node.spec.health.as_ref()),
-        ingress: pair(node.spec.ingress.as_ref()),
-        labels: texts(&node.metadata.labels),
-        uid: node.metadata.uid.as_str().into(),
-        ..NodeObject::default()
-    };
-    (node.metadata.name.as_str().into(), object)
-}
-
-fn pair(said: Option<&HealthAddresses>) -> IpPair {
-    let Some(said) = said else {
-        return IpPair::default();
-    };
-    IpPair {
-        v4: said.ipv4.parse().ok(),
-        v6: said.ipv6.parse().ok(),
-    }
-}
-
 fn address_of(kind: &str, address: &str) -> Option<(AddressKind, IpAddr)> {
     Some((AddressKind::from_word(kind)?, address.parse().ok()?))
-}
-
-fn identity_row(of: &CiliumIdentity) -> Vec<(Identity, LabelSet)> {
-    let Ok(number) = of.metadata.name.parse() else {
-        tracing::warn!(
-            name = of.metadata.name,
-            "an identity whose name is not a number is left out"
-        );
-        return Vec::new();
-    };
-    match from_security_labels(&of.security_labels) {
-        Ok(labels) => vec![(Identity(number), labels)],
-        Err(error) => {
-            tracing::warn!(identity = number, %error, "an identity with unreadable labels is left out");
-            Vec::new()
-        }
-    }
 }
 
 /// How policies are read.

@@ -11,6 +11,7 @@ pub mod forwarding;
 pub mod health;
 pub mod identity;
 pub mod inputs;
+pub mod kvstore;
 pub mod last_good;
 pub mod local_api;
 pub mod masquerade;

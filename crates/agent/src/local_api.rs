@@ -61,6 +61,8 @@ pub struct Api {
     pub identities: Identities,
     /// The flow server's intake, when it runs.
     pub flows: Option<Arc<hubble::intake::Intake>>,
+    /// How etcd is, when it is used.
+    pub etcd: Option<tokio::sync::watch::Receiver<store::etcd::Health>>,
     /// Destinations that are not masqueraded, from a file.
     pub spare: tokio::sync::watch::Receiver<Spared>,
     /// Tables of the kernel, to be looked at.

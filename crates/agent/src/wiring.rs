@@ -14,6 +14,7 @@ use ::kernel::collector::Collector;
 use anyhow::{Context, bail};
 use api::cilium::CiliumNode;
 use model::labels::LabelFilter;
+use model::node::NodeObject;
 use model::policy::{ParseOptions, cidr::Reach};
 use netlink::Handle;
 use reconcile::{Table, TaskGroup};
@@ -29,6 +30,7 @@ use crate::flows::collect;
 use crate::health::endpoint::Maker;
 use crate::identity::Identities;
 use crate::inputs::Inputs;
+use crate::kvstore::{Kvstore, over_etcd, shared};
 use crate::last_good::{self, LastGood};
 use crate::local_api::{self, Api, EndpointLog};
 use crate::metrics::{Metrics, State};
@@ -65,8 +67,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     let last_good = LastGood::open(&config.state_dir).context("last good versions")?;
     let options = parse_options(&config);
-    let of = (config.node.as_str(), config.store.announcements);
-    let inputs = Inputs::follow(&client, &tasks, of, &options, &last_good);
+    let kvstore = Kvstore::connect(&config, &tasks)?;
+    let (shared, own_nodes) = shared(&client, &config, kvstore.as_ref(), &tasks);
+    let inputs = Inputs::follow(&client, &tasks, &config.node, &options, &last_good, shared);
     let (addressing, uid) = own_addressing(&client, &config, &stop).await?;
     phases.done_as("k8sInit", "this node's object is read");
     let handle = Handle::open().context("open netlink")?;
@@ -118,6 +121,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     start_engine(engine, orders, &tasks);
     let identities = Identities::new(&client, inputs.clone(), &config, filter);
+    let identities = over_etcd(
+        identities,
+        kvstore.as_ref(),
+        (&client, &config),
+        (&addressing, &view),
+        &tasks,
+    )?;
     tasks.spawn("identities", {
         let (identities, commands) = (identities.clone(), commands.clone());
         move |stop| identities.serve(wanting, commands, stop)
@@ -131,12 +141,12 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         addresses: addresses.clone(),
         view: view.clone(),
         engine: commands.clone(),
-        announced: inputs.announced_nodes.clone(),
+        announced: own_nodes.clone(),
         told: watch::Sender::new(None),
     };
     let object = announce::node_object(&config, &addressing, &uid);
     let own = (object, config.ipam, maker.told.subscribe());
-    start_announcing(&client, &inputs, own, &addressing, &view, &tasks);
+    start_announcing(&client, own_nodes, own, &addressing, &view, &tasks);
     let health = start_health(&config, maker, &addressing, &view, &tasks);
     tasks.spawn("node routes", {
         let (view, addressing, devices, routing) = (
@@ -183,6 +193,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         addresses,
         identities,
         flows: intake,
+        etcd: kvstore.map(|of| of.etcd.health()),
         spare,
         maps,
         log,
@@ -352,7 +363,7 @@ fn start_keeping(last_good: LastGood, inputs: &Inputs, tasks: &TaskGroup) {
 
 fn start_announcing(
     client: &Client,
-    inputs: &Inputs,
+    announced: Table<Arc<str>, NodeObject>,
     (object, ipam, health): (CiliumNode, Ipam, announce::Told),
     addressing: &Addressing,
     view: &ViewReader,
@@ -365,7 +376,7 @@ fn start_announcing(
         let (view, addressing) = (view.clone(), addressing.clone());
         move |stop| announce::follow(view, addressing, writer, stop)
     });
-    let (client, announced) = (client.clone(), inputs.announced_nodes.clone());
+    let client = client.clone();
     tasks.spawn("announced node", move |stop| {
         announce::keep_node(client, object, ipam, health, announced, stop)
     });

@@ -1,5 +1,7 @@
 //! Identities: numbers for sets of labels, which of them are reserved, and who gets which.
 
+mod key;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::labels::{
     CLUSTER, Label, LabelError, LabelSet, NAMESPACE, NAMESPACE_LABELS, SERVICE_ACCOUNT, Source,
 };
+
+pub use key::{from_key, to_key};
 
 /// A numeric identity: 32 bits here, 24 of them on the wire.
 #[derive(

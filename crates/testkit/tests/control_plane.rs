@@ -2,6 +2,8 @@
 
 #[path = "control_plane/definitions.rs"]
 mod definitions;
+#[path = "control_plane/etcd.rs"]
+mod etcd;
 #[path = "control_plane/identities.rs"]
 mod identities;
 #[path = "control_plane/ranges.rs"]
@@ -14,7 +16,7 @@ mod stores;
 use std::time::Duration;
 
 use agent::config::{Config, Given, Ipam};
-use agent::inputs::{Announcements, Inputs};
+use agent::inputs::{Announcements, Inputs, Shared};
 use agent::last_good::{self, LastGood};
 use agent::node::Addressing;
 use agent::view::{View, ViewWriter, channel};
@@ -61,13 +63,9 @@ async fn conditions(store: &Store, tasks: &TaskGroup) {
     let client = client(&store.url).await;
     let state = tempfile::tempdir().expect("a folder");
     let last_good = LastGood::open(state.path()).expect("a folder");
-    let inputs = Inputs::follow(
-        &client,
-        tasks,
-        ("n1", Announcements::Single),
-        &ParseOptions::default(),
-        &last_good,
-    );
+    let shared = Shared::objects(&client, tasks, Announcements::Single);
+    let options = ParseOptions::default();
+    let inputs = Inputs::follow(&client, tasks, "n1", &options, &last_good, shared);
     let (writer, desired) = Table::new("policy conditions", &["policies"]);
     let (reconciler, _) = policy_status::conditions(client, inputs.clone(), desired);
     tasks.spawn("conditions", move |stop| reconciler.run(stop));
@@ -124,12 +122,14 @@ async fn what_is_wrong_with_a_policy_is_in_its_status_with_the_fields_path() {
 async fn follow(store: &Store, tasks: &TaskGroup, state: &std::path::Path) -> Inputs {
     let client = client(&store.url).await;
     let files = LastGood::open(state).expect("a folder");
+    let shared = Shared::objects(&client, tasks, Announcements::Single);
     let inputs = Inputs::follow(
         &client,
         tasks,
-        ("n1", Announcements::Single),
+        "n1",
         &ParseOptions::default(),
         &files,
+        shared,
     );
     let (writer, desired) = Table::new("last good versions", &["policies"]);
     let (reconciler, _) = last_good::files(files, desired);

@@ -192,6 +192,26 @@ const KEYS: &[Key] = &[
         "Learn of endpoints of all nodes by CiliumEndpointSlices, which the operator makes of CiliumEndpoints",
     ),
     key(
+        "identity-allocation-mode",
+        "crd",
+        "Where identities come from: crd, kvstore, or both while moving: doublewrite-readkvstore, doublewrite-readcrd",
+    ),
+    key(
+        "kvstore",
+        "",
+        "etcd: keep identities, nodes and addresses there",
+    ),
+    key(
+        "kvstore-opt",
+        "",
+        "etcd.address=URL or etcd.config=FILE, which names endpoints and certificates",
+    ),
+    key(
+        "kvstore-lease-ttl",
+        "15m",
+        "Keys of a node outlive it for so long",
+    ),
+    key(
         "crd-wait-timeout",
         "5m",
         "How long to wait for resource definitions",
@@ -277,9 +297,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("tunnel-protocol", "vxlan"),
     ("underlay-protocol", "ipv4"),
     ("ipam", "kubernetes|cluster-pool"),
-    ("identity-allocation-mode", "crd"),
     ("identity-management-mode", "agent"),
-    ("kvstore", "none"),
     ("enable-endpoint-routes", "false"),
     ("enable-wireguard", "false"),
     ("enable-ipsec", "false"),

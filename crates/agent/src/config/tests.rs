@@ -192,3 +192,17 @@ fn without_health_checks_there_is_no_health_endpoint_either() {
             .starts_with("health-check-icmp-failure-threshold: ")
     );
 }
+
+#[test]
+fn etcd_is_used_when_the_mode_of_identities_says_so() {
+    assert!(config(&[]).unwrap().kvstore.is_none());
+    let pairs = [
+        ("identity-allocation-mode", "kvstore"),
+        ("kvstore", "etcd"),
+        ("kvstore-opt", r#"{"etcd.address": "https://e:2379"}"#),
+    ];
+    let kvstore = config(&pairs).unwrap().kvstore.unwrap();
+    assert_eq!(kvstore.options.endpoints, ["https://e:2379"]);
+    assert_eq!(kvstore.lease_ttl, std::time::Duration::from_mins(15));
+    assert!(refusal(&pairs[..1]).starts_with("kvstore: "));
+}

@@ -225,10 +225,20 @@ impl Engine {
         if !changes.is_empty() {
             self.meter.identities();
         }
+        let rows = self.endpoints.values();
+        let held: BTreeMap<Identity, LabelSet> = rows
+            .filter_map(|row| Some((row.identity?, row.labels.clone())))
+            .collect();
         let mut changed = IdentitiesChanged::No;
         for (id, labels) in &changes {
             if let Some(labels) = labels {
-                changed = changed.max(IdentitiesChanged::Yes);
+                // A number can come to mean other labels when the store is restored from a backup.
+                let taken = held.get(id).is_some_and(|of| *of != **labels);
+                changed = changed.max(if taken {
+                    IdentitiesChanged::SomeGone
+                } else {
+                    IdentitiesChanged::Yes
+                });
                 self.tell_peer(*id, labels, touched);
             } else {
                 changed = IdentitiesChanged::SomeGone;
@@ -363,8 +373,8 @@ impl Engine {
         }
     }
 
-    /// Labels and ports of this node's pods; asks for identities of labels that changed, and for one that somebody deleted
-    /// although it is in use.
+    /// Labels and ports of this node's pods; asks for identities of labels that changed, and for one that somebody deleted,
+    /// or gave to other labels, although it is in use.
     fn absorb_pods(&mut self, identities: IdentitiesChanged) -> bool {
         let (pods, namespaces) = (&self.inputs.pods, &self.inputs.namespaces);
         let any = !self.seen.changes(pods, Vec::new).is_empty()
@@ -377,15 +387,16 @@ impl Engine {
         let rows = rows.filter(|row| all || row.identity.is_none());
         let ids: Vec<EndpointId> = rows.map(|row| row.id).collect();
         let table = self.inputs.identities.snapshot();
-        let lost = |id: Identity| table.is_initialized() && table.get(&id).is_none();
+        let lost = |id: Identity, labels: &LabelSet| {
+            table.is_initialized() && table.get(&id) != Some(labels)
+        };
         for id in ids {
             let Some(labels) = self.labels_now(id) else {
                 continue;
             };
-            let stale = self
-                .endpoints
-                .get(&id)
-                .is_some_and(|row| row.labels != labels || row.identity.is_none_or(lost));
+            let stale = self.endpoints.get(&id).is_some_and(|row| {
+                row.labels != labels || row.identity.is_none_or(|of| lost(of, &labels))
+            });
             if stale && self.asked.get(&id) != Some(&labels) {
                 self.asked.insert(id, labels.clone());
                 // The receiver is gone only when the agent stops.

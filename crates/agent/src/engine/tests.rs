@@ -579,6 +579,17 @@ fn an_identity_that_was_deleted_while_in_use_is_asked_for_again() {
     assert_eq!(world.wanted(), ["api"]);
 }
 
+#[test]
+fn an_identity_that_was_given_to_other_labels_while_in_use_is_asked_for_again() {
+    let mut world = shop();
+    if let Some(number) = world.store.apps.remove("api") {
+        world.store.apps.insert("stranger", number);
+    }
+    world.deliver_all();
+    world.round();
+    assert_eq!(world.wanted(), ["api"]);
+}
+
 /// A service with two backends, the second on another node, and sockets to both.
 fn served() -> World {
     let mut world = shop();

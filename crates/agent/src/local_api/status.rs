@@ -85,6 +85,7 @@ pub(crate) fn answer(api: &Api) -> StatusResponse {
     };
     StatusResponse {
         cilium: Some(own),
+        kvstore: Some(kvstore(api)),
         kubernetes: Some(kubernetes),
         datapath_mode: Some(DatapathMode::Veth),
         ipam: Some(ipam),
@@ -100,6 +101,26 @@ pub(crate) fn answer(api: &Api) -> StatusResponse {
             cilium_health: Some(api.health.summary()),
         }),
         ..StatusResponse::default()
+    }
+}
+
+/// etcd. While it is away or unhealthy what is in force stays, so the agent itself is well.
+fn kvstore(api: &Api) -> Status {
+    let Some(etcd) = &api.etcd else {
+        return Status {
+            state: Some(Health::Disabled),
+            msg: String::new(),
+        };
+    };
+    let health = etcd.borrow().clone();
+    let state = match (&health.fault, health.known) {
+        (Some(_), _) => Health::Failure,
+        (None, true) => Health::Ok,
+        (None, false) => Health::Warning,
+    };
+    Status {
+        state: Some(state),
+        msg: health.to_text(),
     }
 }
 

@@ -260,6 +260,7 @@ async fn node() -> Node {
         engine,
         metrics: crate::metrics::Metrics::default(),
         flows: None,
+        etcd: None,
         spare: tokio::sync::watch::channel(Spared::default()).1,
         maps,
         log,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent::config::{Config, Given};
 use agent::identity::{Identities, first_choice};
-use agent::inputs::{Announcements, Inputs};
+use agent::inputs::{Announcements, Inputs, Shared};
 use agent::last_good::LastGood;
 use axum::http::Method;
 use model::identity::{ClusterNumbers, Identity, MaxClusters};
@@ -41,13 +41,9 @@ impl Agent {
         let client = client(&store.url).await;
         let state = tempfile::tempdir().expect("a folder");
         let last_good = LastGood::open(state.path()).expect("a folder");
-        let inputs = Inputs::follow(
-            &client,
-            tasks,
-            ("n1", Announcements::Single),
-            &ParseOptions::default(),
-            &last_good,
-        );
+        let shared = Shared::objects(&client, tasks, Announcements::Single);
+        let options = ParseOptions::default();
+        let inputs = Inputs::follow(&client, tasks, "n1", &options, &last_good, shared);
         let given = Given::from_pairs([("k8s-node-name", "n1")]);
         let config = Config::new(&given).expect("a configuration");
         let filter = LabelFilter::standard().expect("a filter");
