@@ -13,12 +13,10 @@ use std::time::Duration;
 use reconcile::Backoff;
 use tokio_util::sync::CancellationToken;
 
-use crate::leader::Error;
-
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 
 /// Runs a collection now, and again and again with a pause; one that fails sooner. Without a pause one that succeeds is enough.
-pub async fn repeat<F: Future<Output = Result<(), Error>>>(
+pub async fn repeat<E: std::fmt::Display, F: Future<Output = Result<(), E>>>(
     what: &'static str,
     every: Option<Duration>,
     mut collection: impl FnMut() -> F,

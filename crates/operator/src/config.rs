@@ -4,6 +4,7 @@
 //! have no effect; a key that asks for something we lack stops the start by name, and its off value is accepted.
 
 mod keys;
+mod kvstore;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -98,6 +99,8 @@ pub struct Config {
     pub node: String,
     /// Objects.
     pub store: Store,
+    /// etcd, if it is used.
+    pub kvstore: Option<store::etcd::Settings>,
     /// Times of the lease.
     pub lease: Times,
     /// Where the state of the operator is served.
@@ -152,6 +155,7 @@ impl Config {
                 requests_per_second: read.parse("operator-k8s-client-qps", "a number")?,
                 burst: read.parse("operator-k8s-client-burst", "a number")?,
             },
+            kvstore: kvstore::kvstore(&read)?,
             lease: read::lease(&read)?,
             health: read.address("operator-api-serve-addr")?,
             metrics: read

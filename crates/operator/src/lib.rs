@@ -5,6 +5,7 @@
 //!                                                   ├─ ipam: ranges of nodes
 //!                                                   ├─ slices: endpoints, many in one object
 //! inputs (tables, followed while leading) ──────────┼─ collect: identities, endpoints, CiliumNodes that nobody uses
+//!                                                   ├─ kvstore: heartbeat of etcd, numbers there that nobody uses
 //!                                                   ├─ nodes: taints and conditions by the state of the agents
 //!                                                   ├─ unmanaged: pods that no agent knows
 //!                                                   └─ accepted: what nobody acts on says so
@@ -17,6 +18,7 @@ pub mod definitions;
 pub mod health;
 pub mod inputs;
 pub mod ipam;
+pub mod kvstore;
 pub mod leader;
 pub mod lease;
 pub mod metrics;

@@ -212,7 +212,22 @@ impl Metrics {
     /// A collection of identities ended. One that could not see all identities and all uses has counted none, and the
     /// figures of the one before stay.
     pub fn identities(&self, outcome: Outcome, took: Duration, collected: Option<Collected>) {
-        let both = labels([("identity_type", "crd"), ("outcome", outcome.word())]);
+        self.collection("crd", outcome, took, collected);
+    }
+
+    /// The same of identities in etcd.
+    pub fn numbers(&self, outcome: Outcome, took: Duration, collected: Option<Collected>) {
+        self.collection("kvstore", outcome, took, collected);
+    }
+
+    fn collection(
+        &self,
+        kind: &'static str,
+        outcome: Outcome,
+        took: Duration,
+        collected: Option<Collected>,
+    ) {
+        let both = labels([("identity_type", kind), ("outcome", outcome.word())]);
         self.identity_gc_runs.get_or_create(&both).inc();
         let latency = self.identity_gc_latency.get_or_create(&both);
         latency.set(took.as_secs_f64());
@@ -220,7 +235,7 @@ impl Metrics {
             return;
         };
         for (status, value) in [("alive", collected.alive), ("deleted", collected.deleted)] {
-            let both = labels([("identity_type", "crd"), ("status", status)]);
+            let both = labels([("identity_type", kind), ("status", status)]);
             self.identity_gc_entries
                 .get_or_create(&both)
                 .set(value as i64);

@@ -7,6 +7,7 @@ use anyhow::{Context, anyhow};
 use http::Method;
 use reconcile::{Table, TaskGroup};
 use store::Client;
+use store::etcd::Etcd;
 use tokio_util::sync::CancellationToken;
 
 use crate::collect::identities::Identities;
@@ -16,7 +17,9 @@ use crate::leader::Leader;
 use crate::metrics::Metrics;
 use crate::slices::Leftover;
 use crate::unmanaged::Restarter;
-use crate::{accepted, collect, definitions, health, inputs, ipam, lease, nodes, slices};
+use crate::{
+    accepted, collect, definitions, health, inputs, ipam, kvstore, lease, nodes, slices,
+};
 
 /// Ends of tasks are waited for so long.
 const GRACE: Duration = Duration::from_secs(5);
@@ -27,6 +30,11 @@ const LEFTOVER: Duration = Duration::from_mins(30);
 /// Runs the operator until it is told to stop, or leads no more.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let client = store(&config).await?;
+    let etcd = config
+        .kvstore
+        .as_ref()
+        .map(|of| Etcd::new(of.options.clone()));
+    let etcd = etcd.transpose().context("kvstore-opt")?;
     let metrics = Arc::new(Metrics::new());
     let tasks = TaskGroup::new();
     tasks.spawn("API server health", {
@@ -49,7 +57,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
             let kept = TaskGroup::new();
             kept.spawn("lease", move |stop| keeper.run(stop));
             let leader = Leader::new(client, term);
-            let result = lead(&config, &leader, &note, &metrics, stop).await;
+            let result = lead((&config, etcd), &leader, &note, &metrics, stop).await;
             // Only when nothing of ours is under way any more may somebody else lead.
             kept.shutdown(GRACE).await;
             metrics.leads(false);
@@ -62,7 +70,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
 
 /// All duties of a leader, until `stop` or the end of the term.
 async fn lead(
-    config: &Config,
+    (config, etcd): (&Config, Option<Etcd>),
     leader: &Leader,
     note: &str,
     metrics: &Arc<Metrics>,
@@ -72,6 +80,7 @@ async fn lead(
     let duties = TaskGroup::new();
     let ended = duties.token();
     let started = async {
+        start_etcd(config, etcd, leader, metrics, &duties);
         start_duties(config, leader, claims, metrics, &duties).await;
         std::future::pending::<()>().await;
     };
@@ -146,6 +155,36 @@ fn start_ranges(
     });
 }
 
+/// The heartbeat does not wait for anything else.
+fn start_etcd(
+    config: &Config,
+    etcd: Option<Etcd>,
+    leader: &Leader,
+    metrics: &Arc<Metrics>,
+    duties: &TaskGroup,
+) {
+    let (Some(etcd), Some(settings)) = (etcd, &config.kvstore) else {
+        return;
+    };
+    duties.spawn("etcd health", {
+        let etcd = etcd.clone();
+        move |stop| async move { etcd.guard(stop).await }
+    });
+    let term = leader.term().clone();
+    duties.spawn("heartbeat of etcd", {
+        let (etcd, period) = (etcd.clone(), settings.options.heartbeat);
+        move |stop| kvstore::beat(etcd, term, period, stop)
+    });
+    if let Some(every) = config.collection.identities {
+        let rate = config.collection.identities_per_second;
+        let numbers = kvstore::Numbers::new(etcd, leader.clone(), rate, Arc::clone(metrics));
+        duties.spawn("collection of identities in etcd", move |stop| {
+            let round = move || numbers.clone().collect();
+            collect::repeat("identities in etcd", Some(every), round, stop)
+        });
+    }
+}
+
 fn start_node_duties(config: &Config, leader: &Leader, duties: &TaskGroup) {
     let of = config.nodes.clone();
     if !of.remove_taint && !of.set_taint && !of.set_condition {
@@ -161,7 +200,12 @@ fn start_node_duties(config: &Config, leader: &Leader, duties: &TaskGroup) {
 
 fn start_collection(config: &Config, leader: &Leader, metrics: &Arc<Metrics>, duties: &TaskGroup) {
     let of = &config.collection;
-    if let Some(every) = of.identities {
+    // With etcd alone there are no objects to collect but those of before, which harm nobody.
+    let objects = config
+        .kvstore
+        .as_ref()
+        .is_none_or(|of| of.mode.uses_objects());
+    if let Some(every) = of.identities.filter(|_| objects) {
         let (timeout, rate) = (of.identity_timeout, of.identities_per_second);
         let identities = Identities::new(leader, timeout, rate, Arc::clone(metrics));
         duties.spawn("collection of identities", move |stop| {

@@ -64,7 +64,7 @@ impl Identities {
         // Identities first: an endpoint that gets one of them meanwhile is in the second list.
         let identities = self.leader.list(|of: CiliumIdentity| of).await?;
         let mut asked = Instant::now();
-        let mut used = self.used().await?;
+        let mut used = in_use(&self.leader).await?;
         let steps = unused.round(&identities, &used, self.timeout, asked);
         let collected = collected.insert(Collected {
             alive: identities.len(),
@@ -74,7 +74,7 @@ impl Identities {
         for (identity, step) in steps {
             if asked.elapsed() > FRESH {
                 asked = Instant::now();
-                used = self.used().await?;
+                used = in_use(&self.leader).await?;
             }
             if step != Step::Unmark && used.contains(&identity.metadata.name) {
                 continue;
@@ -96,20 +96,6 @@ impl Identities {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Names of the identities that endpoints have, in objects of their own or in slices.
-    async fn used(&self) -> Result<BTreeSet<String>, Error> {
-        let own = |of: CiliumEndpoint| Some(of.status.identity?.id.to_string());
-        let own = self.leader.list(own).await?;
-        let mut used: BTreeSet<String> = own.into_iter().flatten().collect();
-        let sliced = |of: CiliumEndpointSlice| {
-            let endpoints = of.endpoints.iter();
-            let names = endpoints.filter_map(|endpoint| Some(endpoint.id?.to_string()));
-            names.collect::<Vec<String>>()
-        };
-        used.extend(self.leader.list(sliced).await?.into_iter().flatten());
-        Ok(used)
-    }
-
     async fn take(&self, identity: &CiliumIdentity, step: Step) -> Result<(), Error> {
         let mut object = identity.clone();
         let annotations = &mut object.metadata.annotations;
@@ -127,4 +113,18 @@ impl Identities {
         }
         self.writer.replace(&object).await.map(drop)
     }
+}
+
+/// Names of the identities that endpoints have, in objects of their own or in slices.
+pub async fn in_use(leader: &Leader) -> Result<BTreeSet<String>, Error> {
+    let own = |of: CiliumEndpoint| Some(of.status.identity?.id.to_string());
+    let own = leader.list(own).await?;
+    let mut used: BTreeSet<String> = own.into_iter().flatten().collect();
+    let sliced = |of: CiliumEndpointSlice| {
+        let endpoints = of.endpoints.iter();
+        let names = endpoints.filter_map(|endpoint| Some(endpoint.id?.to_string()));
+        names.collect::<Vec<String>>()
+    };
+    used.extend(leader.list(sliced).await?.into_iter().flatten());
+    Ok(used)
 }

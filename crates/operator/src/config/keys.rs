@@ -33,6 +33,10 @@ const KEYS: &[Key] = &[
     key("cluster-pool-ipv4-mask-size", "24", "Length of a node's IPv4 prefix"),
     key("cluster-pool-ipv6-cidr", "fd00::/104", "IPv6 prefixes that nodes' ranges are cut from"),
     key("cluster-pool-ipv6-mask-size", "120", "Length of a node's IPv6 prefix"),
+    key("identity-allocation-mode", "crd", "Where identities come from: crd, kvstore, or both: doublewrite-readkvstore, doublewrite-readcrd"),
+    key("kvstore", "", "etcd: write its heartbeat and collect the identities there"),
+    key("kvstore-opt", "", "etcd.address=URL or etcd.config=FILE, which names endpoints and certificates"),
+    key("kvstore-lease-ttl", "15m", "Keys of a node outlive it for so long"),
     key("disable-endpoint-crd", "false", "Agents write no CiliumEndpoints, so that nobody knows which identities are in use"),
     key("identity-gc-interval", "15m", "Pause between two collections of identities, 0 for none"),
     key("identity-heartbeat-timeout", "30m", "An identity that is unused for so long is collected"),
@@ -58,9 +62,7 @@ const KEYS: &[Key] = &[
 /// Keys of the operator that upstream has and we do not: the values that are accepted, the first being the one to recommend.
 const UNSUPPORTED: &[(&str, &str)] = &[
     ("ipam", "cluster-pool|kubernetes|multi-pool"),
-    ("identity-allocation-mode", "crd"),
     ("identity-management-mode", "agent"),
-    ("kvstore", "none"),
     ("enable-ingress-controller", "false"),
     ("enable-gateway-api", "false"),
     ("enable-bgp-control-plane", "false"),
