@@ -149,7 +149,7 @@ fn values_have_rows(chart: &Chart, helm: &Helm, _: Mode) -> Result<()> {
 }
 
 /// Values files beside this one, and what becomes of them.
-const GOLDEN: &[&str] = &["default", "native", "plain", "relay", "small"];
+const GOLDEN: &[&str] = &["default", "etcd", "native", "plain", "relay", "small"];
 
 fn renders_as_before(chart: &Chart, helm: &Helm, mode: Mode) -> Result<()> {
     let folder = chart.repo.join("xtask/src/chart/golden");
@@ -243,6 +243,23 @@ fn refuses_unknown(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
 
 /// Values that are right alone and wrong together, and the one that is named.
 const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
+    ("identityAllocationMode", &[("etcd.enabled", "true")]),
+    ("etcd.enabled", &[("identityAllocationMode", "\"kvstore\"")]),
+    (
+        "etcd.endpoints",
+        &[
+            ("etcd.enabled", "true"),
+            ("identityAllocationMode", "\"kvstore\""),
+        ],
+    ),
+    (
+        "etcd.ssl",
+        &[
+            ("etcd.enabled", "true"),
+            ("etcd.endpoints", "[\"https://one:2379\"]"),
+            ("identityAllocationMode", "\"kvstore\""),
+        ],
+    ),
     (
         "hubble.relay.enabled",
         &[

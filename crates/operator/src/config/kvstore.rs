@@ -1,8 +1,7 @@
 //! etcd, if it is used.
 
-use store::etcd::{Settings, Texts};
-
 use daemon::settings::{Error, Reader};
+use store::etcd::{Settings, Texts};
 
 pub(super) fn kvstore(read: &Reader<'_>) -> Result<Option<Settings>, Error> {
     let texts = Texts {
