@@ -10,8 +10,9 @@ mod tests;
 pub(super) const HELP: &str = "\
 usage: ./x cluster [--name NAME] VERB
 
-  up [--family ipv4|dual|ipv6] [--without-axoneme] [--without-node-cidrs]
-                   builds what is missing, starts the cluster, installs Axoneme by its chart; does nothing when it runs
+  up [--family ipv4|dual|ipv6] [--store crd|etcd] [--without-axoneme] [--without-node-cidrs]
+                   builds what is missing, starts the cluster, installs Axoneme by its chart; does nothing when it runs. With
+                   --store etcd Axoneme has an etcd 3.6 of its own for identities, nodes and addresses
   down             ends and removes all of it; what was built stays in the cache
   status           what runs, since when, with how much memory
   kubectl …        kubectl in the control plane's namespace
@@ -79,6 +80,8 @@ pub(super) struct Choices {
     pub(super) node_cidrs: NodeCidrs,
     /// As it runs, or IPv4, if not said.
     pub(super) families: Option<Families>,
+    /// As it runs, or objects of the API server, if not said.
+    pub(super) store: Option<Store>,
 }
 
 /// Whose network the cluster gets.
@@ -89,6 +92,32 @@ pub(super) enum Network {
     Axoneme,
     /// Nobody's: the nodes stay NotReady.
     Nobody,
+}
+
+/// What agents share identities, nodes and addresses over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Store {
+    /// Objects of the API server.
+    Crd,
+    /// An etcd of Axoneme's own.
+    Etcd,
+}
+
+impl Store {
+    pub(super) fn named(name: &str) -> Result<Self> {
+        match name {
+            "crd" => Ok(Self::Crd),
+            "etcd" => Ok(Self::Etcd),
+            _ => bail!("--store '{name}' is not crd or etcd"),
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Crd => "crd",
+            Self::Etcd => "etcd",
+        }
+    }
 }
 
 /// Whether the controller manager gives each node a range of pod addresses.
@@ -183,6 +212,10 @@ fn choices(words: &[&str]) -> Result<Choices> {
             "--family" => {
                 let name = words.next().copied().unwrap_or_default();
                 choices.families = Some(Families::named(name)?);
+            }
+            "--store" => {
+                let name = words.next().copied().unwrap_or_default();
+                choices.store = Some(Store::named(name)?);
             }
             other => bail!("'up' takes no '{other}'"),
         }

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
@@ -24,6 +25,35 @@ pub(super) const PART: &str = "control";
 pub(super) fn start_api(layout: &Layout) -> Result<()> {
     start(layout, "etcd", &etcd_flags(layout))?;
     start(layout, "kube-apiserver", &api_flags(layout))
+}
+
+/// Name of Axoneme's own etcd among the programs.
+pub(super) const STORE: &str = "axoneme-etcd";
+
+/// Where agents and operator find it.
+pub(super) fn store_url(layout: &Layout) -> Result<String> {
+    let address: IpAddr = layout.families.api().parse()?;
+    Ok(format!("http://{}", SocketAddr::new(address, 12379)))
+}
+
+/// Starts the etcd of Axoneme, which the nodes reach.
+pub(super) fn start_store(layout: &Layout) -> Result<()> {
+    let url = store_url(layout)?;
+    let data = layout.run.join(STORE);
+    let mut flags = vec![
+        format!("--data-dir={}", data.display()),
+        format!("--listen-client-urls={url}"),
+        format!("--advertise-client-urls={url}"),
+    ];
+    let own = [
+        "--name=store",
+        "--listen-peer-urls=http://127.0.0.1:12380",
+        "--initial-advertise-peer-urls=http://127.0.0.1:12380",
+        "--initial-cluster=store=http://127.0.0.1:12380",
+        "--unsafe-no-fsync",
+    ];
+    flags.extend(own.map(str::to_owned));
+    start(layout, STORE, &flags)
 }
 
 /// Starts a web server outside of the cluster, for those who test how the world is reached.

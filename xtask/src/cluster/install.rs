@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::control::client;
+use super::arguments::Store;
+use super::control::{client, store_url};
 use super::families::{Families, Family};
 use super::images;
 use super::layout::{API_PORT, Layout};
@@ -23,10 +24,15 @@ pub(super) fn image(place: &Place) -> Result<()> {
 }
 
 /// Installs or upgrades the release, unless chart, values and image are those that were installed last.
-pub(super) fn axoneme(place: &Place, layout: &Layout) -> Result<()> {
+pub(super) fn axoneme(place: &Place, layout: &Layout, store: Store) -> Result<()> {
     let chart = place.repo.join("deploy/chart");
     let stamp = images::stamp(&place.cache.join(ship::ARCHIVE))?;
-    let values = values(layout.families, &digest_of(stamp.as_bytes()));
+    let mut values = values(layout.families, &digest_of(stamp.as_bytes()));
+    if store == Store::Etcd {
+        let url = store_url(layout)?;
+        let etcd = format!("etcd: {{enabled: true, endpoints: ['{url}']}}");
+        values.extend(["identityAllocationMode: kvstore\n", &etcd, "\n"]);
+    }
     let file = layout.run.join("values.yaml");
     fs::write(&file, &values)?;
     let state = state(&chart, &values)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::arguments::{Choices, Network};
+use super::arguments::{Choices, Network, Store};
 use super::control::{self, kubectl};
 use super::families::Families;
 use super::layout::{Layout, netns_file};
@@ -19,19 +19,14 @@ use crate::setup;
 /// Does what is missing of all that makes a cluster; each step finds out for itself.
 pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()> {
     let layout = &spoken(layout, choices.families)?;
+    let store = stored(layout, choices)?;
     let steps = Steps::begin();
     steps.step("programs and images", || {
-        setup::ensure(place)?;
-        images::pack(place, layout)?;
-        debian::link(layout)?;
-        if choices.axoneme == Network::Axoneme {
-            golang::build(place, layout, golang::HELM)?;
-            install::image(place)?;
-        }
-        Ok(())
+        programs(place, layout, choices.axoneme, store)
     })?;
     steps.step("keys, namespaces and groups", || {
         claim(layout)?;
+        fs::write(layout.run.join(STORE_NOTE), store.name())?;
         certificates::make(layout)?;
         network::make(layout)?;
         let hierarchies = cgroups::hierarchies()?;
@@ -44,6 +39,9 @@ pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()>
         Ok(())
     })?;
     control::start_api(layout)?;
+    if store == Store::Etcd {
+        control::start_store(layout)?;
+    }
     control::start_outside(layout)?;
     for node in layout.nodes() {
         node::start(layout, &node)?;
@@ -65,10 +63,27 @@ pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()>
         loads.join().expect("a load does not panic")
     })?;
     if choices.axoneme == Network::Axoneme {
-        steps.step("Axoneme installed", || install::axoneme(place, layout))?;
+        steps.step("Axoneme installed", || {
+            install::axoneme(place, layout, store)
+        })?;
         steps.step("all Ready", || all_ready(layout))?;
     }
     steps.close("cluster is up");
+    Ok(())
+}
+
+fn programs(place: &Place, layout: &Layout, network: Network, store: Store) -> Result<()> {
+    setup::ensure(place)?;
+    images::pack(place, layout)?;
+    debian::link(layout)?;
+    if network == Network::Axoneme {
+        golang::build(place, layout, golang::HELM)?;
+        install::image(place)?;
+    }
+    if store == Store::Etcd {
+        let folder = golang::tool(place, layout, "etcd")?;
+        layout.link(&folder.join("etcd"), control::STORE)?;
+    }
     Ok(())
 }
 
@@ -84,6 +99,23 @@ pub(super) fn spoken(layout: &Layout, families: Option<Families>) -> Result<Layo
     }
     layout.families = families;
     Ok(layout)
+}
+
+/// Says what the agents of a cluster that is there share things over.
+const STORE_NOTE: &str = "store";
+
+/// What is asked for, else as it is. To change it while the cluster runs is a move from one to the other, of which `up` knows
+/// nothing.
+fn stored(layout: &Layout, choices: Choices) -> Result<Store> {
+    let there = fs::read_to_string(layout.run.join(STORE_NOTE)).ok();
+    let there = there.map(|name| Store::named(&name)).transpose()?;
+    match (there, choices.store) {
+        (Some(there), Some(wanted)) if there != wanted => {
+            let name = there.name();
+            bail!("the cluster is there with the store {name}; './x cluster down' first")
+        }
+        (there, wanted) => Ok(there.or(wanted).unwrap_or(Store::Crd)),
+    }
 }
 
 /// Names of namespaces and groups are the whole machine's: those that another checkout made are not ours to use or end.

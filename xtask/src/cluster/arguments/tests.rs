@@ -8,14 +8,20 @@ fn read_line(line: &str) -> Result<Part> {
 #[test]
 fn up_installs_axoneme_unless_told_otherwise() {
     assert_eq!(read_line("up").unwrap().ask, Ask::Up(Choices::default()));
-    let line = "up --without-axoneme --family dual --without-node-cidrs";
+    let line = "up --without-axoneme --family dual --without-node-cidrs --store etcd";
     let choices = Choices {
         axoneme: Network::Nobody,
         node_cidrs: NodeCidrs::Left,
         families: Some(Families::Dual),
+        store: Some(Store::Etcd),
     };
     assert_eq!(read_line(line).unwrap().ask, Ask::Up(choices));
-    for line in ["up --fast", "up --family", "up --family v6"] {
+    for line in [
+        "up --fast",
+        "up --family",
+        "up --family v6",
+        "up --store redis",
+    ] {
         assert!(read_line(line).is_err(), "{line}");
     }
 }
