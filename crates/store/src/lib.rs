@@ -6,8 +6,8 @@
 //! differs. Why it does so, and what it costs: docs/decisions/0008.
 
 mod client;
-mod metrics;
 pub mod etcd;
+mod metrics;
 mod pace;
 mod reflect;
 #[cfg(test)]

@@ -121,7 +121,7 @@ fn every_family_has_its_type_and_each_series_its_labels() {
 fn what_is_shown_is_what_the_documentation_lists() {
     let metrics = Metrics::new();
     metrics.ipam(1, &Plan::default());
-    metrics.identities(Outcome::Success, Duration::ZERO, Collected::default());
+    metrics.identities(Outcome::Success, Duration::ZERO, Some(Collected::default()));
     metrics.kubernetes("v1.35.0");
     let text = daemon::metrics::text(metrics.registry());
     let types = text
