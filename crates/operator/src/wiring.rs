@@ -17,9 +17,7 @@ use crate::leader::Leader;
 use crate::metrics::Metrics;
 use crate::slices::Leftover;
 use crate::unmanaged::Restarter;
-use crate::{
-    accepted, collect, definitions, health, inputs, ipam, kvstore, lease, nodes, slices,
-};
+use crate::{accepted, collect, definitions, health, inputs, ipam, kvstore, lease, nodes, slices};
 
 /// Ends of tasks are waited for so long.
 const GRACE: Duration = Duration::from_secs(5);

@@ -52,12 +52,12 @@ fn measure(layout: &Layout) -> Result<()> {
     steps.step("nodes full of pods", || fill(layout, PODS * nodes.len()))?;
     let filled = begun.elapsed();
     let spent = agents(layout)?.saturating_sub(before);
-    let pods = PODS * nodes.len();
+    let pods = u32::try_from(PODS * nodes.len())?;
     println!(
         "figure: {PODS} pods on each of {} nodes at once: all Ready after {:.1} s; agents used {:.1} ms of CPU for each",
         nodes.len(),
         filled.as_secs_f64(),
-        spent.as_secs_f64() * 1e3 / pods as f64
+        (spent / pods).as_secs_f64() * 1e3
     );
     let node = nodes.first().context("a cluster without nodes")?;
     steps.step("pods one at a time", || {

@@ -211,6 +211,21 @@ struct Node {
     config: Arc<Config>,
 }
 
+fn devices() -> Devices {
+    let link = |index: u32, name: &str| Link {
+        index,
+        name: name.to_owned(),
+        ..Link::default()
+    };
+    Devices {
+        uplinks: vec![link(2, "eth0")],
+        host: link(3, "cilium_host"),
+        overlay: None,
+        device_mtu: 1500,
+        route_mtu: 1450,
+    }
+}
+
 async fn node() -> Node {
     let keys = [("k8s-node-name", "n1")];
     let config = Arc::new(Config::new(&Given::from_pairs(keys)).unwrap());
@@ -219,18 +234,6 @@ async fn node() -> Node {
         node_ipv6: None,
         pods_ipv4: Some("10.9.1.0/24".parse().unwrap()),
         pods_ipv6: None,
-    };
-    let link = |index: u32, name: &str| Link {
-        index,
-        name: name.to_owned(),
-        ..Link::default()
-    };
-    let devices = Devices {
-        uplinks: vec![link(2, "eth0")],
-        host: link(3, "cilium_host"),
-        overlay: None,
-        device_mtu: 1500,
-        route_mtu: 1450,
     };
     let mut options = store::Options::named("test");
     options.urls = vec!["http://127.0.0.1:1".to_owned()];
@@ -254,7 +257,7 @@ async fn node() -> Node {
         identities: Identities::new(&client, Inputs::nothing(), &config, filter),
         config: Arc::clone(&config),
         addressing: Arc::new(addressing),
-        devices: Arc::new(devices),
+        devices: Arc::new(devices()),
         health: crate::health::Health::new(&config, reader.clone()),
         view: reader,
         engine,
