@@ -65,7 +65,15 @@ pub(crate) fn cargo(place: &Place) -> Command {
 }
 
 /// The programs that the demo cluster consists of.
-const PACKAGES: &[&str] = &["agent", "apiserver", "cli", "cni", "testkit"];
+const PACKAGES: &[&str] = &[
+    "agent",
+    "apiserver",
+    "cli",
+    "cni",
+    "hubble",
+    "operator",
+    "testkit",
+];
 
 /// Builds every program of the cluster, then becomes `axoneme-demo`.
 fn demo(place: &Place, words: &[String]) -> Result<()> {

@@ -251,9 +251,8 @@ pub(crate) fn version(repo: &Path) -> Result<String> {
 
 /// The test profile's programs lie beside us.
 fn compile_dev(place: &Place) -> Result<PathBuf> {
-    run(cargo::cargo(place)
-        .args(["build", "--bins"])
-        .args(packages(&place.repo)))?;
+    // With what the demo needs besides: other packages would mean other features, and all of it compiled once more.
+    cargo::build_demo(place)?;
     let us = std::env::current_exe().context("where is xtask?")?;
     Ok(us.parent().context("xtask lies in a folder")?.to_owned())
 }

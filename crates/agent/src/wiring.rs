@@ -181,6 +181,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         inputs: inputs.clone(),
         maps: maps.clone(),
         sizes: table_sizes(&config),
+        health: health.clone(),
         metrics: metrics.clone(),
     };
     serve_metrics(&config, state, &requests, &tasks).await?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::endpoint::EndpointRow;
-use model::identity::{Identity, to_key};
+use model::identity::{Identity, Reserved, to_key};
 use reconcile::TableWriter;
 use store::etcd::{Own, layout};
 use tokio::sync::watch;
@@ -72,7 +72,7 @@ pub struct Name {
     /// Its address.
     pub address: IpAddr,
     /// Its key, and what that holds.
-    pub own: (String, String),
+    pub own: (String, values::OwnNode),
     /// The numbers that are allocated; others need no keys.
     pub numbers: std::ops::RangeInclusive<u32>,
 }
@@ -126,7 +126,10 @@ fn rows(
     name: &Name,
 ) -> BTreeMap<Arc<str>, Own> {
     let mut rows = BTreeMap::new();
-    rows.insert(name.own.0.as_str().into(), Own::Leased(name.own.1.clone()));
+    let of_health = |row: &&EndpointRow| row.identity == Some(Reserved::Health.id());
+    let health = endpoints.iter().find(of_health).map(|row| row.ips);
+    let own = name.own.1.value(health.unwrap_or_default());
+    rows.insert(name.own.0.as_str().into(), Own::Leased(own));
     let used = endpoints
         .iter()
         .filter_map(|row| Some((to_key(&row.labels), row.identity?)));

@@ -144,7 +144,7 @@ pub fn address_row(value: &[u8]) -> Result<(IpAddr, AddressRow), String> {
     Ok((ip, row))
 }
 
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 struct NodeValue {
     name: String,
@@ -179,7 +179,7 @@ struct NodeValue {
     boot_id: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct NodeAddress {
     #[serde(rename = "Type")]
     kind: String,
@@ -188,7 +188,7 @@ struct NodeAddress {
 }
 
 /// Go's `net.IPNet`: the mask as octets, which JSON has in base64.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Range {
     #[serde(rename = "IP")]
@@ -218,8 +218,24 @@ impl Range {
     }
 }
 
-/// The value of this node.
-pub fn node(config: &Config, addressing: &Addressing, boot: &str) -> String {
+/// What this node says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct OwnNode(NodeValue);
+
+impl OwnNode {
+    /// The value, with the addresses of its health endpoint.
+    pub fn value(&self, health: IpPair) -> String {
+        let value = NodeValue {
+            ipv4_health: health.v4.map(|ip| ip.to_string()),
+            ipv6_health: health.v6.map(|ip| ip.to_string()),
+            ..self.0.clone()
+        };
+        serde_json::to_string(&value).unwrap_or_default()
+    }
+}
+
+/// This node.
+pub fn node(config: &Config, addressing: &Addressing, boot: &str) -> OwnNode {
     let entry = |kind: AddressKind, ip: IpAddr| NodeAddress {
         kind: kind.as_str().to_owned(),
         ip: ip.to_string(),
@@ -230,7 +246,7 @@ pub fn node(config: &Config, addressing: &Addressing, boot: &str) -> String {
     let routers = addressing
         .routers()
         .map(|ip| entry(AddressKind::Router, ip));
-    let value = NodeValue {
+    OwnNode(NodeValue {
         name: config.node.clone(),
         cluster: config.cluster.clone(),
         addresses: Some(own.chain(routers).collect()),
@@ -241,8 +257,7 @@ pub fn node(config: &Config, addressing: &Addressing, boot: &str) -> String {
         node_identity: Reserved::Host.id().0,
         boot_id: boot.to_owned(),
         ..NodeValue::default()
-    };
-    serde_json::to_string(&value).unwrap_or_default()
+    })
 }
 
 /// Reads the value of a node.

@@ -15,6 +15,7 @@ use super::show::Page;
 use super::{Metrics, features, kernel};
 use crate::addresses::Addresses;
 use crate::config::Config;
+use crate::health::Health;
 use crate::inputs::Inputs;
 use crate::node::Addressing;
 use crate::view::{View, ViewReader};
@@ -36,6 +37,8 @@ pub struct State {
     pub maps: ::kernel::Maps,
     /// Their sizes.
     pub sizes: ::kernel::Config,
+    /// What is known of other nodes' health.
+    pub health: Health,
     /// What is counted elsewhere.
     pub metrics: Metrics,
 }
@@ -95,6 +98,7 @@ impl Collector for Shown {
         ];
         page.gauges(("identity", "Identities that this node knows"), identities)?;
         page.gauge(("nodes_all_num", "Nodes of the cluster"), view.nodes.len())?;
+        health(page, of)?;
         addresses(page, of)?;
         kernel::packets(page, &of.maps)?;
         let connections = of.metrics.connections();
@@ -103,6 +107,32 @@ impl Collector for Shown {
         proxy(page)?;
         features::write(page, &of.config)
     }
+}
+
+/// Without probes all is unknown.
+fn health(page: &mut Page<'_, '_>, of: &State) -> Result<(), Error> {
+    let numbers = of.health.numbers();
+    let kinds = [("node", numbers.nodes), ("endpoint", numbers.endpoints)];
+    let series = kinds.iter().flat_map(|(kind, count)| {
+        let counts = [
+            ("reachable", count.reachable),
+            ("unreachable", count.unreachable),
+            ("unknown", count.unknown),
+        ];
+        counts.map(|(status, count)| (labels([("type", *kind), ("status", status)]), count))
+    });
+    page.gauges(
+        (
+            "node_health_connectivity_status",
+            "Nodes, and their health endpoints, by what this node's probes say of them",
+        ),
+        series,
+    )?;
+    let help = "Nodes that this node does not reach";
+    page.gauge(("unreachable_nodes", help), numbers.nodes.unreachable)?;
+    let help = "Health endpoints that this node does not reach";
+    let count = numbers.endpoints.unreachable;
+    page.gauge(("unreachable_health_endpoints", help), count)
 }
 
 fn version(page: &mut Page<'_, '_>) -> Result<(), Error> {

@@ -41,6 +41,7 @@ fn registry(choice: &[&str]) -> (Registry, Metrics) {
     metrics.node("add", "local");
     metrics.swept(Outcome::Success, &Walk::default(), second);
     let state = State {
+        health: crate::health::Health::new(&config, reader.clone()),
         config: Arc::new(config),
         addressing,
         view: reader,

@@ -8,7 +8,10 @@ fn name() -> Name {
     Name {
         node: "node1".into(),
         address: "172.30.0.11".parse().unwrap(),
-        own: ("cilium/state/nodes/v1/default/node1".into(), "{}".into()),
+        own: (
+            "cilium/state/nodes/v1/default/node1".into(),
+            values::OwnNode::default(),
+        ),
         numbers: 256..=65535,
     }
 }
@@ -44,6 +47,10 @@ fn complete(endpoints: Vec<EndpointRow>) -> View {
 
 fn keys(rows: &BTreeMap<Arc<str>, Own>) -> Vec<String> {
     let line = |(key, own): (&Arc<str>, &Own)| match own {
+        Own::Leased(value) if key.contains("/nodes/") => {
+            let (_, row) = values::node_row(value.as_bytes()).unwrap();
+            format!("{key} health {:?}", row.health.v4)
+        }
         Own::Leased(value) if key.contains("/ip/") => format!("{key} … {}", value.len() > 10),
         Own::Leased(value) => format!("{key} {value}"),
         Own::Protected(value) => format!("{key} {value} protected"),
@@ -57,6 +64,10 @@ fn a_node_says_who_it_is_where_its_pods_are_and_which_identities_it_uses() {
         endpoint(2, "web", 300),
         endpoint(3, "web", 300),
         endpoint(4, "init", 5),
+        EndpointRow {
+            pod: None,
+            ..endpoint(9, "health", Reserved::Health.id().0)
+        },
     ];
     let held = BTreeMap::from([
         ("k8s:app=soon;".to_owned(), Identity(301)),
@@ -74,7 +85,7 @@ fn a_node_says_who_it_is_where_its_pods_are_and_which_identities_it_uses() {
             "cilium/state/ip/v1/default/10.0.1.2 … true",
             "cilium/state/ip/v1/default/10.0.1.3 … true",
             "cilium/state/ip/v1/default/10.0.1.4 … true",
-            "cilium/state/nodes/v1/default/node1 {}",
+            "cilium/state/nodes/v1/default/node1 health Some(10.0.1.9)",
         ]
     );
 }

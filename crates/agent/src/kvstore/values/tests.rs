@@ -92,7 +92,7 @@ fn what_others_write_of_an_address_is_read() {
 fn a_node_is_written_as_upstream_writes_it_and_read_again() {
     let given = Given::from_pairs([("k8s-node-name", "node1")]);
     let config = Config::new(&given).unwrap();
-    let text = node(&config, &addressing(), "b-1");
+    let text = node(&config, &addressing(), "b-1").value(IpPair::default());
     let expected = r#"{"Name":"node1","Cluster":"default","IPAddresses":[{"Type":"InternalIP","IP":"172.30.0.11"},{"Type":"CiliumInternalIP","IP":"10.0.1.1"},{"Type":"CiliumInternalIP","IP":"fd00:1::1"}],"IPv4AllocCIDR":{"IP":"10.0.1.0","Mask":"////AA=="},"IPv4SecondaryAllocCIDRs":null,"IPv6AllocCIDR":{"IP":"fd00:1::","Mask":"//////////8AAAAAAAAAAA=="},"IPv6SecondaryAllocCIDRs":null,"IPv4HealthIP":null,"IPv6HealthIP":null,"IPv4IngressIP":null,"IPv6IngressIP":null,"ClusterID":0,"Source":"local","EncryptionKey":0,"Labels":null,"Annotations":null,"NodeIdentity":1,"WireguardPubKey":"","BootID":"b-1"}"#;
     assert_eq!(text, expected);
     let (name, row) = node_row(text.as_bytes()).unwrap();
