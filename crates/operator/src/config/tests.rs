@@ -78,7 +78,7 @@ fn a_directory_as_the_chart_mounts_it_is_read_and_flags_and_environment_win() {
 fn what_we_lack_stops_the_start_by_name_and_its_off_value_is_accepted() {
     for (key, value, off) in [
         ("ipam", "eni", "cluster-pool"),
-        ("identity-allocation-mode", "kvstore", "crd"),
+        ("identity-management-mode", "operator", "agent"),
         ("enable-gateway-api", "true", "false"),
     ] {
         let message = refusal(&[(key, value)]);
@@ -156,7 +156,7 @@ fn an_agent_that_reads_the_same_config_map_complains_of_none_of_our_keys() {
     #[rustfmt::skip]
     let shared = [
         "k8s-node-name", "k8s-api-server-urls", "k8s-kubeconfig-path", "enable-ipv4", "enable-ipv6", "ipam", "log-format", "debug",
-        "identity-allocation-mode", "identity-management-mode", "kvstore", "enable-cilium-endpoint-slice", "enable-ingress-controller",
+        "identity-allocation-mode", "identity-management-mode", "kvstore", "kvstore-opt", "kvstore-lease-ttl", "enable-cilium-endpoint-slice", "enable-ingress-controller",
         "enable-gateway-api", "enable-bgp-control-plane", "mesh-auth-enabled",
     ];
     let named = daemon::settings::shared::OF_OPERATORS;

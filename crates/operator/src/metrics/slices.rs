@@ -25,6 +25,17 @@ pub(super) struct Slices {
     changes: Family<Labels<1>, Histogram, fn() -> Histogram>,
 }
 
+/// What happens to an endpoint of a slice, in upstream's words.
+const OPCODES: [&str; 2] = ["cepinserted", "cepremoved"];
+
+fn written(outcome: Outcome) -> Labels<2> {
+    let failure = match outcome {
+        Outcome::Success => "",
+        Outcome::Fail => "transient",
+    };
+    labels([("failure_type", failure), ("outcome", outcome.word())])
+}
+
 fn sizes() -> Histogram {
     Histogram::new([1.0, 10.0, 25.0, 50.0, 100.0, 200.0, 500.0, 1000.0])
 }
@@ -40,6 +51,13 @@ impl Slices {
             sizes: sizes(),
             changes: Family::new_with_constructor(changes),
         };
+        // There with 0 before anything is written.
+        for outcome in [Outcome::Success, Outcome::Fail] {
+            drop(slices.writes.get_or_create(&written(outcome)));
+        }
+        for opcode in OPCODES {
+            drop(slices.changes.get_or_create(&labels([("opcode", opcode)])));
+        }
         to.register(
             "number_of_ceps_per_ces",
             "CiliumEndpoints in a CiliumEndpointSlice that was written",
@@ -55,20 +73,12 @@ impl Slices {
 
     /// A slice was to be written or deleted. Each failure is tried again.
     pub(super) fn count(&self, outcome: Outcome, change: SliceChange) {
-        let failure = match outcome {
-            Outcome::Success => "",
-            Outcome::Fail => "transient",
-        };
-        let both = labels([("failure_type", failure), ("outcome", outcome.word())]);
-        self.writes.get_or_create(&both).inc();
+        self.writes.get_or_create(&written(outcome)).inc();
         if outcome == Outcome::Fail {
             return;
         }
         self.sizes.observe(number(change.size));
-        for (opcode, value) in [
-            ("cepinserted", change.inserted),
-            ("cepremoved", change.removed),
-        ] {
+        for (opcode, value) in OPCODES.into_iter().zip([change.inserted, change.removed]) {
             let opcode = labels([("opcode", opcode)]);
             self.changes.get_or_create(&opcode).observe(number(value));
         }

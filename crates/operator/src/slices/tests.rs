@@ -28,6 +28,8 @@ fn endpoint(name: &PodName, identity: i64) -> Arc<SlicedEndpoint> {
 #[derive(Default)]
 struct World {
     slices: BTreeMap<Arc<str>, Content>,
+    /// The number of the write that made a slice what it is.
+    written: BTreeMap<Arc<str>, usize>,
     wanted: BTreeMap<Arc<str>, Option<Content>>,
     writes: usize,
 }
@@ -53,10 +55,21 @@ impl World {
             return;
         };
         self.writes += 1;
+        self.written.insert(Arc::clone(name), self.writes);
         match (*content).clone() {
             Some(content) => self.slices.insert(Arc::clone(name), content),
             None => self.slices.remove(&Arc::clone(name)),
         };
+    }
+
+    /// As an operator that starts lists them: the last written first.
+    fn found(&self) -> Vec<(Arc<str>, Content)> {
+        let slices = self.slices.iter();
+        let mut found: Vec<_> = slices
+            .map(|(name, of)| (Arc::clone(name), of.clone()))
+            .collect();
+        found.sort_by_key(|(name, _)| std::cmp::Reverse(self.written.get(name)));
+        found
     }
 
     fn finish(&mut self, grouping: &mut Grouping) {
@@ -164,8 +177,7 @@ proptest! {
                 Event::Restart(size) => {
                     largest = size;
                     world.wanted.clear();
-                    let found: Vec<_> = world.slices.clone().into_iter().rev().collect();
-                    grouping = Grouping::adopt(largest, found, &mut rng);
+                    grouping = Grouping::adopt(largest, world.found(), &mut rng);
                     let all = endpoints.iter().map(|(name, id)| (name.clone(), endpoint(name, *id)));
                     grouping.replace(all, &mut rng);
                 }
@@ -185,7 +197,7 @@ proptest! {
         }
         // Who takes it over as it is has nothing to write.
         let writes = world.writes;
-        let mut after = Grouping::adopt(largest, world.slices.clone(), &mut rng);
+        let mut after = Grouping::adopt(largest, world.found(), &mut rng);
         world.take(&mut after);
         world.finish(&mut after);
         prop_assert_eq!(world.writes, writes);
