@@ -222,9 +222,10 @@ impl Engine {
             peers.filter(|id| GLOBAL.contains(&id.0)).collect()
         };
         let changes = self.seen.changes(&table, known);
-        if !changes.is_empty() {
-            self.meter.identities();
+        if changes.is_empty() {
+            return IdentitiesChanged::No;
         }
+        self.meter.identities();
         let rows = self.endpoints.values();
         let held: BTreeMap<Identity, LabelSet> = rows
             .filter_map(|row| Some((row.identity?, row.labels.clone())))
