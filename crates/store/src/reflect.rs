@@ -66,8 +66,8 @@ struct Reflector<'a, R, K, V, F> {
     version: String,
     turned: watch::Receiver<Endpoint>,
     failures: u32,
-    /// A watch since the last list brought something or lived.
-    proven: bool,
+    /// When the last list was complete.
+    listed: Instant,
     /// Watches in a row that ended by silence.
     quiets: u32,
     kind: std::marker::PhantomData<fn() -> R>,
@@ -92,7 +92,7 @@ pub async fn reflect<R: Resource, K: Key, V: Value>(
         version: String::new(),
         turned: client.endpoint(),
         failures: 0,
-        proven: false,
+        listed: Instant::now(),
         quiets: 0,
         kind: std::marker::PhantomData,
     };
@@ -112,8 +112,9 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
             };
             match step {
                 Ok(Done::Listed | Done::Followed) => {}
-                // One list soon; but not one after the other when none of them can be followed.
-                Ok(Done::Expired) if std::mem::take(&mut self.proven) => {
+                // One list soon, also when the server was away between; but not one after the other when none of them
+                // can be followed.
+                Ok(Done::Expired) if self.listed.elapsed() >= SETTLED => {
                     let pause = rand::rng().random_range(Duration::ZERO..SPREAD);
                     tokio::time::sleep(pause).await;
                 }
@@ -196,7 +197,7 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
         });
         self.keys = keys;
         self.version = version;
-        self.proven = false;
+        self.listed = Instant::now();
         Ok(Done::Listed)
     }
 
@@ -281,7 +282,6 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
     /// The server can be followed.
     fn settle(&mut self) {
         self.failures = 0;
-        self.proven = true;
     }
 
     /// A watch that brought nothing at all may be one from a version that the server will not reach for long, after it was

@@ -109,6 +109,36 @@ async fn a_version_that_a_restored_server_has_not_reached_costs_a_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_went_soon_after_the_list_and_came_back_without_its_history_is_listed_at_once()
+ {
+    let start = tokio::time::Instant::now();
+    let log = Log::default();
+    let client = scripted(1, options(), {
+        let log = log.clone();
+        move |asked| {
+            let lists = log.keep(&asked, Asked::is_list);
+            match (start.elapsed() < seconds(40), asked.is_watch()) {
+                (_, false) if lists == 1 => list(10, "", &[("a", "1")]),
+                (true, _) => Answer::Refuse,
+                (false, true) if asked.of("resourceVersion") == "10" => refuse(410, "too old"),
+                (false, true) => Answer::Lines(vec![], End::Never),
+                (false, false) => list(90, "", &[("b", "1")]),
+            }
+        }
+    })
+    .await;
+    let followed = Followed::start(&client);
+    followed.until("b=1", seconds(120)).await;
+    let back = log.all(|asked| asked.is_watch() && asked.at > start + seconds(40))[0].at;
+    let listed = log.all(Asked::is_list)[1].at;
+    assert!(
+        listed - back <= seconds(5),
+        "{:?} after it was back",
+        listed - back
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn versions_that_expire_at_once_are_no_reason_for_a_storm_of_lists() {
     let log = Log::default();
     let client = scripted(1, options(), {
