@@ -128,6 +128,7 @@ fn services_are_reached_from_everywhere_and_sockets_survive_their_backends() {
     }
     let cluster = cluster('s', |options| options);
     services::matrix(&cluster);
+    services::host_network(&cluster);
     services::backends_go(&cluster);
 }
 

@@ -6,6 +6,7 @@ use crate::{
         Address, Drop,
         connection::{Entry, Way, flags as connection_flags},
         event::hook,
+        ipcache::flags::LOCAL_NODE,
         service::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, backend_state, flags,
         },
@@ -235,11 +236,12 @@ fn hairpin<S: Seams>(cx: &mut Cx<'_, S>, backend: &Backend) {
 }
 
 /// Stage of a new connection from outside: a backend on another node must answer through this one, so it sees the node's
-/// address; one that is here keeps the client's.
+/// address; one that is here, a pod or the node itself, keeps the client's.
 #[inline(always)]
 pub fn keep_the_way_back<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
     let translated = cx.rewrite.flags & connection_flags::DESTINATION_NAT != 0;
-    if !translated || cx.destination.is_local() {
+    let here = cx.destination.is_local() || cx.destination.flags & LOCAL_NODE != 0;
+    if !translated || here {
         return nat::keep(cx);
     }
     cx.rewrite.flags |= connection_flags::SOURCE_NAT;

@@ -261,7 +261,7 @@ pub(crate) fn matrix(cluster: &Cluster) {
     let _servers: Vec<Server> = pods[..2]
         .iter()
         .zip(1..)
-        .map(|(pod, id)| Server::start(pod, id))
+        .map(|(pod, id)| Server::start(&pod.sandbox, id))
         .collect();
     let all = service(cluster, "one", "one", &json!({ "type": "NodePort" }));
     let local = service(
@@ -296,6 +296,63 @@ pub(crate) fn matrix(cluster: &Cluster) {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+/// A backend in the first node's own network: asked from everywhere through the NodePort of its node and of the other.
+pub(crate) fn host_network(cluster: &Cluster) {
+    let clients = [run(cluster, 0, "near"), run(cluster, 1, "far")];
+    let _server = Server::start(cluster.nodes[0].machine.namespace(), 1);
+    let host = service(
+        cluster,
+        "host",
+        "host",
+        &json!({ "type": "NodePort", "selector": null }),
+    );
+    for (family, ip) in [
+        ("IPv4", IpAddr::V4(underlay_v4(11))),
+        ("IPv6", underlay_v6(11).into()),
+    ] {
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
+            "metadata": { "namespace": "default", "name": format!("host-{}", family.to_lowercase()),
+                          "labels": { "kubernetes.io/service-name": "host" } },
+            "endpoints": [{ "addresses": [ip], "nodeName": "n1", "conditions": { "ready": true } }],
+            "ports": [{ "name": "t", "port": PORT, "protocol": "TCP" },
+                      { "name": "u", "port": PORT, "protocol": "UDP" }],
+        });
+        cluster.create(&slice).expect("the slice is created");
+    }
+    let mut targets = Vec::new();
+    for kind in [Kind::Tcp, Kind::Udp] {
+        for node in [11, 12] {
+            for ip in [IpAddr::V4(underlay_v4(node)), underlay_v6(node).into()] {
+                let probe = Probe::new(kind, ip, node_port(&host, kind));
+                targets.push(("NodePort, host network", probe, Outcome::Backend(1)));
+            }
+        }
+    }
+    // A server of datagrams in the node's network answers its own pods from the address of their gateway.
+    let streams: Vec<_> = targets
+        .iter()
+        .filter(|(_, probe, _)| probe.kind == Kind::Tcp)
+        .cloned()
+        .collect();
+    let mut failures = Vec::new();
+    expect(
+        cluster,
+        &mut failures,
+        &Place::Pod(0, &clients[0]),
+        &streams,
+    );
+    for place in [
+        Place::Pod(1, &clients[1]),
+        Place::Node(0),
+        Place::Node(1),
+        Place::Outside,
+    ] {
+        expect(cluster, &mut failures, &place, &targets);
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
 /// A thousand sockets and more at a service of three backends: one is deleted, one is not ready any more, one stays.
 pub(crate) fn backends_go(cluster: &Cluster) {
     let names = [("stays", 0), ("deleted", 1), ("unready", 1)];
@@ -310,7 +367,7 @@ pub(crate) fn backends_go(cluster: &Cluster) {
     let _servers: Vec<Server> = pods
         .iter()
         .zip(1..)
-        .map(|(pod, id)| Server::start(pod, id))
+        .map(|(pod, id)| Server::start(&pod.sandbox, id))
         .collect();
     let shop = service(cluster, "shop", "shop", &json!({}));
     let ips = cluster_ips(&shop);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use testkit::kubelet::RunningPod;
+use netlink::Namespace;
 
 /// Where backends listen.
 pub(super) const PORT: u16 = 8080;
@@ -17,16 +17,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Listens in the pod, both families, TCP and UDP.
-    pub(super) fn start(pod: &RunningPod, id: u8) -> Self {
+    /// Listens in the namespace, both families, TCP and UDP.
+    pub(super) fn start(namespace: &Namespace, id: u8) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (listener, socket) = pod
-            .sandbox
+        let (listener, socket) = namespace
             .run(|| {
                 let any = (Ipv6Addr::UNSPECIFIED, PORT);
                 (TcpListener::bind(any), UdpSocket::bind(any))
             })
-            .expect("enter the pod");
+            .expect("enter the namespace");
         let (listener, socket) = (listener.expect("listen"), socket.expect("bind"));
         listener.set_nonblocking(true).expect("listener");
         socket
