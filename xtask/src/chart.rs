@@ -149,7 +149,15 @@ fn values_have_rows(chart: &Chart, helm: &Helm, _: Mode) -> Result<()> {
 }
 
 /// Values files beside this one, and what becomes of them.
-const GOLDEN: &[&str] = &["default", "etcd", "native", "plain", "relay", "small"];
+const GOLDEN: &[&str] = &[
+    "default",
+    "etcd",
+    "native",
+    "plain",
+    "preflight",
+    "relay",
+    "small",
+];
 
 fn renders_as_before(chart: &Chart, helm: &Helm, mode: Mode) -> Result<()> {
     let folder = chart.repo.join("xtask/src/chart/golden");
@@ -357,7 +365,8 @@ fn writes_known_keys(chart: &Chart, helm: &Helm, _: Mode) -> Result<()> {
             known.extend(keys::named_in(&text));
         }
     }
-    for name in GOLDEN {
+    // A pre-flight check has no settings of its own.
+    for name in GOLDEN.iter().filter(|name| **name != "preflight") {
         let values = chart
             .repo
             .join(format!("xtask/src/chart/golden/{name}.values.yaml"));

@@ -15,6 +15,7 @@ mod map;
 mod monitor;
 mod node;
 mod policy;
+mod preflight;
 mod reconcile;
 pub(crate) mod service;
 mod status;
@@ -109,6 +110,9 @@ enum Command {
     Features(reconcile::FeaturesArgs),
     /// Write the agent's configuration out of the cluster's objects, one file a key
     BuildConfig(build_config::BuildConfigArgs),
+    /// What can be looked at before an upgrade
+    #[command(subcommand)]
+    Preflight(preflight::PreflightCommand),
     /// Remove what agents left in this network namespace
     PostUninstallCleanup(cleanup::CleanupArgs),
     #[command(external_subcommand)]
@@ -159,6 +163,7 @@ fn execute(args: DbgArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
         Command::Reconcile(args) => reconcile::run(context, &args),
         Command::Features(args) => reconcile::features(context, &args),
         Command::BuildConfig(args) => build_config::run(context, &args),
+        Command::Preflight(command) => preflight::run(context, &command),
         Command::PostUninstallCleanup(args) => cleanup::run(context, &args),
         Command::Other(words) => Err(absent::refuse("", &words)),
     }

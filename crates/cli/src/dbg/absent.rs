@@ -118,8 +118,12 @@ const REASONS: &[(&str, &str)] = &[
     ),
     ("prefilter", "there is no XDP prefilter in this version"),
     (
-        "preflight",
-        "there is nothing to prepare: policies are validated when they are read, identities need no migration",
+        "preflight fqdn-poller",
+        "there is no DNS proxy in this version whose names could be looked up ahead",
+    ),
+    (
+        "preflight migrate-identity",
+        "identities move between the API server and etcd while agents run: identity-allocation-mode=doublewrite-…",
     ),
     ("recorder", "there is no packet recorder"),
     (
