@@ -9,12 +9,16 @@ mod read;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use kernel::collector::Lifetimes;
+use model::ipam::Family;
+use model::ipam::pools::Wants;
 
 use crate::cni_conf::Cni;
 use clap::{ArgMatches, Command};
@@ -25,7 +29,7 @@ use keys::ALL;
 use crate::inputs::Announcements;
 use read::{
     cluster_id, cluster_name, cni, datapath, hubble, ipam, metrics_choice, node_health, policy,
-    services,
+    pools, services,
 };
 
 /// How pods of other nodes are reached.
@@ -47,6 +51,8 @@ pub enum Ipam {
     Kubernetes,
     /// From the operator, which has ranges for all nodes.
     ClusterPool,
+    /// From the operator, as many as this node asks for, of many pools.
+    MultiPool,
 }
 
 impl std::fmt::Display for Ipam {
@@ -54,8 +60,18 @@ impl std::fmt::Display for Ipam {
         f.write_str(match self {
             Self::Kubernetes => "kubernetes",
             Self::ClusterPool => "cluster-pool",
+            Self::MultiPool => "multi-pool",
         })
     }
+}
+
+/// Settings of many pools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pools {
+    /// The pool for who names no other.
+    pub default: Arc<str>,
+    /// Pool → addresses that are to be there before anybody asks for them.
+    pub ahead: BTreeMap<Arc<str>, u32>,
 }
 
 /// Which endpoints have policy enforced.
@@ -197,6 +213,8 @@ pub struct Config {
     pub cluster_id: u16,
     /// Where the ranges of this node's pods come from.
     pub ipam: Ipam,
+    /// Settings of many pools.
+    pub pools: Pools,
     /// Packet path.
     pub datapath: Datapath,
     /// Services.
@@ -256,6 +274,19 @@ pub fn gather(
 }
 
 impl Config {
+    /// What this node wants to have of pools.
+    pub fn wants(&self) -> Wants {
+        let on = self.datapath.families;
+        let families = [(on.ipv4, Family::Ipv4), (on.ipv6, Family::Ipv6)];
+        Wants {
+            families: families
+                .into_iter()
+                .filter_map(|(on, of)| on.then_some(of))
+                .collect(),
+            ahead: self.pools.ahead.clone(),
+        }
+    }
+
     /// Validates what was given. The first problem is returned, with its key.
     pub fn new(given: &Given) -> Result<Self, Error> {
         let read = Reader::new(ALL, given)?;
@@ -270,6 +301,7 @@ impl Config {
             cluster: cluster_name(&read)?,
             cluster_id: cluster_id(&read)?,
             ipam: ipam(&read)?,
+            pools: pools(&read)?,
             datapath: datapath(&read)?,
             services: services(&read)?,
             policy: policy(&read)?,

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::engine::{Command, Wanted};
-use crate::inputs::{Inputs, PodRow};
+use crate::inputs::{Inputs, NamespaceRow, PodRow};
 use crate::kvstore::Numbers;
 use crate::view::ViewReader;
 
@@ -111,15 +111,20 @@ impl Identities {
             .ok_or_else(|| Error::NoPod(name.clone()))
     }
 
+    /// The pod's namespace, in the same way.
+    pub async fn namespace(&self, of: &PodName) -> Arc<NamespaceRow> {
+        until_some(&self.inputs.namespaces, &of.namespace)
+            .await
+            .unwrap_or_default()
+    }
+
     /// The labels of a pod's identity.
     pub async fn labels(&self, name: &PodName, pod: &PodRow) -> Result<LabelSet, Error> {
-        let namespace = until_some(&self.inputs.namespaces, &name.namespace)
-            .await
-            .unwrap_or_default();
+        let namespace = self.namespace(name).await;
         let facts = PodLabels {
             pod: pod.labels.iter().map(|(k, v)| (&**k, &**v)),
             namespace: &name.namespace,
-            namespace_labels: namespace.iter().map(|(k, v)| (&**k, &**v)),
+            namespace_labels: namespace.labels.iter().map(|(k, v)| (&**k, &**v)),
             service_account: pod.service_account.as_deref(),
             cluster: &self.cluster,
         };

@@ -14,6 +14,7 @@ use api::kubernetes::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Resour
 use ipnet::IpNet;
 use model::endpoint::{NamedPort, PodName};
 use model::identity::Identity;
+use model::ipam::choice::Wish;
 use model::labels::LabelSet;
 use model::node::{AddressKind, NodeObject};
 use model::policy::{
@@ -48,6 +49,17 @@ pub struct PodRow {
     pub host_network: bool,
     /// What made it.
     pub workload: Option<Workload>,
+    /// The pools that its annotations name.
+    pub pools: Wish,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamespaceRow {
+    /// Labels of the object.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// The pools that its annotations name.
+    pub pools: Wish,
 }
 
 /// An endpoint as its agent announced it.
@@ -77,8 +89,8 @@ pub struct PolicyRow {
 pub struct Inputs {
     /// Pods of this node.
     pub pods: Table<PodName, PodRow>,
-    /// Labels of namespaces.
-    pub namespaces: Table<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
+    /// Namespaces.
+    pub namespaces: Table<Arc<str>, NamespaceRow>,
     /// Nodes, as Kubernetes knows them.
     pub nodes: Table<Arc<str>, NodeObject>,
     /// Nodes, as their agents announce them.
@@ -116,7 +128,7 @@ macro_rules! reflected {
         reflected!($client, $tasks, $scope, $name, $kind, after | _ | $rows)
     };
 }
-use reflected;
+pub(crate) use reflected;
 
 impl Inputs {
     /// Starts to follow everything that an agent needs: of its node, and of all.
@@ -144,9 +156,7 @@ impl Inputs {
                 Scope::all(),
                 "namespaces",
                 Namespace,
-                |of: Namespace| {
-                    vec![(of.metadata.name.as_str().into(), texts(&of.metadata.labels))]
-                }
+                |of: Namespace| vec![namespace_row(&of)]
             ),
             nodes: reflected!(client, tasks, Scope::all(), "nodes", Node, |node| vec![
                 node_row(&node)
@@ -266,6 +276,14 @@ fn texts(map: &BTreeMap<String, String>) -> BTreeMap<Arc<str>, Arc<str>> {
         .collect()
 }
 
+fn namespace_row(of: &Namespace) -> (Arc<str>, NamespaceRow) {
+    let row = NamespaceRow {
+        labels: texts(&of.metadata.labels),
+        pools: Wish::read(&of.metadata.annotations),
+    };
+    (of.metadata.name.as_str().into(), row)
+}
+
 /// Namespace and name of any object, which is how pods are named too.
 fn name_of<R: Resource>(object: &R) -> PodName {
     PodName {
@@ -291,6 +309,7 @@ fn pod_row(pod: &Pod) -> (PodName, PodRow) {
         named_ports,
         host_network: pod.spec.host_network,
         workload: workload::workload(pod),
+        pools: Wish::read(&pod.metadata.annotations),
     };
     (name_of(pod), row)
 }

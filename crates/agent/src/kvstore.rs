@@ -20,6 +20,7 @@ use model::node::NodeObject;
 use reconcile::{Table, TaskGroup};
 use store::etcd::{Etcd, Identities, Owned, Pair, Patience, Settings, SharedLease, layout, mirror};
 
+use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::inputs::{RemoteEndpoint, Shared};
 use crate::node::Addressing;
@@ -163,7 +164,7 @@ impl Kvstore {
     pub fn announce(
         &self,
         config: &Config,
-        addressing: &Addressing,
+        (addressing, addresses): (&Addressing, &Addresses),
         numbers: std::ops::RangeInclusive<u32>,
         view: &ViewReader,
         tasks: &TaskGroup,
@@ -175,6 +176,7 @@ impl Kvstore {
         let name = Name {
             node: config.node.clone(),
             address,
+            addresses: addresses.clone(),
             own: (
                 layout::node(&config.cluster, &config.node),
                 values::node(config, addressing, boot.trim()),

@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod node;
 pub mod own_node;
 pub mod policy_status;
+pub mod pools;
 pub mod queue;
 pub mod sockets;
 pub mod view;

@@ -34,6 +34,7 @@ use crate::identity::Identities;
 use crate::masquerade::Spared;
 use crate::metrics::Metrics;
 use crate::node::{Addressing, Devices};
+use crate::pools::Pools;
 use crate::view::ViewReader;
 
 pub use endpoint::delete_attachments;
@@ -57,6 +58,8 @@ pub struct Api {
     pub engine: mpsc::Sender<Command>,
     /// Addresses of pods.
     pub addresses: Addresses,
+    /// The choice of pools, where there is one.
+    pub pools: Option<Pools>,
     /// Identities.
     pub identities: Identities,
     /// The flow server's intake, when it runs.

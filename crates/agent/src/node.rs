@@ -11,6 +11,7 @@ mod tests;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use model::ipam::router_of;
 use netlink::address::PrefixRoute;
 use netlink::link::{Learning, Veth, VethEnd, Vxlan, VxlanMode};
 use netlink::{AdminState, Handle, Link, Mac, address, link, neighbour};
@@ -42,9 +43,9 @@ pub struct Addressing {
     pub node_ipv4: Option<Ipv4Addr>,
     /// Address on the underlay, IPv6.
     pub node_ipv6: Option<Ipv6Addr>,
-    /// Pod addresses of this node, IPv4.
+    /// Pod addresses of this node, IPv4; where it has several ranges, the one with the router.
     pub pods_ipv4: Option<Ipv4Net>,
-    /// Pod addresses of this node, IPv6.
+    /// Pod addresses of this node, IPv6; where it has several ranges, the one with the router.
     pub pods_ipv6: Option<Ipv6Net>,
 }
 
@@ -54,10 +55,12 @@ impl Addressing {
         self.pods_ipv4.and_then(|net| net.hosts().next())
     }
 
-    /// The pods' gateway, IPv6: the first address after the prefix itself.
+    /// The pods' gateway, IPv6: the first address after the prefix itself, unless that is all there is.
     pub fn router_ipv6(&self) -> Option<Ipv6Addr> {
-        self.pods_ipv6
-            .map(|net| Ipv6Addr::from(u128::from(net.network()) | 1))
+        match router_of(self.pods_ipv6?.into()) {
+            IpAddr::V6(router) => Some(router),
+            IpAddr::V4(_) => None,
+        }
     }
 
     /// Both gateways.

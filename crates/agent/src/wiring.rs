@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
+use crate::announce::Origin;
 use crate::config::{Config, Ipam};
 use crate::engine::interfaces::OfNode;
 use crate::engine::{self, Engine, Parts};
@@ -35,7 +36,8 @@ use crate::last_good::{self, LastGood};
 use crate::local_api::{self, Api, EndpointLog};
 use crate::metrics::{Metrics, State};
 use crate::node::{Addressing, prepare};
-use crate::own_node::own_addressing;
+use crate::own_node::{Own, own_addressing};
+use crate::pools::Pools;
 use crate::sockets::Closer;
 use crate::view::{self, ViewReader};
 use crate::{announce, cni_conf, health, masquerade, policy_status, queue};
@@ -70,7 +72,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let kvstore = Kvstore::connect(&config, &tasks)?;
     let (shared, own_nodes) = shared(&client, &config, kvstore.as_ref(), &tasks);
     let inputs = Inputs::follow(&client, &tasks, &config.node, &options, &last_good, shared);
-    let (addressing, uid) = own_addressing(&client, &config, &stop).await?;
+    let own = own_addressing(&client, &config, &stop).await?;
+    let addressing = own.addressing.clone();
     phases.done_as("k8sInit", "this node's object is read");
     let handle = Handle::open().context("open netlink")?;
     netlink::sysctl::use_procfs(&config.datapath.procfs);
@@ -114,7 +117,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let engine = Engine::new(parts, restored).context("take over what the kernel holds")?;
     phases.done("the endpoints of before are taken over");
     // Not what was saved: an endpoint that is gone has no address any more.
-    let addresses = Addresses::new(&addressing, &view.get().endpoints).counted_in(metrics.clone());
+    let addresses = own_addresses(&own, &config, &view).counted_in(metrics.clone());
     tasks.spawn("unconfirmed addresses", {
         let addresses = addresses.clone();
         move |stop| addresses.expire(stop)
@@ -125,13 +128,14 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         identities,
         kvstore.as_ref(),
         (&client, &config),
-        (&addressing, &view),
+        (&addressing, &addresses, &view),
         &tasks,
     )?;
     tasks.spawn("identities", {
         let (identities, commands) = (identities.clone(), commands.clone());
         move |stop| identities.serve(wanting, commands, stop)
     });
+    let pools = Pools::follow(&client, &config, &identities, &tasks);
     start_policy_conditions(&client, &inputs, &tasks);
     start_keeping(last_good, &inputs, &tasks);
     let maker = Maker {
@@ -144,18 +148,15 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         announced: own_nodes.clone(),
         told: watch::Sender::new(None),
     };
-    let object = announce::node_object(&config, &addressing, &uid);
-    let own = (object, config.ipam, maker.told.subscribe());
+    let object = announce::node_object(&config, &addressing, &own.uid);
+    let origin = Origin::of(&config, &addresses);
+    let own = (object, origin, maker.told.subscribe());
     start_announcing(&client, own_nodes, own, &addressing, &view, &tasks);
     let health = start_health(&config, maker, &addressing, &view, &tasks);
     tasks.spawn("node routes", {
-        let (view, addressing, devices, routing) = (
-            view.clone(),
-            addressing.clone(),
-            devices.clone(),
-            config.datapath.routing,
-        );
-        move |stop| keep_routes(view, routing, addressing, devices, stop)
+        let (view, devices, routing) = (view.clone(), devices.clone(), config.datapath.routing);
+        let own = (addressing.clone(), addresses.clone());
+        move |stop| keep_routes(view, routing, own, devices, stop)
     });
     tasks.spawn("sockets of removed backends", {
         let closer = Closer::new(maps.clone(), view.clone());
@@ -192,6 +193,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         view: view.clone(),
         engine: commands,
         addresses,
+        pools,
         identities,
         flows: intake,
         etcd: kvstore.map(|of| of.etcd.health()),
@@ -287,6 +289,16 @@ async fn serve_metrics(
     Ok(())
 }
 
+/// This node's addresses, with those that its endpoints have.
+fn own_addresses(own: &Own, config: &Config, view: &ViewReader) -> Addresses {
+    let endpoints = &view.get().endpoints;
+    if config.ipam == Ipam::MultiPool {
+        Addresses::of_pools(&own.ranges, &own.addressing, config, endpoints)
+    } else {
+        Addresses::new(&own.addressing, endpoints)
+    }
+}
+
 async fn store(config: &Config, requests: &store::Metrics) -> anyhow::Result<Client> {
     let mut options = store::Options::named("axoneme-agent");
     options.kubeconfig.clone_from(&config.store.kubeconfig);
@@ -365,7 +377,7 @@ fn start_keeping(last_good: LastGood, inputs: &Inputs, tasks: &TaskGroup) {
 fn start_announcing(
     client: &Client,
     announced: Table<Arc<str>, NodeObject>,
-    (object, ipam, health): (CiliumNode, Ipam, announce::Told),
+    (object, origin, health): (CiliumNode, Origin, announce::Told),
     addressing: &Addressing,
     view: &ViewReader,
     tasks: &TaskGroup,
@@ -379,7 +391,7 @@ fn start_announcing(
     });
     let client = client.clone();
     tasks.spawn("announced node", move |stop| {
-        announce::keep_node(client, object, ipam, health, announced, stop)
+        announce::keep_node(client, object, origin, health, announced, stop)
     });
 }
 

@@ -1,4 +1,10 @@
 //! IPAM: addresses for pods out of the node's ranges; never one for two, and none reused sooner than need be.
+//!
+//! Each range is of a pool. A node that has one range for each family has one pool, [`DEFAULT_POOL`]; with many pools ranges
+//! come and go ([`pools`]), and a pod's own [`choice`] says from which its addresses are.
+
+pub mod choice;
+pub mod pools;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,6 +12,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+/// Name of the pool for who names no other, unless the configuration calls it differently.
+pub const DEFAULT_POOL: &str = "default";
+
+/// Ranges of each pool.
+pub type Ranges = BTreeMap<Arc<str>, Vec<IpNet>>;
 
 /// An address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,6 +36,15 @@ impl Family {
             IpAddr::V4(_) => Self::Ipv4,
             IpAddr::V6(_) => Self::Ipv6,
         }
+    }
+}
+
+impl std::fmt::Display for Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Ipv4 => "IPv4",
+            Self::Ipv6 => "IPv6",
+        })
     }
 }
 
@@ -53,8 +74,10 @@ pub enum Lasting {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IpamError {
     /// Every usable address is taken.
-    #[error("no free {family:?} address in {ranges}: all {size} are in use")]
+    #[error("no free {family} address in {ranges} of pool {pool}: all {size} are in use")]
     Exhausted {
+        /// Pool asked for.
+        pool: Arc<str>,
         /// Family asked for.
         family: Family,
         /// The ranges, separated by commas.
@@ -62,9 +85,11 @@ pub enum IpamError {
         /// Usable addresses in them.
         size: u128,
     },
-    /// The node has no range of the family.
-    #[error("the node has no range of {family:?} addresses")]
+    /// The node has no range of the pool and family.
+    #[error("the node has no range of {family} addresses of pool {pool}")]
     NoRange {
+        /// Pool asked for.
+        pool: Arc<str>,
         /// Family asked for.
         family: Family,
     },
@@ -98,7 +123,10 @@ pub enum IpamError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Range {
+    pool: Arc<str>,
     net: IpNet,
+    /// Nothing more is given from it: it goes when nobody has an address of it any more.
+    leaving: bool,
     /// First and last usable address, as numbers.
     first: u128,
     last: u128,
@@ -123,7 +151,7 @@ fn address(family: Family, number: u128) -> IpAddr {
 impl Range {
     /// The usable addresses: without the network's own and, in IPv4, without the broadcast address. Ranges of one or
     /// two addresses have neither (RFC 3021, RFC 6164).
-    fn new(net: IpNet) -> Self {
+    fn new(pool: Arc<str>, net: IpNet) -> Self {
         let net = net.trunc();
         let (low, high) = (number(net.network()), number(net.broadcast()));
         let (first, last) = match net {
@@ -132,22 +160,33 @@ impl Range {
             IpNet::V6(_) => (low + 1, high),
         };
         Self {
+            pool,
             net,
+            leaving: false,
             first,
             last,
             next: first,
         }
     }
 
+    fn family(&self) -> Family {
+        Family::of(self.net.addr())
+    }
+
+    /// Usable addresses.
+    fn size(&self) -> u128 {
+        (self.last - self.first).saturating_add(1)
+    }
+
     fn contains(&self, family: Family, n: u128) -> bool {
-        Family::of(self.net.addr()) == family && (self.first..=self.last).contains(&n)
+        self.family() == family && (self.first..=self.last).contains(&n)
     }
 }
 
 /// The router's address of a range: its first usable one.
 pub fn router_of(range: IpNet) -> IpAddr {
-    let range = Range::new(range);
-    address(Family::of(range.net.addr()), range.first)
+    let range = Range::new(DEFAULT_POOL.into(), range);
+    address(range.family(), range.first)
 }
 
 /// The addresses of this node's pods.
@@ -160,24 +199,27 @@ pub struct Ipam {
 
 impl Ipam {
     /// An allocator over the node's ranges. The router takes its address like anybody else, with [`Self::allocate_at`].
-    pub fn new(ranges: impl IntoIterator<Item = IpNet>) -> Self {
+    pub fn new(ranges: &Ranges) -> Self {
+        let nets = ranges
+            .iter()
+            .flat_map(|(pool, nets)| nets.iter().map(|net| Range::new(Arc::clone(pool), *net)));
         Self {
-            ranges: ranges.into_iter().map(Range::new).collect(),
+            ranges: nets.collect(),
             leases: BTreeMap::new(),
             next_token: 0,
         }
     }
 
-    /// The ranges.
-    pub fn ranges(&self) -> impl Iterator<Item = IpNet> {
-        self.ranges.iter().map(|range| range.net)
+    /// The ranges, with their pools.
+    pub fn ranges(&self) -> impl Iterator<Item = (&Arc<str>, IpNet)> {
+        self.ranges.iter().map(|range| (&range.pool, range.net))
     }
 
-    /// Adds a range; one that is there, or inside another, changes nothing.
-    pub fn add_range(&mut self, net: IpNet) {
-        if !self.ranges.iter().any(|range| range.net.contains(&net)) {
-            self.ranges.push(Range::new(net));
-        }
+    /// The pool of an address.
+    pub fn pool_of(&self, address: IpAddr) -> Option<&Arc<str>> {
+        let mut ranges = self.ranges.iter();
+        let range = ranges.find(|range| range.net.contains(&address))?;
+        Some(&range.pool)
     }
 
     /// All addresses in use.
@@ -202,30 +244,25 @@ impl Ipam {
         )
     }
 
-    /// Gives the next free address of a family, with the token that confirms it if it may expire.
+    /// Gives the next free address of a pool and family, with the token that confirms it if it may expire.
     pub fn allocate(
         &mut self,
+        pool: &Arc<str>,
         family: Family,
         owner: &Arc<str>,
         lasting: Lasting,
     ) -> Result<(IpAddr, Option<Token>), IpamError> {
-        let at = self.find_free(family)?;
+        let at = self.find_free(pool, family)?;
         let (lease, token) = self.lease(owner, lasting);
         self.leases.insert(at, lease);
         Ok((at, token))
     }
 
-    fn find_free(&mut self, family: Family) -> Result<IpAddr, IpamError> {
+    fn find_free(&mut self, pool: &Arc<str>, family: Family) -> Result<IpAddr, IpamError> {
         let leases = &self.leases;
-        let mut ranges = self
-            .ranges
-            .iter_mut()
-            .filter(|range| Family::of(range.net.addr()) == family)
-            .peekable();
-        if ranges.peek().is_none() {
-            return Err(IpamError::NoRange { family });
-        }
-        for range in ranges {
+        let asked =
+            |range: &Range| range.pool == *pool && range.family() == family && !range.leaving;
+        for range in self.ranges.iter_mut().filter(|range| asked(range)) {
             let free = |n: &u128| !leases.contains_key(&address(family, *n));
             // From where the last search ended, so that an address rests as long as possible before it is given again.
             if let Some(n) = (range.next..=range.last)
@@ -236,16 +273,17 @@ impl Ipam {
                 return Ok(address(family, n));
             }
         }
-        let of_family = || {
-            self.ranges
-                .iter()
-                .filter(|range| Family::of(range.net.addr()) == family)
-        };
-        let ranges: Vec<String> = of_family().map(|range| range.net.to_string()).collect();
-        let size = of_family().map(|range| range.last - range.first + 1).sum();
+        let full: Vec<&Range> = self.ranges.iter().filter(|range| asked(range)).collect();
+        let (pool, size) = (Arc::clone(pool), full.iter().map(|range| range.size()));
+        let size = size.fold(0, u128::saturating_add);
+        let texts: Vec<String> = full.iter().map(|range| range.net.to_string()).collect();
+        if full.is_empty() {
+            return Err(IpamError::NoRange { pool, family });
+        }
         Err(IpamError::Exhausted {
+            pool,
             family,
-            ranges: ranges.join(", "),
+            ranges: texts.join(", "),
             size,
         })
     }
@@ -257,11 +295,11 @@ impl Ipam {
         owner: &Arc<str>,
         lasting: Lasting,
     ) -> Result<Option<Token>, IpamError> {
-        if !self
-            .ranges
-            .iter()
-            .any(|range| range.contains(Family::of(address), number(address)))
-        {
+        let held = self.leases.contains_key(&address);
+        let usable = |range: &Range| {
+            range.contains(Family::of(address), number(address)) && (held || !range.leaving)
+        };
+        if !self.ranges.iter().any(usable) {
             return Err(IpamError::NotUsable { address });
         }
         if let Some(lease) = self

@@ -15,7 +15,8 @@ mod stores;
 
 use std::time::Duration;
 
-use agent::config::{Config, Given, Ipam};
+use agent::announce::Origin;
+use agent::config::{Config, Given};
 use agent::inputs::{Announcements, Inputs, Shared};
 use agent::last_good::{self, LastGood};
 use agent::node::Addressing;
@@ -343,7 +344,7 @@ async fn a_node_that_somebody_deletes_or_changes_announces_itself_again() {
     let announced = inputs.announced_nodes.clone();
     let (told, health) = tokio::sync::watch::channel(None);
     tasks.spawn("node", move |stop| {
-        announce::keep_node(client, object, Ipam::Kubernetes, health, announced, stop)
+        announce::keep_node(client, object, Origin::Node, health, announced, stop)
     });
     let nodes = "/apis/cilium.io/v2/ciliumnodes";
     let range = || async {

@@ -13,7 +13,7 @@ fn node() -> Addressing {
     }
 }
 
-fn endpoint(pod: usize, address: IpAddr) -> EndpointRow {
+pub(super) fn endpoint(pod: usize, address: IpAddr) -> EndpointRow {
     EndpointRow {
         id: EndpointId(pod as u16 + 1),
         pod: Some(PodName {
@@ -40,7 +40,7 @@ fn endpoint(pod: usize, address: IpAddr) -> EndpointRow {
 }
 
 fn allocate(from: &Addresses, pod: &str) -> (IpAddr, Token) {
-    let given = from.allocate(Family::Ipv4, pod, Lasting::UntilConfirmed);
+    let given = from.allocate(None, Family::Ipv4, pod, Lasting::UntilConfirmed);
     let (address, token) = given.expect("an address is free");
     (address, token.expect("it may expire"))
 }
@@ -91,7 +91,7 @@ impl Node {
         let owner = format!("shop/{pod}");
         let given = self.call(|node| {
             node.addresses
-                .allocate(Family::Ipv4, &owner, Lasting::UntilConfirmed)
+                .allocate(None, Family::Ipv4, &owner, Lasting::UntilConfirmed)
         });
         let Some(Ok((address, Some(token)))) = given else {
             return;

@@ -110,7 +110,17 @@ const KEYS: &[Key] = &[
     key(
         "ipam",
         "kubernetes",
-        "Where the node's pod CIDRs come from: kubernetes (its Node) or cluster-pool (the operator)",
+        "Where the node's pod CIDRs come from: kubernetes (its Node), cluster-pool (the operator) or multi-pool (the operator, as they are needed)",
+    ),
+    key(
+        "ipam-default-ip-pool",
+        "default",
+        "With multi-pool: the pool of pods for which no other is chosen",
+    ),
+    key(
+        "ipam-multi-pool-pre-allocation",
+        "",
+        "With multi-pool: addresses kept ahead, as NAME=NUMBER,… (default: 8 of the default pool)",
     ),
     key("kube-proxy-replacement", "true", "Translate services"),
     key("bpf-lb-sock", "true", "Translate services at the socket"),
@@ -296,7 +306,7 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("datapath-mode", "veth"),
     ("tunnel-protocol", "vxlan"),
     ("underlay-protocol", "ipv4"),
-    ("ipam", "kubernetes|cluster-pool"),
+    ("ipam", "kubernetes|cluster-pool|multi-pool"),
     ("identity-management-mode", "agent"),
     ("enable-endpoint-routes", "false"),
     ("enable-wireguard", "false"),

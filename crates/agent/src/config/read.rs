@@ -1,14 +1,18 @@
 //! From texts to typed values: one function for each part of the configuration.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use daemon::settings::{Error, Reader};
 use kernel::collector::Lifetimes;
 
 use crate::cni_conf::Cni;
 
-use super::{Datapath, Enforcement, Families, Hubble, Ipam, NodeHealth, Policy, Routing, Services};
+use super::{
+    Datapath, Enforcement, Families, Hubble, Ipam, NodeHealth, Policy, Pools, Routing, Services,
+};
 
 /// First and last port, between a comma or a dash.
 fn port_range(read: &Reader<'_>, key: &str) -> Result<(u16, u16), Error> {
@@ -60,8 +64,36 @@ pub(super) fn ipam(read: &Reader<'_>) -> Result<Ipam, Error> {
     match read.text("ipam") {
         "kubernetes" => Ok(Ipam::Kubernetes),
         "cluster-pool" => Ok(Ipam::ClusterPool),
-        other => Err(Error::invalid("ipam", other, "kubernetes or cluster-pool")),
+        "multi-pool" => Ok(Ipam::MultiPool),
+        other => {
+            let expected = "kubernetes, cluster-pool or multi-pool";
+            Err(Error::invalid("ipam", other, expected))
+        }
     }
+}
+
+/// Addresses of the default pool that are kept ahead when nothing else is said.
+const AHEAD: u32 = 8;
+
+pub(super) fn pools(read: &Reader<'_>) -> Result<Pools, Error> {
+    let default: Arc<str> = match read.text("ipam-default-ip-pool") {
+        "" => return Err(read.invalid("ipam-default-ip-pool", "the name of a pool")),
+        name => name.into(),
+    };
+    let key = "ipam-multi-pool-pre-allocation";
+    let mut ahead = BTreeMap::new();
+    for text in read.list(key) {
+        let bad = || Error::invalid(key, &text, "NAME=NUMBER");
+        let (pool, number) = text.split_once('=').ok_or_else(bad)?;
+        let number = number.parse().map_err(|_| bad())?;
+        if pool.is_empty() || ahead.insert(pool.into(), number).is_some() {
+            return Err(bad());
+        }
+    }
+    if ahead.is_empty() {
+        ahead.insert(Arc::clone(&default), AHEAD);
+    }
+    Ok(Pools { default, ahead })
 }
 
 pub(super) fn cni(read: &Reader<'_>) -> Result<Cni, Error> {

@@ -206,3 +206,36 @@ fn etcd_is_used_when_the_mode_of_identities_says_so() {
     assert_eq!(kvstore.lease_ttl, std::time::Duration::from_mins(15));
     assert!(refusal(&pairs[..1]).starts_with("kvstore: "));
 }
+
+#[test]
+fn pools_are_chosen_and_kept_ahead_as_the_keys_say() {
+    let of = |pairs: &[(&str, &str)]| {
+        let config = config(pairs).unwrap();
+        assert_eq!(config.wants().ahead, config.pools.ahead);
+        let ahead = config.pools.ahead.iter();
+        let ahead: Vec<String> = ahead.map(|(pool, n)| format!("{pool}={n}")).collect();
+        (config.ipam, config.pools.default.to_string(), ahead)
+    };
+    let text =
+        |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
+    let (_, default, ahead) = of(&[]);
+    assert_eq!((&*default, ahead), ("default", text(&["default=8"])));
+    let multi = ("ipam", "multi-pool");
+    let (ipam, default, ahead) = of(&[multi, ("ipam-default-ip-pool", "blue")]);
+    assert_eq!(
+        (ipam, &*default, ahead),
+        (Ipam::MultiPool, "blue", text(&["blue=8"]))
+    );
+    let pairs = [
+        multi,
+        ("ipam-multi-pool-pre-allocation", "default=16,red=0"),
+    ];
+    assert_eq!(of(&pairs).2, text(&["default=16", "red=0"]));
+    for bad in ["default", "default=x", "=8", "a=1,a=2", "a=-1"] {
+        let refused = refusal(&[("ipam-multi-pool-pre-allocation", bad)]);
+        assert!(
+            refused.starts_with("ipam-multi-pool-pre-allocation: "),
+            "{refused}"
+        );
+    }
+}

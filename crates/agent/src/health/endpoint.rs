@@ -226,7 +226,7 @@ impl Maker {
             } else {
                 let given = self
                     .addresses
-                    .allocate(family, HEALTH, Lasting::UntilReleased);
+                    .allocate(None, family, HEALTH, Lasting::UntilReleased);
                 given.context("an address for the health endpoint")?.0
             });
         }

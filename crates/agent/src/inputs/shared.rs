@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use api::cilium::{CiliumIdentity, CiliumNode, HealthAddresses};
+use api::cilium::{CiliumIdentity, CiliumNode, HealthAddresses, IpamSpec};
+use ipnet::IpNet;
 use model::endpoint::PodName;
 use model::identity::{Identity, from_security_labels};
 use model::labels::LabelSet;
@@ -62,13 +63,7 @@ pub(crate) fn announced_row(node: &CiliumNode) -> (Arc<str>, NodeObject) {
             .iter()
             .filter_map(|a| address_of(&a.address_type, &a.ip))
             .collect(),
-        pod_cidrs: node
-            .spec
-            .ipam
-            .pod_cidrs
-            .iter()
-            .filter_map(|text| text.parse().ok())
-            .collect(),
+        pod_cidrs: pod_cidrs(&node.spec.ipam),
         health: pair(node.spec.health.as_ref()),
         ingress: pair(node.spec.ingress.as_ref()),
         labels: texts(&node.metadata.labels),
@@ -76,6 +71,16 @@ pub(crate) fn announced_row(node: &CiliumNode) -> (Arc<str>, NodeObject) {
         ..NodeObject::default()
     };
     (node.metadata.name.as_str().into(), object)
+}
+
+/// The one range of each family, or those of pools.
+fn pod_cidrs(of: &IpamSpec) -> Vec<IpNet> {
+    let of_pools = of.pools.iter().flat_map(|pools| &pools.allocated);
+    let texts = of
+        .pod_cidrs
+        .iter()
+        .chain(of_pools.flat_map(|pool| &pool.cidrs));
+    texts.filter_map(|text| text.parse().ok()).collect()
 }
 
 fn pair(said: Option<&HealthAddresses>) -> IpPair {
@@ -104,3 +109,6 @@ fn identity_row(of: &CiliumIdentity) -> Vec<(Identity, LabelSet)> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use model::endpoint::EndpointRow;
 use model::identity::{Identity, Reserved, to_key};
 use reconcile::TableWriter;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::values;
+use crate::addresses::Addresses;
 use crate::view::ViewReader;
 
 /// An identity that was asked for is kept so long for an endpoint that is not there yet.
@@ -65,12 +67,14 @@ impl Holds {
 }
 
 /// How this node is named in etcd.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Name {
     /// Name of the node.
     pub node: String,
     /// Its address.
     pub address: IpAddr,
+    /// Its ranges.
+    pub addresses: Addresses,
     /// Its key, and what that holds.
     pub own: (String, values::OwnNode),
     /// The numbers that are allocated; others need no keys.
@@ -86,6 +90,7 @@ pub async fn follow(
     stop: CancellationToken,
 ) {
     let mut changed = holds.changed.subscribe();
+    let mut ranges_changed = name.addresses.changes();
     let mut last = None;
     loop {
         let now = view.get();
@@ -93,11 +98,11 @@ pub async fn follow(
         // Endpoints are restored before anything is published, so any state that was published is complete.
         if now.revision > 0 || now.waiting_for.is_empty() {
             let endpoints: Vec<EndpointRow> = now.endpoints.iter().map(without_revision).collect();
-            let wanted = Some((endpoints, held));
+            let wanted = Some((endpoints, held, name.addresses.ranges()));
             if last != wanted
-                && let Some((endpoints, held)) = &wanted
+                && let Some((endpoints, held, ranges)) = &wanted
             {
-                writer.replace(rows(endpoints, held, &name));
+                writer.replace(rows(endpoints, held, ranges, &name));
                 writer.mark_initialized("endpoints");
                 last = wanted;
             }
@@ -107,6 +112,7 @@ pub async fn follow(
             () = stop.cancelled() => return,
             more = view.changed() => if !more { return },
             _ = changed.changed() => {}
+            _ = ranges_changed.changed() => {}
             () = tokio::time::sleep_until(next) => {}
         }
     }
@@ -123,12 +129,13 @@ fn without_revision(row: &EndpointRow) -> EndpointRow {
 fn rows(
     endpoints: &[EndpointRow],
     held: &BTreeMap<String, Identity>,
+    ranges: &[IpNet],
     name: &Name,
 ) -> BTreeMap<Arc<str>, Own> {
     let mut rows = BTreeMap::new();
     let of_health = |row: &&EndpointRow| row.identity == Some(Reserved::Health.id());
     let health = endpoints.iter().find(of_health).map(|row| row.ips);
-    let own = name.own.1.value(health.unwrap_or_default());
+    let own = name.own.1.value(health.unwrap_or_default(), ranges);
     rows.insert(name.own.0.as_str().into(), Own::Leased(own));
     let used = endpoints
         .iter()

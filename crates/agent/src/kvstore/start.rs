@@ -7,6 +7,7 @@ use reconcile::{Table, TaskGroup};
 use store::Client;
 
 use super::Kvstore;
+use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::identity::{Identities, keep_objects};
 use crate::inputs::{Shared, own_node};
@@ -40,14 +41,20 @@ pub fn over_etcd(
     identities: Identities,
     kvstore: Option<&Kvstore>,
     (client, config): (&Client, &Config),
-    (addressing, view): (&Addressing, &ViewReader),
+    (addressing, addresses, view): (&Addressing, &Addresses, &ViewReader),
     tasks: &TaskGroup,
 ) -> anyhow::Result<Identities> {
     let Some(kvstore) = kvstore else {
         return Ok(identities);
     };
     let numbers = identities.numbers();
-    let keys = kvstore.announce(config, addressing, numbers.range(), view, tasks)?;
+    let keys = kvstore.announce(
+        config,
+        (addressing, addresses),
+        numbers.range(),
+        view,
+        tasks,
+    )?;
     let mode = kvstore.settings.mode;
     if !mode.reads_etcd() {
         return Ok(identities);

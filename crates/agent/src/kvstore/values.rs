@@ -223,9 +223,23 @@ impl Range {
 pub struct OwnNode(NodeValue);
 
 impl OwnNode {
-    /// The value, with the addresses of its health endpoint.
-    pub fn value(&self, health: IpPair) -> String {
+    /// The value, with the addresses of its health endpoint, and all ranges of its pods.
+    pub fn value(&self, health: IpPair, ranges: &[IpNet]) -> String {
+        let first = |net: &IpNet| {
+            [&self.0.ipv4_range, &self.0.ipv6_range]
+                .iter()
+                .any(|of| of.as_ref().and_then(Range::read) == Some(*net))
+        };
+        let others = |ipv4: bool| {
+            let others = ranges
+                .iter()
+                .filter(|net| net.addr().is_ipv4() == ipv4 && !first(net));
+            Some(others.map(|net| Range::of(*net)).collect())
+                .filter(|of: &Vec<Range>| !of.is_empty())
+        };
         let value = NodeValue {
+            ipv4_ranges: others(true),
+            ipv6_ranges: others(false),
             ipv4_health: health.v4.map(|ip| ip.to_string()),
             ipv6_health: health.v6.map(|ip| ip.to_string()),
             ..self.0.clone()

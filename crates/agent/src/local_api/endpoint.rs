@@ -51,7 +51,7 @@ pub(super) async fn list(
 pub(super) fn all(api: &Api) -> Vec<rest::Endpoint> {
     let view = api.view.get();
     let rows = view.endpoints.iter();
-    rows.map(|row| endpoint(&view, row)).collect()
+    rows.map(|row| endpoint(api, &view, row)).collect()
 }
 
 /// `GET /v1/endpoint/{id}`.
@@ -60,7 +60,7 @@ pub(super) async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<rest::Endpoint>, Refusal> {
     let view = api.view.get();
-    Ok(Json(endpoint(&view, find(&view, &id)?)))
+    Ok(Json(endpoint(&api, &view, find(&view, &id)?)))
 }
 
 /// `GET /v1/endpoint/{id}/healthz`.
@@ -143,7 +143,10 @@ pub(super) async fn put(
             crate::engine::Error::Waiting(_) => Refusal::unavailable(error.to_string()),
             error => Refusal::failed(error.to_string()),
         })?;
-    Ok((StatusCode::CREATED, Json(endpoint(&api.view.get(), &row))))
+    Ok((
+        StatusCode::CREATED,
+        Json(endpoint(&api, &api.view.get(), &row)),
+    ))
 }
 
 /// A pod that comes while the agent starts waits for the agent rather than fails.
@@ -368,9 +371,13 @@ fn addresses_of(request: &rest::EndpointChangeRequest) -> Result<IpPair, Refusal
 }
 
 #[allow(clippy::too_many_lines, reason = "one answer, field by field")]
-fn endpoint(view: &View, row: &EndpointRow) -> rest::Endpoint {
+fn endpoint(api: &Api, view: &View, row: &EndpointRow) -> rest::Endpoint {
     let pod = row.pod.as_ref();
     let text = |address: Option<IpAddr>| address.map(|a| a.to_string()).unwrap_or_default();
+    let pool = |address: Option<IpAddr>| {
+        let pool = address.and_then(|address| api.addresses.pool_of(address));
+        pool.map(|pool| pool.to_string()).unwrap_or_default()
+    };
     // Nobody attached the health endpoint, and so nobody may collect it.
     let attachment = (!row.ends_with_agent())
         .then(|| format!("{}:{}", row.container_id, row.container_interface));
@@ -385,7 +392,9 @@ fn endpoint(view: &View, row: &EndpointRow) -> rest::Endpoint {
     let networking = rest::EndpointNetworking {
         addressing: vec![local_api::ipam::AddressPair {
             ipv4: text(row.ips.v4.map(IpAddr::V4)),
+            ipv4_pool_name: pool(row.ips.v4.map(IpAddr::V4)),
             ipv6: text(row.ips.v6.map(IpAddr::V6)),
+            ipv6_pool_name: pool(row.ips.v6.map(IpAddr::V6)),
             ..Default::default()
         }],
         host_mac: row.host_mac.to_string(),

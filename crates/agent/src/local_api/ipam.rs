@@ -1,12 +1,13 @@
 //! `/v1/ipam`: addresses for the plugin.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Json;
 use local_api::ipam::{AddressPair, IpamAddressResponse, IpamResponse};
-use model::ipam::{Family, IpamError, Lasting};
+use model::ipam::{DEFAULT_POOL, Family, IpamError, Lasting, Token};
 use serde::Deserialize;
 
 use super::ask::Query;
@@ -23,13 +24,27 @@ pub(super) struct Parameters {
 }
 
 impl Parameters {
-    fn check_pool(&self) -> Result<(), Refusal> {
+    fn check_pool(&self, api: &Api) -> Result<(), Refusal> {
         match self.pool.as_str() {
-            "" | "default" => Ok(()),
+            "" | DEFAULT_POOL => Ok(()),
+            _ if api.addresses.has_pools() => Ok(()),
             other => Err(Refusal::bad(format!(
                 "pool: there is no pool {other:?}, only the node's own ranges (default)"
             ))),
         }
+    }
+
+    /// The pool that is named, or else the one that is chosen; none, where there is nothing to choose.
+    async fn pool(&self, api: &Api, family: Family) -> Result<Option<Arc<str>>, Refusal> {
+        let Some(pools) = &api.pools else {
+            return Ok(None);
+        };
+        if !self.pool.is_empty() {
+            return Ok(Some(self.pool.as_str().into()));
+        }
+        let chosen = pools.choose(&self.owner, family).await;
+        let pool = chosen.map_err(|error| Refusal::unavailable(error.to_string()))?;
+        Ok(Some(pool))
     }
 
     fn check_owner(&self) -> Result<(), Refusal> {
@@ -47,7 +62,7 @@ pub(super) async fn allocate(
     Query(parameters): Query<Parameters>,
     headers: HeaderMap,
 ) -> Result<(StatusCode, Json<IpamResponse>), Refusal> {
-    parameters.check_pool()?;
+    parameters.check_pool(&api)?;
     parameters.check_owner()?;
     let on = api.config.datapath.families;
     let families = match parameters.family.as_str() {
@@ -77,18 +92,20 @@ pub(super) async fn allocate(
     };
     let mut pair = AddressPair::default();
     for family in families {
-        let (address, token) = match api.addresses.allocate(family, &parameters.owner, lasting) {
+        let (address, token) = match give(&api, &parameters, family, lasting).await {
             Ok(given) => given,
-            Err(error) => {
+            Err(refusal) => {
                 for given in [&pair.ipv4, &pair.ipv6]
                     .into_iter()
                     .filter_map(|text| text.parse().ok())
                 {
                     let _ = api.addresses.release(given, &parameters.owner);
                 }
-                return Err(Refusal::no_address(error.to_string()));
+                return Err(refusal);
             }
         };
+        let pool = api.addresses.pool_of(address);
+        let pool = pool.map(|pool| pool.to_string()).unwrap_or_default();
         let token = token.map(|token| token.0.to_string()).unwrap_or_default();
         let gateway = api
             .addressing
@@ -103,13 +120,35 @@ pub(super) async fn allocate(
         if family == Family::Ipv4 {
             (pair.ipv4, pair.ipv4_expiration_uuid, response.ipv4) =
                 (address.to_string(), token, Some(answer));
+            pair.ipv4_pool_name = pool;
         } else {
             (pair.ipv6, pair.ipv6_expiration_uuid, response.ipv6) =
                 (address.to_string(), token, Some(answer));
+            pair.ipv6_pool_name = pool;
         }
     }
     response.address = Some(pair);
     Ok((StatusCode::CREATED, Json(response)))
+}
+
+/// An address for the request. Where ranges come and go, one that cannot be given may be given soon.
+async fn give(
+    api: &Api,
+    of: &Parameters,
+    family: Family,
+    lasting: Lasting,
+) -> Result<(IpAddr, Option<Token>), Refusal> {
+    let pool = of.pool(api, family).await?;
+    let given = api
+        .addresses
+        .allocate(pool.as_ref(), family, &of.owner, lasting);
+    given.map_err(|error| match (&api.pools, pool) {
+        (Some(pools), Some(pool)) if pools.is_missing(&pool) => {
+            Refusal::unavailable(format!("there is no pool {pool}"))
+        }
+        (Some(_), _) => Refusal::unavailable(api.addresses.refusal(&error)),
+        (None, _) => Refusal::no_address(error.to_string()),
+    })
 }
 
 fn parse(ip: &str) -> Result<IpAddr, Refusal> {
@@ -124,7 +163,7 @@ pub(super) async fn allocate_at(
     Query(of): Query<Parameters>,
 ) -> Result<(), Refusal> {
     let address = parse(&ip)?;
-    of.check_pool()?;
+    of.check_pool(&api)?;
     of.check_owner()?;
     match api.addresses.allocate_at(address, &of.owner) {
         Ok(()) => Ok(()),
@@ -140,7 +179,7 @@ pub(super) async fn release(
     Query(of): Query<Parameters>,
 ) -> Result<(), Refusal> {
     let address = parse(&ip)?;
-    of.check_pool()?;
+    of.check_pool(&api)?;
     if let Some(row) = api
         .view
         .get()

@@ -1,6 +1,8 @@
 //! `/v1/healthz`, `/v1/config` and `/v1/debuginfo`: how the agent is, and how it is set up.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::IpAddr;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -14,6 +16,7 @@ use local_api::health::{
     Protocols, State as Health, Status, StatusResponse,
 };
 use local_api::node::{NodeAddressing, NodeAddressingElement};
+use model::ipam::Family;
 
 use super::{Api, answers};
 use crate::config::{Enforcement, Routing};
@@ -63,32 +66,12 @@ pub(crate) fn answer(api: &Api) -> StatusResponse {
             "discovery.k8s.io/v1".into(),
         ],
     };
-    let allocations: BTreeMap<String, String> = api
-        .addresses
-        .in_use()
-        .into_iter()
-        .map(|(a, owner)| (a.to_string(), owner))
-        .collect();
-    let family = |v4: bool| {
-        allocations
-            .keys()
-            .filter(|a| a.contains('.') == v4)
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    let (ipv4, ipv6) = (family(true), family(false));
-    let ipam = IpamStatus {
-        status: format!("{} addresses in use", allocations.len()),
-        ipv4,
-        ipv6,
-        allocations,
-    };
     StatusResponse {
         cilium: Some(own),
         kvstore: Some(kvstore(api)),
         kubernetes: Some(kubernetes),
         datapath_mode: Some(DatapathMode::Veth),
-        ipam: Some(ipam),
+        ipam: Some(ipam(api)),
         hubble: Some(hubble(api)),
         masquerading: Some(masquerading(api)),
         kube_proxy_replacement: Some(services(api)),
@@ -101,6 +84,41 @@ pub(crate) fn answer(api: &Api) -> StatusResponse {
             cilium_health: Some(api.health.summary()),
         }),
         ..StatusResponse::default()
+    }
+}
+
+/// Addresses in use. Those of another pool than the default have its name before them.
+fn ipam(api: &Api) -> IpamStatus {
+    let in_use = api.addresses.in_use();
+    let default = &*api.config.pools.default;
+    let named = |address: IpAddr| match api.addresses.pool_of(address) {
+        Some(pool) if *pool != *default => format!("{pool}/{address}"),
+        _ => address.to_string(),
+    };
+    let family = |v4: bool| {
+        let of = in_use.keys().filter(|address| address.is_ipv4() == v4);
+        of.map(ToString::to_string).collect()
+    };
+    let mut status = format!("{} addresses in use", in_use.len());
+    if api.addresses.has_pools() {
+        for (pool, of) in api.addresses.pools() {
+            let _ = write!(status, "; pool {pool}:");
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let (used, size) = (of.used.of(family), of.size.of(family));
+                if size > 0 {
+                    let _ = write!(status, " {used}/{size} {family}");
+                }
+            }
+        }
+    }
+    IpamStatus {
+        status,
+        ipv4: family(true),
+        ipv6: family(false),
+        allocations: in_use
+            .into_iter()
+            .map(|(address, owner)| (named(address), owner))
+            .collect(),
     }
 }
 

@@ -227,7 +227,12 @@ fn devices() -> Devices {
 }
 
 async fn node() -> Node {
-    let keys = [("k8s-node-name", "n1")];
+    let (api, writer) = parts(&[("k8s-node-name", "n1")], Inputs::nothing()).await;
+    Node::of(api, writer)
+}
+
+async fn parts(keys: &[(&str, &str)], inputs: Inputs) -> (Api, ViewWriter) {
+    let keys = keys.iter().copied();
     let config = Arc::new(Config::new(&Given::from_pairs(keys)).unwrap());
     let addressing = Addressing {
         node_ipv4: Some([172, 30, 0, 11].into()),
@@ -254,7 +259,8 @@ async fn node() -> Node {
     log.note(&reader.get());
     let api = Api {
         addresses: Addresses::new(&addressing, &reader.get().endpoints),
-        identities: Identities::new(&client, Inputs::nothing(), &config, filter),
+        pools: None,
+        identities: Identities::new(&client, inputs, &config, filter),
         config: Arc::clone(&config),
         addressing: Arc::new(addressing),
         devices: Arc::new(devices()),
@@ -269,12 +275,7 @@ async fn node() -> Node {
         log,
         features: Arc::new(Vec::new()),
     };
-    Node {
-        health: crate::health::api::router(api.clone()),
-        router: router(api),
-        view: writer,
-        config,
-    }
+    (api, writer)
 }
 
 async fn agree(mut orders: mpsc::Receiver<Command>) {
@@ -293,6 +294,15 @@ async fn agree(mut orders: mpsc::Receiver<Command>) {
 }
 
 impl Node {
+    fn of(api: Api, view: ViewWriter) -> Self {
+        Self {
+            health: crate::health::api::router(api.clone()),
+            config: Arc::clone(&api.config),
+            router: router(api),
+            view,
+        }
+    }
+
     async fn ask(&self, what: &str, body: &Value) -> (StatusCode, Value) {
         self.ask_of(&self.router, "/v1", what, body).await
     }
@@ -1099,4 +1109,109 @@ async fn connected(path: &Path) -> UnixStream {
     let mut octet = [0];
     stream.read_exact(&mut octet).await.unwrap();
     stream
+}
+
+/// The same node with pools to choose from, of which it has ranges of three.
+async fn node_with_pools() -> (Node, Addresses) {
+    use model::ipam::choice::{PoolRow, Wish};
+    use reconcile::Table;
+
+    use crate::inputs::{NamespaceRow, PodRow};
+    let wish = |pool: Option<&str>| Wish {
+        both: pool.map(Into::into),
+        ..Wish::default()
+    };
+    let (mut pods, pod_table) = Table::new("pods", &["store"]);
+    for (name, pool, app) in [
+        ("plain", None, ""),
+        ("named", Some("blue"), ""),
+        ("chosen", None, "db"),
+        ("lost", Some("nowhere"), ""),
+    ] {
+        let row = PodRow {
+            labels: [("app".into(), app.into())].into(),
+            pools: wish(pool),
+            ..PodRow::default()
+        };
+        let name = PodName {
+            namespace: "shop".into(),
+            name: name.into(),
+        };
+        pods.set(name, row);
+    }
+    let (mut namespaces, namespace_table) = Table::new("namespaces", &["store"]);
+    namespaces.set("shop".into(), NamespaceRow::default());
+    let (mut pools, pool_table) = Table::new("pools", &["store"]);
+    let db = json!({ "ipv4": {}, "podSelector": { "matchLabels": { "app": "db" } } });
+    for (name, spec) in [("default", json!({})), ("blue", json!({})), ("red", db)] {
+        pools.set(name.into(), PoolRow::read(&spec).unwrap());
+    }
+    pools.mark_initialized("store");
+    let inputs = Inputs {
+        pods: pod_table,
+        namespaces: namespace_table,
+        ..Inputs::nothing()
+    };
+    let keys = [("k8s-node-name", "n1"), ("ipam", "multi-pool")];
+    let (mut api, view) = parts(&keys, inputs).await;
+    let nets = |text: &str| vec![text.parse().unwrap()];
+    let ranges = [
+        ("default".into(), nets("10.9.1.0/24")),
+        ("blue".into(), nets("10.1.0.8/31")),
+        ("red".into(), nets("10.2.0.8/31")),
+    ];
+    let endpoints = api.view.get().endpoints.clone();
+    let addresses = Addresses::of_pools(&ranges.into(), &api.addressing, &api.config, &endpoints);
+    api.pools = Some(Pools::over(pool_table, api.identities.clone()));
+    api.addresses = addresses.clone();
+    (Node::of(api, view), addresses)
+}
+
+#[tokio::test]
+async fn a_pod_has_an_address_of_the_pool_that_is_chosen_for_it() {
+    let (node, addresses) = node_with_pools().await;
+    let ask = async |owner: &str| {
+        let what = format!("POST /ipam?owner={owner}");
+        node.ask(&what, &Value::Null).await
+    };
+    for (owner, address, pool) in [
+        ("shop%2Fplain", "10.9.1.2", "default"),
+        ("shop%2Fnamed", "10.1.0.8", "blue"),
+        ("shop%2Fchosen", "10.2.0.8", "red"),
+        ("health", "10.9.1.3", "default"),
+        ("shop%2Fplain&pool=blue", "10.1.0.9", "blue"),
+    ] {
+        let (status, answer) = ask(owner).await;
+        assert_eq!(status, StatusCode::CREATED, "{owner}: {answer}");
+        let given = (
+            &answer["address"]["ipv4"],
+            &answer["address"]["ipv4-pool-name"],
+        );
+        assert_eq!(given, (&json!(address), &json!(pool)), "{owner}");
+    }
+    // What cannot be given may be given soon: the plugin tries again for a while, and its runtime after that.
+    let (status, answer) = ask("shop%2Fnamed").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let full = "no free IPv4 address in 10.1.0.8/31 of pool blue: all 2 are in use; the operator was asked for more";
+    assert_eq!(answer, json!(full));
+    let (status, answer) = ask("shop%2Flost").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer, json!("there is no pool nowhere"));
+    assert!(addresses.is_waiting());
+    let released = node.ask(
+        "DELETE /ipam/10.1.0.9?owner=shop%2Fplain&pool=blue",
+        &Value::Null,
+    );
+    assert_eq!(released.await.0, StatusCode::OK);
+    let (_, health) = node.ask("GET /healthz", &Value::Null).await;
+    assert_eq!(
+        health["ipam"]["status"],
+        "6 addresses in use; pool blue: 1/2 IPv4; pool default: 4/254 IPv4; pool red: 1/2 IPv4"
+    );
+    let allocations = &health["ipam"]["allocations"];
+    assert_eq!(allocations["blue/10.1.0.8"], "shop/named");
+    assert_eq!(allocations["10.9.1.5"], "shop/web");
+    let (_, endpoint) = node.ask("GET /endpoint/5", &Value::Null).await;
+    let pool = endpoint.pointer("/status/networking/addressing/0/ipv4-pool-name");
+    assert_eq!(pool, Some(&json!("default")));
 }

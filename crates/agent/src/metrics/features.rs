@@ -71,6 +71,7 @@ pub(super) fn write(page: &mut Page<'_, '_>, config: &Config) -> Result<(), Erro
     let ipam = match config.ipam {
         Ipam::Kubernetes => "kubernetes",
         Ipam::ClusterPool => "cluster-pool",
+        Ipam::MultiPool => "multi-pool",
     };
     for (name, key, all, on) in [
         (

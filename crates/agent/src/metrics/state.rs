@@ -212,20 +212,20 @@ fn policies(page: &mut Page<'_, '_>, view: &View, config: &Config) -> Result<(),
 fn addresses(page: &mut Page<'_, '_>, of: &State) -> Result<(), Error> {
     let in_use = of.addresses.in_use();
     let v4 = in_use.keys().filter(|address| address.is_ipv4()).count();
-    let size = |length: u32| 2_f64.powi(length as i32);
+    let nets = of.addresses.ranges();
+    let size = |ipv4: bool| {
+        let nets = nets.iter().filter(|net| net.addr().is_ipv4() == ipv4);
+        nets.map(|net| 2_f64.powi(i32::from(net.max_prefix_len() - net.prefix_len())))
+            .sum::<f64>()
+    };
     let ranges = [
-        of.addressing
-            .pods_ipv4
-            .map(|net| ("ipv4", v4, size(32 - u32::from(net.prefix_len())))),
-        of.addressing.pods_ipv6.map(|net| {
-            (
-                "ipv6",
-                in_use.len() - v4,
-                size(128 - u32::from(net.prefix_len())),
-            )
-        }),
+        ("ipv4", v4, size(true)),
+        ("ipv6", in_use.len() - v4, size(false)),
     ];
-    let ranges: Vec<_> = ranges.into_iter().flatten().collect();
+    let ranges: Vec<_> = ranges
+        .into_iter()
+        .filter(|(.., size)| *size > 0.0)
+        .collect();
     let family = |family: &'static str| labels([("family", family)]);
     let used = ranges.iter().map(|(of, used, _)| (family(of), *used));
     page.gauges(("ip_addresses", "Addresses in use"), used)?;

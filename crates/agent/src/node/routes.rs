@@ -34,9 +34,10 @@ impl RoutePlan {
     }
 }
 
-/// The routes that should be.
+/// The routes that should be. `own` are the ranges of this node's pods.
 pub fn desired_routes(
     routing: Routing,
+    own: &[IpNet],
     addressing: &Addressing,
     devices: &Devices,
     nodes: &[RemoteNode],
@@ -55,12 +56,7 @@ pub fn desired_routes(
         }
         router.map(|router| route.src(router))
     };
-    let own = addressing
-        .pods_ipv4
-        .map(IpNet::V4)
-        .into_iter()
-        .chain(addressing.pods_ipv6.map(IpNet::V6));
-    let mut routes: Vec<Route> = own.filter_map(by_host).collect();
+    let mut routes: Vec<Route> = own.iter().copied().filter_map(by_host).collect();
     for node in nodes {
         for prefix in &node.pod_cidrs {
             match routing {

@@ -29,6 +29,11 @@ fn addressing() -> Addressing {
     }
 }
 
+fn own_ranges() -> [IpNet; 2] {
+    let own = addressing();
+    [own.pods_ipv4.unwrap().into(), own.pods_ipv6.unwrap().into()]
+}
+
 fn other_node() -> RemoteNode {
     RemoteNode {
         addresses: vec![
@@ -84,7 +89,7 @@ fn apply_routes(
     devices: &Devices,
     nodes: &[RemoteNode],
 ) -> RoutePlan {
-    let desired = desired_routes(routing, &addressing(), devices, nodes);
+    let desired = desired_routes(routing, &own_ranges(), &addressing(), devices, nodes);
     let mut actual = handle.routes(Family::V4, Some(TABLE_MAIN)).unwrap();
     actual.extend(handle.routes(Family::V6, Some(TABLE_MAIN)).unwrap());
     let plan = plan_routes(&desired, &actual, devices);

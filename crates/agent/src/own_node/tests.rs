@@ -62,3 +62,31 @@ fn a_node_without_a_range_of_each_family_or_without_an_address_is_waited_for() {
     let nowhere = node(r#"{"podCIDR": "10.1.0.0/24"}"#, &[]);
     assert!(!is_whole(&of_node(&nowhere, V4), V4));
 }
+
+#[test]
+fn of_pools_the_router_stays_where_it_was_and_a_new_node_has_it_in_the_default_pool() {
+    let object = serde_json::json!({
+        "metadata": { "name": "n1" },
+        "spec": { "addresses": [
+            { "type": "InternalIP", "ip": "192.0.2.1" },
+            { "type": "CiliumInternalIP", "ip": "10.1.0.17" },
+        ] },
+    });
+    let mut announced: CiliumNode = serde_json::from_value(object).unwrap();
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let ranges: Ranges = [
+        ("blue".into(), nets(&["10.1.0.0/28", "10.1.0.16/28"])),
+        ("default".into(), nets(&["10.0.0.0/28", "fd00::/124"])),
+    ]
+    .into();
+    let node = node("{}", &[("InternalIP", "192.0.2.1")]);
+    let of = |announced: &CiliumNode| {
+        let ranges = with_routers(announced, &ranges, &"default".into());
+        let found = addressing(&node, &ranges, BOTH);
+        (found.router_ipv4(), found.router_ipv6())
+    };
+    let six = "fd00::1".parse().ok();
+    assert_eq!(of(&announced), (Some([10, 1, 0, 17].into()), six));
+    announced.spec.addresses.clear();
+    assert_eq!(of(&announced), (Some([10, 0, 0, 1].into()), six));
+}

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use netlink::{Family, Handle};
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses::Addresses;
 use crate::config::Routing;
 use crate::node::{self, Addressing, Devices, RemoteNode};
 use crate::view::ViewReader;
@@ -13,11 +15,13 @@ use crate::view::ViewReader;
 pub(super) async fn keep_routes(
     mut view: ViewReader,
     routing: Routing,
-    addressing: Addressing,
+    (addressing, addresses): (Addressing, Addresses),
     devices: Devices,
     stop: CancellationToken,
 ) {
+    let mut changes = addresses.changes();
     loop {
+        let own = addresses.ranges();
         let nodes: Vec<RemoteNode> = view
             .get()
             .nodes
@@ -29,16 +33,21 @@ pub(super) async fn keep_routes(
             })
             .collect();
         let complete = view.get().is_ready();
+        let last = own.clone();
         let work = {
             let (addressing, devices) = (addressing.clone(), devices.clone());
-            move || set_routes(routing, &addressing, &devices, &nodes, complete)
+            move || set_routes(routing, (&own, &addressing), &devices, &nodes, complete)
         };
         if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
             tracing::warn!(%error, "routes to pods are not as they should be, trying again");
         }
+        // Most changes are of addresses, and not of ranges.
+        let ranges_change =
+            async { while last == addresses.ranges() && changes.changed().await.is_ok() {} };
         tokio::select! {
             () = stop.cancelled() => return,
             changed = view.changed() => if !changed { return },
+            () = ranges_change => {}
             () = tokio::time::sleep(Duration::from_secs(30)) => {}
         }
     }
@@ -46,7 +55,7 @@ pub(super) async fn keep_routes(
 
 pub(super) fn set_routes(
     routing: Routing,
-    addressing: &Addressing,
+    (own, addressing): (&[IpNet], &Addressing),
     devices: &Devices,
     nodes: &[RemoteNode],
     complete: bool,
@@ -55,7 +64,7 @@ pub(super) fn set_routes(
     let mut actual = handle.routes(Family::V4, Some(netlink::route::TABLE_MAIN))?;
     actual.extend(handle.routes(Family::V6, Some(netlink::route::TABLE_MAIN))?);
     let plan = node::plan_routes(
-        &node::desired_routes(routing, addressing, devices, nodes),
+        &node::desired_routes(routing, own, addressing, devices, nodes),
         &actual,
         devices,
     );

@@ -5,7 +5,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn ipam(ranges: &[&str]) -> Ipam {
-    Ipam::new(ranges.iter().map(|range| range.parse().unwrap()))
+    let nets = ranges.iter().map(|range| range.parse().unwrap()).collect();
+    Ipam::new(&[(DEFAULT_POOL.into(), nets)].into())
+}
+
+fn pool() -> Arc<str> {
+    DEFAULT_POOL.into()
 }
 
 fn owner(name: &str) -> Arc<str> {
@@ -17,7 +22,7 @@ fn the_networks_and_the_broadcast_address_are_never_given() {
     let mut ipam = ipam(&["10.0.0.0/29"]);
     let given: Vec<String> = (0..6)
         .map(|_| {
-            ipam.allocate(Family::Ipv4, &owner("a"), Lasting::UntilReleased)
+            ipam.allocate(&pool(), Family::Ipv4, &owner("a"), Lasting::UntilReleased)
                 .unwrap()
                 .0
                 .to_string()
@@ -30,15 +35,16 @@ fn the_networks_and_the_broadcast_address_are_never_given() {
         ]
     );
     let error = ipam
-        .allocate(Family::Ipv4, &owner("a"), Lasting::UntilReleased)
+        .allocate(&pool(), Family::Ipv4, &owner("a"), Lasting::UntilReleased)
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no free Ipv4 address in 10.0.0.0/29: all 6 are in use"
+        "no free IPv4 address in 10.0.0.0/29 of pool default: all 6 are in use"
     );
     assert_eq!(
-        ipam.allocate(Family::Ipv6, &owner("a"), Lasting::UntilReleased),
+        ipam.allocate(&pool(), Family::Ipv6, &owner("a"), Lasting::UntilReleased),
         Err(IpamError::NoRange {
+            pool: pool(),
             family: Family::Ipv6
         })
     );
@@ -53,9 +59,9 @@ fn the_smallest_ranges_work() {
         ("fd00::/126", 3),
     ] {
         let mut ipam = ipam(&[range]);
-        let family = Family::of(ipam.ranges().next().unwrap().addr());
+        let family = Family::of(ipam.ranges().next().unwrap().1.addr());
         let given: BTreeSet<IpAddr> = std::iter::from_fn(|| {
-            ipam.allocate(family, &owner("a"), Lasting::UntilReleased)
+            ipam.allocate(&pool(), family, &owner("a"), Lasting::UntilReleased)
                 .ok()
         })
         .map(|(ip, _)| ip)
@@ -76,12 +82,12 @@ fn the_smallest_ranges_work() {
 fn a_released_address_rests_until_the_others_were_given() {
     let mut ipam = ipam(&["10.0.0.0/29"]);
     let (first, _) = ipam
-        .allocate(Family::Ipv4, &owner("a"), Lasting::UntilReleased)
+        .allocate(&pool(), Family::Ipv4, &owner("a"), Lasting::UntilReleased)
         .unwrap();
     ipam.release(first).unwrap();
     let next: Vec<_> = (0..6)
         .map(|_| {
-            ipam.allocate(Family::Ipv4, &owner("b"), Lasting::UntilReleased)
+            ipam.allocate(&pool(), Family::Ipv4, &owner("b"), Lasting::UntilReleased)
                 .unwrap()
                 .0
         })
@@ -93,7 +99,7 @@ fn a_released_address_rests_until_the_others_were_given() {
 fn an_address_that_was_not_confirmed_expires_once() {
     let mut ipam = ipam(&["10.0.0.0/24"]);
     let (ip, token) = ipam
-        .allocate(Family::Ipv4, &owner("a"), Lasting::UntilConfirmed)
+        .allocate(&pool(), Family::Ipv4, &owner("a"), Lasting::UntilConfirmed)
         .unwrap();
     let token = token.unwrap();
     assert_eq!(ipam.expire(ip, token).unwrap().owner, owner("a"));
@@ -144,7 +150,7 @@ fn restored_addresses_are_kept_even_outside_of_the_ranges() {
             .is_err()
     );
     assert_eq!(
-        ipam.allocate(Family::Ipv4, &owner("d"), Lasting::UntilReleased)
+        ipam.allocate(&pool(), Family::Ipv4, &owner("d"), Lasting::UntilReleased)
             .unwrap()
             .0
             .to_string(),
@@ -194,7 +200,7 @@ proptest! {
         let mut tokens: Vec<(IpAddr, Token)> = Vec::new();
         for op in ops {
             match op {
-                Op::Allocate(n, lasting) => match ipam.allocate(Family::Ipv4, &who(n), lasting) {
+                Op::Allocate(n, lasting) => match ipam.allocate(&pool(), Family::Ipv4, &who(n), lasting) {
                     Ok((at, token)) => {
                         prop_assert!(truth.insert(at, (who(n), token)).is_none(), "{} given twice", at);
                         prop_assert_eq!(token.is_some(), lasting == Lasting::UntilConfirmed);

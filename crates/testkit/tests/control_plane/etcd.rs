@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use agent::addresses::Addresses;
 use agent::config::{Config, Given};
 use agent::identity::Identities;
 use agent::inputs::Inputs;
@@ -90,7 +91,8 @@ impl Agent {
         let (view, reader) = channel();
         let filter = LabelFilter::standard().expect("a filter");
         let identities = Identities::new(&client, inputs.clone(), &config, filter);
-        let (of, to) = ((&client, &config), (&addressing, &reader));
+        let addresses = Addresses::new(&addressing, &[]);
+        let (of, to) = ((&client, &config), (&addressing, &addresses, &reader));
         let identities =
             over_etcd(identities, kvstore.as_ref(), of, to, &tasks).expect("an address");
         let (writer, desired) = Table::new("announced endpoints", &["endpoints"]);
@@ -100,9 +102,10 @@ impl Agent {
         tasks.spawn("announcements", move |stop| {
             announce::follow(reader, addressing, writer, stop)
         });
-        let (ipam, (_, health)) = (config.ipam, tokio::sync::watch::channel(None));
+        let origin = announce::Origin::of(&config, &addresses);
+        let (_, health) = tokio::sync::watch::channel(None);
         tasks.spawn("announced node", move |stop| {
-            announce::keep_node(client, object, ipam, health, own, stop)
+            announce::keep_node(client, object, origin, health, own, stop)
         });
         let agent = Self {
             number,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use agent::announce;
-use agent::config::{Config, Given, Ipam};
+use agent::announce::{self, Origin};
+use agent::config::{Config, Given};
 use agent::own_node::own_addressing;
 use axum::http::Method;
 use reconcile::TaskGroup;
@@ -41,7 +41,8 @@ async fn with_cluster_pool_an_agent_announces_itself_and_takes_the_range_that_it
     assert_eq!(announced.pointer("/spec/ipam/podCIDRs"), None);
     let range = json!({ "spec": { "ipam": { "podCIDRs": ["10.0.3.0/24"] } } });
     give(&store, &range).await;
-    let (addressing, uid) = asking.await.expect("no panic").expect("the addressing");
+    let own = asking.await.expect("no panic").expect("the addressing");
+    let (addressing, uid) = (own.addressing, own.uid);
     assert_eq!(addressing.pods_ipv4, "10.0.3.0/24".parse().ok());
 
     let tasks = TaskGroup::new();
@@ -51,7 +52,7 @@ async fn with_cluster_pool_an_agent_announces_itself_and_takes_the_range_that_it
     let (own, table) = (client(&store.url).await, inputs.announced_nodes.clone());
     let (_told, health) = tokio::sync::watch::channel(None);
     tasks.spawn("node", move |stop| {
-        announce::keep_node(own, object, Ipam::ClusterPool, health, table, stop)
+        announce::keep_node(own, object, Origin::Operator, health, table, stop)
     });
     let routers = || async {
         let now = store.get(NODE).await;

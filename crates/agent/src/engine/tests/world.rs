@@ -30,7 +30,7 @@ use crate::config::{Config, Given};
 use crate::engine::compose::prefix_key;
 use crate::engine::{Engine, Error, Interfaces, Parts, Wanted, read_saved};
 use crate::inputs::services::{service_row, slice_row};
-use crate::inputs::{Inputs, PodRow, PolicyRow, RemoteEndpoint, SliceRow};
+use crate::inputs::{Inputs, NamespaceRow, PodRow, PolicyRow, RemoteEndpoint, SliceRow};
 use crate::last_good::{Good, Judged, LastGood};
 use crate::masquerade::Spared;
 use crate::node::{Addressing, Devices};
@@ -69,7 +69,7 @@ pub(super) struct Store {
 
 struct Writers {
     pods: TableWriter<PodName, PodRow>,
-    namespaces: TableWriter<Arc<str>, BTreeMap<Arc<str>, Arc<str>>>,
+    namespaces: TableWriter<Arc<str>, NamespaceRow>,
     nodes: TableWriter<Arc<str>, NodeObject>,
     announced: TableWriter<Arc<str>, NodeObject>,
     identities: TableWriter<Identity, LabelSet>,
@@ -411,7 +411,7 @@ impl World {
                     .iter()
                     .map(|(pod, app)| (name(pod), pod_row(app)))
             ),
-            1 => tell!(namespaces, [(Arc::from("shop"), BTreeMap::new())]),
+            1 => tell!(namespaces, [(Arc::from("shop"), NamespaceRow::default())]),
             2 => tell!(nodes, [node("n1", 1), node("n2", 2)]),
             3 => tell!(announced, [node("n1", 1), node("n2", 2)]),
             4 => tell!(

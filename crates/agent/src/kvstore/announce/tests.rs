@@ -8,6 +8,7 @@ fn name() -> Name {
     Name {
         node: "node1".into(),
         address: "172.30.0.11".parse().unwrap(),
+        addresses: Addresses::new(&super::super::values::tests::addressing(), &[]),
         own: (
             "cilium/state/nodes/v1/default/node1".into(),
             values::OwnNode::default(),
@@ -73,7 +74,7 @@ fn a_node_says_who_it_is_where_its_pods_are_and_which_identities_it_uses() {
         ("k8s:app=soon;".to_owned(), Identity(301)),
         ("k8s:app=web;".to_owned(), Identity(999)),
     ]);
-    let all = keys(&rows(&endpoints, &held, &name()));
+    let all = keys(&rows(&endpoints, &held, &[], &name()));
     assert_eq!(
         all,
         [

@@ -33,7 +33,7 @@ pub(crate) fn endpoint() -> EndpointRow {
     }
 }
 
-fn addressing() -> Addressing {
+pub(in crate::kvstore) fn addressing() -> Addressing {
     Addressing {
         node_ipv4: "172.30.0.11".parse().ok(),
         node_ipv6: None,
@@ -92,7 +92,9 @@ fn what_others_write_of_an_address_is_read() {
 fn a_node_is_written_as_upstream_writes_it_and_read_again() {
     let given = Given::from_pairs([("k8s-node-name", "node1")]);
     let config = Config::new(&given).unwrap();
-    let text = node(&config, &addressing(), "b-1").value(IpPair::default());
+    let own = node(&config, &addressing(), "b-1");
+    let first = ["10.0.1.0/24", "fd00:1::/64"].map(|text| text.parse().unwrap());
+    let text = own.value(IpPair::default(), &first);
     let expected = r#"{"Name":"node1","Cluster":"default","IPAddresses":[{"Type":"InternalIP","IP":"172.30.0.11"},{"Type":"CiliumInternalIP","IP":"10.0.1.1"},{"Type":"CiliumInternalIP","IP":"fd00:1::1"}],"IPv4AllocCIDR":{"IP":"10.0.1.0","Mask":"////AA=="},"IPv4SecondaryAllocCIDRs":null,"IPv6AllocCIDR":{"IP":"fd00:1::","Mask":"//////////8AAAAAAAAAAA=="},"IPv6SecondaryAllocCIDRs":null,"IPv4HealthIP":null,"IPv6HealthIP":null,"IPv4IngressIP":null,"IPv6IngressIP":null,"ClusterID":0,"Source":"local","EncryptionKey":0,"Labels":null,"Annotations":null,"NodeIdentity":1,"WireguardPubKey":"","BootID":"b-1"}"#;
     assert_eq!(text, expected);
     let (name, row) = node_row(text.as_bytes()).unwrap();
@@ -100,6 +102,11 @@ fn a_node_is_written_as_upstream_writes_it_and_read_again() {
     assert_eq!(row.addresses.len(), 3);
     let ranges: Vec<String> = row.pod_cidrs.iter().map(ToString::to_string).collect();
     assert_eq!(ranges, ["10.0.1.0/24", "fd00:1::/64"]);
+    // Ranges of pools come beside the one with the router.
+    let more = ["10.9.0.0/28", "fd00:9::/120"].map(|text| text.parse().unwrap());
+    let text = own.value(IpPair::default(), &[first, more].concat());
+    let (_, row) = node_row(text.as_bytes()).unwrap();
+    assert_eq!(row.pod_cidrs, [first[0], more[0], first[1], more[1]]);
 }
 
 #[test]

@@ -158,7 +158,12 @@ fn addresses(lines: &mut Vec<Line>, part: &IpamStatus, details: Details) {
     if details.addresses {
         lines.push(("Allocated addresses", String::new()));
         let mut all: Vec<_> = part.allocations.iter().collect();
-        all.sort_by_key(|(address, _)| address.parse::<IpAddr>().ok());
+        // An address of another pool than the default has its name before it.
+        let parts = |text: &str| {
+            let (pool, address) = text.rsplit_once('/').unwrap_or(("", text));
+            (pool.to_owned(), address.parse::<IpAddr>().ok())
+        };
+        all.sort_by_cached_key(|(address, _)| parts(address));
         for (address, owner) in all {
             lines.push(("", format!("{address} ({owner})")));
         }
