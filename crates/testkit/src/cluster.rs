@@ -1,5 +1,7 @@
 //! A cluster on one machine: the embedded API server, nodes with agents, and stand-ins for their kubelets.
 
+mod objects;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -9,11 +11,12 @@ use anyhow::{Context, bail};
 use local_api::health::{State, StatusResponse};
 use local_api::{Client, Method, Request};
 use netlink::{Handle, link};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::kubelet::Kubelet;
 use crate::programs::program;
 use crate::topology::{Machine, Process, Topology};
+use objects::{node_object, place_of};
 
 /// Where services get their addresses from.
 pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd00:10:96::/112";
@@ -31,6 +34,8 @@ pub struct Options {
     pub ipv6: bool,
     /// Further configuration keys of the agents.
     pub agent: Vec<(String, String)>,
+    /// Further configuration keys of an operator that runs from the start, if there are any.
+    pub operator: Vec<(String, String)>,
 }
 
 impl Options {
@@ -41,7 +46,14 @@ impl Options {
             nodes: 2,
             ipv6: true,
             agent: Vec::new(),
+            operator: Vec::new(),
         }
+    }
+
+    /// With an operator that runs from the start, and another configuration key of it.
+    pub fn with_operator(mut self, key: &str, value: &str) -> Self {
+        self.operator.push((key.to_owned(), value.to_owned()));
+        self
     }
 
     /// With another configuration key.
@@ -67,6 +79,7 @@ pub struct Cluster {
     // Fields are dropped in this order: what runs goes before where it runs.
     /// The nodes.
     pub nodes: Vec<Node>,
+    operator: Option<Process>,
     apiserver: Option<Process>,
     control: Machine,
     /// A machine on the underlay that is not part of the cluster.
@@ -119,6 +132,7 @@ impl Cluster {
         let api = Client::new(&socket);
         let mut cluster = Self {
             nodes: Vec::new(),
+            operator: None,
             apiserver: Some(apiserver),
             control,
             outside,
@@ -127,6 +141,9 @@ impl Cluster {
             topology,
         };
         cluster.wait_for_api()?;
+        if !cluster.options.operator.is_empty() {
+            cluster.operator = Some(cluster.start_operator()?);
+        }
         for index in 0..cluster.options.nodes {
             cluster.add_node(index)?;
         }
@@ -290,18 +307,24 @@ impl Cluster {
 
     /// Starts an operator that collects every second, and serves metrics at the API server's address.
     pub fn start_operator(&self) -> anyhow::Result<Process> {
-        let arguments = [
-            format!("--k8s-kubeconfig-path={}", self.kubeconfig().display()),
-            format!(
-                "--operator-prometheus-serve-addr={}:{OPERATOR_METRICS}",
-                underlay_v4(CONTROL)
-            ),
-            "--enable-metrics".to_owned(),
-            "--cluster-pool-ipv4-cidr=10.244.0.0/16".to_owned(),
-            "--identity-gc-interval=1s".to_owned(),
-            "--cilium-endpoint-gc-interval=1s".to_owned(),
-            "--unmanaged-pod-watcher-interval=0".to_owned(),
+        let kubeconfig = self.kubeconfig().display().to_string();
+        let metrics = format!("{}:{OPERATOR_METRICS}", underlay_v4(CONTROL));
+        let ours = [
+            ("k8s-kubeconfig-path", &*kubeconfig),
+            ("operator-prometheus-serve-addr", &metrics),
+            ("enable-metrics", "true"),
+            ("cluster-pool-ipv4-cidr", "10.244.0.0/16"),
+            ("identity-gc-interval", "1s"),
+            ("cilium-endpoint-gc-interval", "1s"),
+            ("unmanaged-pod-watcher-interval", "0"),
         ];
+        let asked = self.options.operator.iter();
+        let asked = asked.map(|(key, value)| (&**key, &**value));
+        let arguments: Vec<String> = ours
+            .into_iter()
+            .chain(asked)
+            .map(|(key, value)| format!("--{key}={value}"))
+            .collect();
         self.control
             .start("operator", None, &program("axoneme-operator")?, &arguments)
     }
@@ -436,57 +459,6 @@ fn start_apiserver(control: &Machine, socket: &Path) -> anyhow::Result<Process> 
         &program("axoneme-apiserver")?,
         &arguments,
     )
-}
-
-fn node_object(name: &str, host: u8, number: u8, ipv6: bool) -> Value {
-    let mut pod_cidrs = vec![format!("10.244.{number}.0/24")];
-    if ipv6 {
-        pod_cidrs.push(format!("fd00:10:244:{number:x}::/64"));
-    }
-    json!({
-        "apiVersion": "v1", "kind": "Node",
-        "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
-        "spec": { "podCIDR": pod_cidrs.first(), "podCIDRs": pod_cidrs },
-        "status": { "addresses": [
-            { "type": "InternalIP", "address": underlay_v4(host) },
-            { "type": "InternalIP", "address": underlay_v6(host) },
-            { "type": "Hostname", "address": name },
-        ] },
-    })
-}
-
-/// The collection's path and the name of an object.
-fn place_of(object: &Value) -> anyhow::Result<(String, String)> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-    let version = text("/apiVersion").context("an object without apiVersion")?;
-    let kind = text("/kind").context("an object without kind")?;
-    let name = text("/metadata/name").with_context(|| format!("a {kind} without a name"))?;
-    let root = if version.contains('/') {
-        format!("/apis/{version}")
-    } else {
-        format!("/api/{version}")
-    };
-    let lower = kind.to_ascii_lowercase();
-    let plural = match lower.as_str() {
-        kind if kind.ends_with("policy") || kind.ends_with("identity") => {
-            format!("{}ies", kind.trim_end_matches('y'))
-        }
-        kind => format!("{kind}s"),
-    };
-    let cluster_wide = lower.contains("clusterwide")
-        || matches!(
-            kind,
-            "Node" | "Namespace" | "CiliumIdentity" | "CiliumNode" | "CiliumCIDRGroup"
-        );
-    let collection = if cluster_wide {
-        format!("{root}/{plural}")
-    } else {
-        format!(
-            "{root}/namespaces/{}/{plural}",
-            text("/metadata/namespace").unwrap_or("default")
-        )
-    };
-    Ok((collection, name.to_owned()))
 }
 
 /// An address as the host part of a URL.

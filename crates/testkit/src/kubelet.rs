@@ -22,6 +22,8 @@ pub struct Pod {
     pub name: String,
     /// Its labels.
     pub labels: Vec<(String, String)>,
+    /// Its annotations.
+    pub annotations: Vec<(String, String)>,
     /// Named ports, TCP.
     pub ports: Vec<(String, u16)>,
 }
@@ -33,8 +35,15 @@ impl Pod {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             labels: vec![("app".to_owned(), app.to_owned())],
+            annotations: Vec::new(),
             ports: Vec::new(),
         }
+    }
+
+    /// The same with an annotation.
+    pub fn annotated(mut self, key: &str, value: &str) -> Self {
+        self.annotations.push((key.to_owned(), value.to_owned()));
+        self
     }
 
     /// The same with a named TCP port.
@@ -45,11 +54,11 @@ impl Pod {
 
     /// The object that a scheduler has bound to `node`.
     pub fn object(&self, node: &str) -> Value {
-        let labels: serde_json::Map<String, Value> = self
-            .labels
-            .iter()
-            .map(|(k, v)| (k.clone(), v.clone().into()))
-            .collect();
+        let map = |pairs: &[(String, String)]| -> serde_json::Map<String, Value> {
+            let pairs = pairs.iter();
+            pairs.map(|(k, v)| (k.clone(), v.clone().into())).collect()
+        };
+        let (labels, annotations) = (map(&self.labels), map(&self.annotations));
         let ports: Vec<Value> = self
             .ports
             .iter()
@@ -57,7 +66,7 @@ impl Pod {
             .collect();
         json!({
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": { "namespace": self.namespace, "name": self.name, "labels": labels },
+            "metadata": { "namespace": self.namespace, "name": self.name, "labels": labels, "annotations": annotations },
             "spec": { "nodeName": node, "serviceAccountName": "default",
                       "containers": [{ "name": "main", "image": "local", "ports": ports }] },
         })

@@ -9,6 +9,8 @@ mod churn;
 mod health;
 #[path = "nodes/hundred.rs"]
 mod hundred;
+#[path = "nodes/pools.rs"]
+mod pools;
 #[path = "nodes/reboot.rs"]
 mod reboot;
 #[path = "nodes/restart.rs"]
@@ -161,6 +163,23 @@ fn nodes_know_which_of_them_are_reached_and_by_which_way() {
     health::ways_are_told_apart(&cluster);
     health::a_cut_cable_is_told_in_time(&cluster);
     health::a_killed_agent(&mut cluster);
+}
+
+#[test]
+fn pods_have_addresses_of_pools_that_grow_are_exhausted_and_recover() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('l', |options| {
+        options
+            .with("ipam", "multi-pool")
+            .with_operator("ipam", "multi-pool")
+            .with_operator("auto-create-cilium-pod-ip-pools", pools::POOLS)
+    });
+    pools::reach_each_other(&cluster);
+    pools::grow_and_survive_a_kill(&mut cluster);
+    pools::are_exhausted_and_recover(&cluster);
+    pools::without_a_store(&mut cluster);
 }
 
 #[test]
