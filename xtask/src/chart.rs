@@ -251,6 +251,27 @@ fn refuses_unknown(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
 
 /// Values that are right alone and wrong together, and the one that is named.
 const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "ipam.operator.autoCreateCiliumPodIPPools",
+        &[(
+            "ipam.operator.autoCreateCiliumPodIPPools",
+            "{\"default\": {\"ipv4\": {\"cidrs\": [\"10.0.0.0/16\"], \"maskSize\": 27}}}",
+        )],
+    ),
+    (
+        "ipam.operator.autoCreateCiliumPodIPPools",
+        &[
+            ("ipam.mode", "\"multi-pool\""),
+            (
+                "ipam.operator.autoCreateCiliumPodIPPools",
+                "{\"default\": {\"ipv4\": {\"maskSize\": 27}}}",
+            ),
+        ],
+    ),
+    (
+        "ipam.multiPoolPreAllocation",
+        &[("ipam.multiPoolPreAllocation", "\"default=16\"")],
+    ),
     ("identityAllocationMode", &[("etcd.enabled", "true")]),
     ("etcd.enabled", &[("identityAllocationMode", "\"kvstore\"")]),
     (

@@ -89,3 +89,18 @@ priorityClassName: {{ index . 2 }}
       fieldPath: metadata.namespace
 {{- include "axoneme.apiServerEnv" . }}
 {{- end }}
+
+{{- /* Pools as the operator reads them: NAME=ipv4-cidrs:CIDR,…;ipv4-mask-size:N;…, with blanks between. */}}
+{{- define "axoneme.pools" -}}
+{{- $pools := list -}}
+{{- range $name, $spec := . -}}
+{{- $families := list -}}
+{{- range $family := list "ipv4" "ipv6" -}}
+{{- with get $spec $family -}}
+{{- $families = append $families (printf "%s-cidrs:%s;%s-mask-size:%d" $family (join "," .cidrs) $family (int .maskSize)) -}}
+{{- end -}}
+{{- end -}}
+{{- $pools = append $pools (printf "%s=%s" $name (join ";" $families)) -}}
+{{- end -}}
+{{- join " " $pools -}}
+{{- end -}}
