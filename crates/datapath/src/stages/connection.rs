@@ -249,7 +249,7 @@ fn covers<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 }
 
 /// Judges a known connection anew, from initiator to responder. Identities are those of its first packet, unless the
-/// tables now say otherwise. Done if there is nothing to judge, because it lost its backend.
+/// tables now say otherwise, or the packet's own VNI: a pod may have got another identity. Done if there is nothing to judge, because it lost its backend.
 #[inline(always)]
 pub(crate) fn judge_again<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     let Some(entry) = cx.entry else {
@@ -266,11 +266,13 @@ pub(crate) fn judge_again<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         (entry.to(), entry.to_port())
     };
     let own = [&cx.source, &cx.destination].map(|side| (side.ifindex, side.id));
+    let told = (cx.source.identity, cx.source.peer);
     cx.generation = identity::generations(cx, &initiator, &to);
     let mut side = Side::default();
-    if identity::resolve(cx, &initiator, &mut side) == Known::Default
-        || entry.flags() & flags::OVERLAY != 0
-    {
+    let known = identity::resolve(cx, &initiator, &mut side);
+    if cx.hook == event::hook::FROM_OVERLAY && cx.way() == Way::Forward {
+        (side.identity, side.peer) = told;
+    } else if known == Known::Default || entry.flags() & flags::OVERLAY != 0 {
         side.identity = entry.source_identity();
         side.peer = side.identity;
     }
