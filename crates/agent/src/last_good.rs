@@ -31,6 +31,8 @@ pub struct Good<T> {
     pub object: Arc<T>,
     /// Of which object.
     pub uid: Arc<str>,
+    /// `metadata.generation` of this version, 0 if it has none.
+    pub generation: i64,
     /// The object as JSON, without its status.
     pub text: Arc<str>,
 }
@@ -86,6 +88,7 @@ impl LastGood {
                 let good = Good {
                     object: Arc::new(good),
                     uid,
+                    generation: generation_of(&object),
                     text: object.to_string().into(),
                 };
                 Judged {
@@ -120,10 +123,15 @@ impl LastGood {
             }
         };
         let object = serde_json::from_str::<Value>(&text).map_err(|error| error.to_string());
-        match object.and_then(|object| read(&object).map_err(|error| error.to_string())) {
-            Ok(object) => Some(Good {
+        let read = |object: Value| {
+            let good = read(&object).map_err(|error| error.to_string())?;
+            Ok((good, generation_of(&object)))
+        };
+        match object.and_then(read) {
+            Ok((object, generation)) => Some(Good {
                 object: Arc::new(object),
                 uid: Arc::clone(uid),
+                generation,
                 text: text.into(),
             }),
             Err(error) => {
@@ -144,6 +152,13 @@ impl LastGood {
 fn uid_of(object: &Value) -> &str {
     let uid = object.pointer("/metadata/uid").and_then(Value::as_str);
     uid.unwrap_or_default()
+}
+
+fn generation_of(object: &Value) -> i64 {
+    let generation = object
+        .pointer("/metadata/generation")
+        .and_then(Value::as_i64);
+    generation.unwrap_or_default()
 }
 
 fn leave_out(object: &mut Value, path: &str) {

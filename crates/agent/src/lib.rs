@@ -10,6 +10,7 @@ pub mod flows;
 pub mod forwarding;
 pub mod health;
 pub mod identity;
+pub mod in_force;
 pub mod inputs;
 pub mod kvstore;
 pub mod last_good;

@@ -30,6 +30,7 @@ use crate::engine::{self, Engine, Parts};
 use crate::flows::collect;
 use crate::health::endpoint::Maker;
 use crate::identity::Identities;
+use crate::in_force::Teller;
 use crate::inputs::Inputs;
 use crate::kvstore::{Kvstore, over_etcd, shared};
 use crate::last_good::{self, LastGood};
@@ -137,6 +138,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     });
     let pools = Pools::follow(&client, &config, &identities, &tasks);
     start_policy_conditions(&client, &inputs, &tasks);
+    tasks.spawn("what is in force", {
+        let enforcement = config.policy.enforcement;
+        let teller = Teller::new(&client, &inputs, &view, (&config.node, &uid), enforcement);
+        move |stop| teller.run(stop)
+    });
     start_keeping(last_good, &inputs, &tasks);
     let maker = Maker {
         config: Arc::clone(&config),

@@ -8,6 +8,7 @@ pub mod selector;
 
 pub mod endpoint;
 pub mod identity;
+pub mod in_force;
 pub mod ipam;
 pub mod ipcache;
 pub mod node;

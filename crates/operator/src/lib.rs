@@ -8,6 +8,7 @@
 //!                                                   ├─ kvstore: heartbeat of etcd, numbers there that nobody uses
 //!                                                   ├─ nodes: taints and conditions by the state of the agents
 //!                                                   ├─ unmanaged: pods that no agent knows
+//!                                                   ├─ in_force: on which nodes policies are
 //!                                                   └─ accepted: what nobody acts on says so
 //! ```
 
@@ -16,6 +17,7 @@ pub mod collect;
 pub mod config;
 pub mod definitions;
 pub mod health;
+pub mod in_force;
 pub mod inputs;
 pub mod ipam;
 pub mod kvstore;

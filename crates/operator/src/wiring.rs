@@ -17,7 +17,9 @@ use crate::leader::Leader;
 use crate::metrics::Metrics;
 use crate::slices::Leftover;
 use crate::unmanaged::Restarter;
-use crate::{accepted, collect, definitions, health, inputs, ipam, kvstore, lease, nodes, slices};
+use crate::{
+    accepted, collect, definitions, health, in_force, inputs, ipam, kvstore, lease, nodes, slices,
+};
 
 /// Ends of tasks are waited for so long.
 const GRACE: Duration = Duration::from_secs(5);
@@ -111,6 +113,7 @@ async fn start_duties(
     if let Some(slicing) = &config.slices {
         slices::start(leader, slicing, nodes.clone(), metrics, duties);
     }
+    in_force::start(leader, nodes.clone(), duties);
     start_ranges(config, leader, (nodes, claims), metrics, duties);
     start_node_duties(config, leader, duties);
     start_collection(config, leader, metrics, duties);

@@ -9,6 +9,8 @@ mod cluster;
 mod collection;
 #[path = "operator/duties.rs"]
 mod duties;
+#[path = "operator/in_force.rs"]
+mod in_force;
 #[path = "operator/kvstore.rs"]
 mod kvstore;
 #[path = "operator/pools.rs"]

@@ -144,6 +144,9 @@ impl Cluster {
         if !cluster.options.operator.is_empty() {
             cluster.operator = Some(cluster.start_operator()?);
         }
+        // As the chart does.
+        let name = json!({ "name": model::in_force::NAMESPACE });
+        cluster.create(&json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": name }))?;
         for index in 0..cluster.options.nodes {
             cluster.add_node(index)?;
         }

@@ -9,6 +9,8 @@ mod churn;
 mod health;
 #[path = "nodes/hundred.rs"]
 mod hundred;
+#[path = "nodes/in_force.rs"]
+mod in_force;
 #[path = "nodes/pools.rs"]
 mod pools;
 #[path = "nodes/reboot.rs"]
@@ -180,6 +182,15 @@ fn pods_have_addresses_of_pools_that_grow_are_exhausted_and_recover() {
     pools::grow_and_survive_a_kill(&mut cluster);
     pools::are_exhausted_and_recover(&cluster);
     pools::without_a_store(&mut cluster);
+}
+
+#[test]
+fn a_policy_says_on_which_nodes_it_is_in_force() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('i', |options| options);
+    in_force::with_an_agent_away(&mut cluster);
 }
 
 #[test]

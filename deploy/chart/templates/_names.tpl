@@ -4,6 +4,11 @@
 {{ .Values.namespaceOverride | default .Release.Namespace }}
 {{- end }}
 
+{{- /* Where nodes tell what they have in force: agents may write leases here and nowhere else. The name is fixed in the programs. */ -}}
+{{- define "axoneme.leaseNamespace" -}}
+cilium-node-lease
+{{- end }}
+
 {{- define "axoneme.labels" -}}
 {{ include "axoneme.podLabels" . }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}

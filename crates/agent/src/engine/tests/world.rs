@@ -1105,6 +1105,7 @@ fn good_policy(key: ObjectKey, object: &Value) -> (ObjectKey, PolicyRow) {
     let good = Good {
         object: Arc::new(read),
         uid: "".into(),
+        generation: 1,
         text: "".into(),
     };
     let judged = Judged {
