@@ -155,6 +155,8 @@ pub struct Policy {
     pub cidr_matches_nodes: bool,
     /// Label filter, as upstream's flag `labels`.
     pub labels: Vec<String>,
+    /// Only labels that policies look at make an identity; the time after which all nodes know what one announced.
+    pub by_need: Option<Duration>,
 }
 
 /// Flow settings.

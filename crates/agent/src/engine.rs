@@ -9,6 +9,7 @@ mod compose;
 mod endpoints;
 pub mod interfaces;
 mod meter;
+mod need;
 mod services;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ use compose::{Stale, net_of, settings};
 pub use endpoints::read_saved;
 pub use interfaces::Interfaces;
 use meter::Meter;
+pub use need::{ByNeed, Wanted as WantedLabels};
 pub use services::{Entries, ServiceRows, Services};
 
 /// What others ask of the engine.
@@ -124,6 +126,8 @@ pub struct Engine {
     seen: Seen,
     announced_ports: AnnouncedPorts,
     filter: LabelFilter,
+    /// What identities are made of, if not of all labels.
+    by_need: Option<ByNeed>,
     /// Endpoints of this node.
     endpoints: BTreeMap<EndpointId, EndpointRow>,
     slots: BTreeMap<EndpointId, u16>,
@@ -188,6 +192,8 @@ pub struct Parts {
     pub inputs: Inputs,
     /// What the labels of an identity are.
     pub filter: LabelFilter,
+    /// Which of those, if not all.
+    pub by_need: Option<ByNeed>,
     /// Where the state is published.
     pub view: ViewWriter,
     /// Where requests for identities go.
@@ -221,6 +227,7 @@ impl Engine {
             seen: Seen::default(),
             announced_ports: AnnouncedPorts::default(),
             filter: parts.filter,
+            by_need: parts.by_need,
             endpoints: BTreeMap::new(),
             slots: BTreeMap::new(),
             policy,
@@ -315,6 +322,7 @@ impl Engine {
         if changed || !self.failures.is_empty() {
             self.bring_about();
         }
+        self.move_due();
     }
 
     /// Policies, then everything else; publishes what is in force. Before every input has been read once the kernel's tables

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::engine::{Command, Wanted};
+use crate::engine::{Command, Wanted, WantedLabels};
 use crate::inputs::{Inputs, NamespaceRow, PodRow};
 use crate::kvstore::Numbers;
 use crate::view::ViewReader;
@@ -47,6 +47,9 @@ pub enum Error {
     /// etcd could not be written to in time.
     #[error("etcd: no identity within {0:?}")]
     Late(Duration),
+    /// The policies are not known yet.
+    #[error("which labels policies use is not known yet")]
+    NotReady,
     /// No number is free.
     #[error("all identities of this cluster are in use")]
     Exhausted,
@@ -69,6 +72,8 @@ pub struct Identities {
     numbers: ClusterNumbers,
     cluster: Arc<str>,
     filter: LabelFilter,
+    /// Which of those labels, if not all.
+    by_need: Option<WantedLabels>,
     /// etcd, if numbers are given there.
     etcd: Option<Numbers>,
     // One at a time: two endpoints with the same new labels must not create two identities.
@@ -88,9 +93,16 @@ impl Identities {
             numbers,
             cluster: config.cluster.as_str().into(),
             filter,
+            by_need: None,
             etcd: None,
             creating: Arc::default(),
         }
+    }
+
+    /// Only some of the labels make an identity.
+    pub fn by_need(mut self, wanted: Option<WantedLabels>) -> Self {
+        self.by_need = wanted;
+        self
     }
 
     /// Numbers are given in etcd.
@@ -128,7 +140,16 @@ impl Identities {
             service_account: pod.service_account.as_deref(),
             cluster: &self.cluster,
         };
-        Ok(pod_labels(facts, &self.filter))
+        let labels = pod_labels(facts, &self.filter);
+        let Some(mut wanted) = self.by_need.clone() else {
+            return Ok(labels);
+        };
+        let known = wanted.wait_for(Option::is_some);
+        let known = tokio::time::timeout(POD_PATIENCE, known).await;
+        let in_use = known.ok().and_then(Result::ok).and_then(|of| of.clone());
+        let in_use = in_use.ok_or(Error::NotReady)?;
+        let ports = pod.named_ports.iter().map(|port| &port.name);
+        Ok(in_use.apply(&labels, ports))
     }
 
     /// The identity of labels, created if there is none.

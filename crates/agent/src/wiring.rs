@@ -14,6 +14,7 @@ use ::kernel::collector::Collector;
 use anyhow::{Context, bail};
 use api::cilium::CiliumNode;
 use model::labels::LabelFilter;
+use model::need::Times;
 use model::node::NodeObject;
 use model::policy::{ParseOptions, cidr::Reach};
 use netlink::Handle;
@@ -26,7 +27,7 @@ use crate::addresses::Addresses;
 use crate::announce::Origin;
 use crate::config::{Config, Ipam};
 use crate::engine::interfaces::OfNode;
-use crate::engine::{self, Engine, Parts};
+use crate::engine::{self, ByNeed, Engine, Parts};
 use crate::flows::collect;
 use crate::health::endpoint::Maker;
 use crate::identity::Identities;
@@ -88,6 +89,9 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     phases.done("the packet path is loaded");
     let (maps, capacity) = (kernel.maps.clone(), table_sizes(&config).connections);
     let filter = label_filter(&config)?;
+    let by_need = config.policy.by_need;
+    let by_need = by_need.map(|announce| ByNeed::open(&config.state_dir, Times::of(announce)));
+    let in_use = by_need.as_ref().map(ByNeed::wanted);
     let (view_writer, view) = view::channel();
     let (wanted, wanting) = mpsc::unbounded_channel();
     let (commands, orders) = mpsc::channel(64);
@@ -109,6 +113,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         }),
         inputs: inputs.clone(),
         filter: filter.clone(),
+        by_need,
         view: view_writer,
         wanted,
         spare: spare.clone(),
@@ -124,7 +129,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         move |stop| addresses.expire(stop)
     });
     start_engine(engine, orders, &tasks);
-    let identities = Identities::new(&client, inputs.clone(), &config, filter);
+    let identities = Identities::new(&client, inputs.clone(), &config, filter).by_need(in_use);
     let identities = over_etcd(
         identities,
         kvstore.as_ref(),

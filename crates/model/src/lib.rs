@@ -11,6 +11,7 @@ pub mod identity;
 pub mod in_force;
 pub mod ipam;
 pub mod ipcache;
+pub mod need;
 pub mod node;
 pub mod numbers;
 pub mod probing;

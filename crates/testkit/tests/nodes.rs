@@ -11,6 +11,8 @@ mod health;
 mod hundred;
 #[path = "nodes/in_force.rs"]
 mod in_force;
+#[path = "nodes/need.rs"]
+mod need;
 #[path = "nodes/pools.rs"]
 mod pools;
 #[path = "nodes/reboot.rs"]
@@ -191,6 +193,19 @@ fn a_policy_says_on_which_nodes_it_is_in_force() {
     }
     let mut cluster = cluster('i', |options| options);
     in_force::with_an_agent_away(&mut cluster);
+}
+
+#[test]
+fn a_policy_that_looks_at_a_further_label_loses_and_delivers_nothing_wrongly() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('l', |options| {
+        options
+            .with("enable-identity-by-need", "true")
+            .with("identity-change-grace-period", "2s")
+    });
+    need::a_further_label(&cluster);
 }
 
 #[test]

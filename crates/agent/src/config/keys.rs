@@ -161,6 +161,16 @@ const KEYS: &[Key] = &[
         "",
         "Which labels make an identity, as a list of patterns",
     ),
+    key(
+        "enable-identity-by-need",
+        "false",
+        "Of these labels only those that some policy looks at make an identity",
+    ),
+    key(
+        "identity-change-grace-period",
+        "5s",
+        "With identities by need: what one node announced all others know after so long",
+    ),
     key("enable-hubble", "true", "Serve flows"),
     key(
         "hubble-socket-path",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use daemon::settings::{Error, Reader};
 use kernel::collector::Lifetimes;
@@ -209,7 +210,18 @@ pub(super) fn policy(read: &Reader<'_>) -> Result<Policy, Error> {
         allow_localhost,
         cidr_matches_nodes,
         labels: read.list("labels"),
+        by_need: by_need(read)?,
     })
+}
+
+fn by_need(read: &Reader<'_>) -> Result<Option<Duration>, Error> {
+    const KEY: &str = "identity-change-grace-period";
+    let announce = read.duration(KEY)?;
+    // Policies would come into force before pods have the identities for them.
+    if announce < Duration::from_secs(1) {
+        return Err(read.invalid(KEY, "one second or more"));
+    }
+    Ok(read.flag("enable-identity-by-need")?.then_some(announce))
 }
 
 pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::endpoint::{EndpointId, NamedPort, PodName};
 use model::identity::Identity;
-use model::labels::{LabelSet, PodLabels, pod_labels};
+use model::labels::LabelSet;
 use model::policy::{
     Change, Extent, Kind, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol, SubjectFacts,
     SubjectId, Touched,
@@ -15,7 +15,7 @@ use model::{ipcache, node};
 use reconcile::{Changes, Revision, Snapshot, Table};
 
 use super::compose::place_of;
-use super::{Engine, Wanted};
+use super::{ByNeed, Engine, Wanted};
 use crate::inputs::{PolicyRow, RemoteEndpoint};
 use crate::metrics::Outcome;
 
@@ -81,6 +81,11 @@ pub(super) enum IdentitiesChanged {
 }
 
 impl Seen {
+    /// Whether all inputs had been read once at the end of the last look.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// Objects that could not be read.
     pub fn faults(&self) -> BTreeMap<ObjectKey, String> {
         self.faults.clone()
@@ -130,6 +135,7 @@ impl Engine {
         changed |= identities != IdentitiesChanged::No;
         changed |= self.absorb_remote_endpoints(&mut touched);
         changed |= self.absorb_policies(&mut touched);
+        changed |= self.absorb_need(&mut touched);
         changed |= self.absorb_pods(identities);
         let (services, slices) = (&self.inputs.services, &self.inputs.slices);
         changed |= self
@@ -323,7 +329,7 @@ impl Engine {
             };
             let changes = self.seen.changes(&table, known);
             for (key, row) in changes {
-                if self.is_news(&key, row.as_deref()) {
+                if self.admits(&key, row.as_deref()) && self.is_news(&key, row.as_deref()) {
                     changed = true;
                     touched.merge(self.take_policy(key, row.as_deref()));
                 }
@@ -347,14 +353,14 @@ impl Engine {
     }
 
     /// A status that was written, by us or by others, changes nothing that is in force.
-    fn is_news(&self, key: &ObjectKey, row: Option<&PolicyRow>) -> bool {
+    pub(super) fn is_news(&self, key: &ObjectKey, row: Option<&PolicyRow>) -> bool {
         let good = row.and_then(|row| row.judged.good.as_ref());
         let fault = row.and_then(|row| row.judged.complaint());
         self.policy.object(key) != good.map(|good| &good.object)
             || self.seen.faults.get(key) != fault.as_ref()
     }
 
-    fn take_policy(&mut self, key: ObjectKey, row: Option<&PolicyRow>) -> Touched {
+    pub(super) fn take_policy(&mut self, key: ObjectKey, row: Option<&PolicyRow>) -> Touched {
         let complaint = row.and_then(|row| row.judged.complaint());
         self.meter
             .policy(key.kind, Outcome::of(complaint.is_none()));
@@ -379,7 +385,8 @@ impl Engine {
     fn absorb_pods(&mut self, identities: IdentitiesChanged) -> bool {
         let (pods, namespaces) = (&self.inputs.pods, &self.inputs.namespaces);
         let any = !self.seen.changes(pods, Vec::new).is_empty()
-            | !self.seen.changes(namespaces, Vec::new).is_empty();
+            | !self.seen.changes(namespaces, Vec::new).is_empty()
+            | self.by_need.as_mut().is_some_and(ByNeed::take_look);
         if !any && identities == IdentitiesChanged::No {
             return false;
         }
@@ -408,20 +415,6 @@ impl Engine {
             }
         }
         any
-    }
-
-    fn labels_now(&self, id: EndpointId) -> Option<LabelSet> {
-        let name = self.endpoints.get(&id)?.pod.as_ref()?;
-        let pod = self.inputs.pods.get(name)?;
-        let namespace = self.inputs.namespaces.get(&name.namespace)?;
-        let facts = PodLabels {
-            pod: pod.labels.iter().map(|(k, v)| (&**k, &**v)),
-            namespace: &name.namespace,
-            namespace_labels: namespace.labels.iter().map(|(k, v)| (&**k, &**v)),
-            service_account: pod.service_account.as_deref(),
-            cluster: &self.config.cluster,
-        };
-        Some(pod_labels(facts, &self.filter))
     }
 
     fn refresh_policies(&mut self, touched: &Touched) {

@@ -23,7 +23,11 @@ impl Engine {
             Command::Delete(id, answer) => {
                 let _ = answer.send(self.delete(id));
             }
-            Command::Identify(id, labels, identity) => self.identify(id, labels, identity),
+            Command::Identify(id, labels, identity) => {
+                if !self.postpone(id, &labels, identity) {
+                    self.identify_now(id, labels, identity);
+                }
+            }
         }
     }
 
@@ -55,6 +59,7 @@ impl Engine {
         }
         self.stale.places.insert(place_of(&row));
         self.endpoints.insert(id, row);
+        self.look_again();
         match self.build(id) {
             Ok(()) => Ok(self.endpoints.get(&id).cloned().ok_or(Error::Unknown(id))?),
             Err(error) => {
@@ -110,6 +115,7 @@ impl Engine {
         self.endpoints.remove(&id);
         self.slots.remove(&id);
         self.asked.remove(&id);
+        self.forget_move(id);
         self.unfinished.remove(&id);
         self.claim(&ipcache::Resource::Endpoint(id), Vec::new());
         self.stale.places.insert(place_of(&row));
@@ -119,7 +125,7 @@ impl Engine {
         Ok(row)
     }
 
-    pub(super) fn identify(&mut self, id: EndpointId, labels: LabelSet, identity: Identity) {
+    pub(super) fn identify_now(&mut self, id: EndpointId, labels: LabelSet, identity: Identity) {
         let Some(row) = self.endpoints.get_mut(&id) else {
             return;
         };

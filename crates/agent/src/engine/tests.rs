@@ -1,4 +1,5 @@
 mod changes;
+mod need;
 mod relabel;
 mod scale;
 mod world;

@@ -18,6 +18,7 @@ use kernel::fake::Faults;
 use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac, PodName};
 use model::identity::Identity;
 use model::labels::{LabelFilter, LabelSet, PodLabels, pod_labels};
+use model::need::{InUse, Times};
 use model::node::{AddressKind, IpPair, NodeObject};
 use model::policy::{CidrGroup, Kind, ObjectKey, ParseOptions, Peer, Scope, parse_policy};
 use model::service::{Service, ServiceName};
@@ -28,7 +29,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, Given};
 use crate::engine::compose::prefix_key;
-use crate::engine::{Engine, Error, Interfaces, Parts, Wanted, read_saved};
+use crate::engine::{ByNeed, Command, Engine, Error, Interfaces, Parts, Wanted, read_saved};
 use crate::inputs::services::{service_row, slice_row};
 use crate::inputs::{Inputs, NamespaceRow, PodRow, PolicyRow, RemoteEndpoint, SliceRow};
 use crate::last_good::{Good, Judged, LastGood};
@@ -63,6 +64,8 @@ pub(super) struct Store {
     pub(super) policies: BTreeMap<&'static str, Value>,
     /// Specs of NetworkPolicies by name.
     pub(super) network: BTreeMap<&'static str, Value>,
+    /// Identity of all pods, where no policy tells them apart.
+    pub(super) plain: Option<u32>,
     /// Address and backends by name.
     pub(super) services: BTreeMap<&'static str, (&'static str, Vec<&'static str>)>,
 }
@@ -254,6 +257,8 @@ pub(super) struct World {
     closer: Option<Closer>,
     generations: BTreeMap<u32, u32>,
     size: crowd::Size,
+    /// Identities are made by need.
+    pub(super) by_need: Option<Times>,
 }
 
 fn name(of: &str) -> PodName {
@@ -272,6 +277,11 @@ fn labels(app: &str) -> LabelSet {
         cluster: "default",
     };
     pod_labels(facts, &LabelFilter::standard().unwrap())
+}
+
+/// What all pods have in common.
+fn plain_labels() -> LabelSet {
+    InUse::default().apply(&labels("any"), std::iter::empty())
 }
 
 impl World {
@@ -308,6 +318,7 @@ impl World {
             closer: None,
             generations: BTreeMap::new(),
             size: crowd::Size::default(),
+            by_need: None,
         }
     }
 
@@ -359,6 +370,9 @@ impl World {
                 interfaces: Box::new(self.interfaces.clone()),
                 inputs,
                 filter: LabelFilter::standard().unwrap(),
+                by_need: self
+                    .by_need
+                    .map(|times| ByNeed::open(self.state.path(), times)),
                 view: view_writer,
                 wanted,
                 gone,
@@ -420,6 +434,7 @@ impl World {
                     .apps
                     .iter()
                     .map(|(app, id)| (Identity(*id), labels(app)))
+                    .chain(store.plain.map(|id| (Identity(id), plain_labels())))
             ),
             5 => tell!(
                 endpoints,
@@ -600,7 +615,21 @@ impl World {
         let engine = self.engine.as_mut().unwrap();
         let mut rows = engine.endpoints.values();
         let id = rows.find(|row| *row.container_id == *pod).unwrap().id;
-        engine.identify(id, labels(app), Identity(identity));
+        engine.identify_now(id, labels(app), Identity(identity));
+    }
+
+    /// Answers what the engine asked for, as who makes identities does.
+    pub(super) fn identify_wanted(&mut self) {
+        let mut known: BTreeMap<LabelSet, u32> = BTreeMap::new();
+        known.extend(self.store.plain.map(|id| (plain_labels(), id)));
+        let apps = self.store.apps.iter();
+        known.extend(apps.map(|(app, id)| (labels(app), *id)));
+        let wants = self.wants.as_mut().unwrap();
+        while let Ok(Wanted { endpoint, labels }) = wants.try_recv() {
+            let identity = Identity(known[&labels]);
+            let command = Command::Identify(endpoint, labels, identity);
+            self.engine.as_mut().unwrap().execute(command);
+        }
     }
 
     /// The identity of a pod's address in the tables.
