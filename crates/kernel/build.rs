@@ -1,5 +1,6 @@
 //! Finds or builds the eBPF object and tells the crate where it lies.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 #[allow(dead_code, reason = "xtask uses the rest of the file")]
@@ -19,8 +20,8 @@ fn main() {
     println!("cargo::rerun-if-env-changed=AXONEME_CACHE");
     println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");
     let abi = repo.join("crates/datapath/src/abi");
-    match types_hash(&abi) {
-        Ok(hash) => write_hash(hash),
+    match definitions(&abi) {
+        Ok(definitions) => write_types(&definitions),
         Err(error) => fail(&format!("{}: {error}", abi.display())),
     }
     match ebpf::cache_folder().and_then(|cache| ebpf::object(repo, &cache)) {
@@ -32,37 +33,34 @@ fn main() {
     }
 }
 
-/// A hash of the struct definitions in the ABI's sources, without comments and white space: what pinned maps hold is
-/// described by it, while functions and documentation may change freely.
-fn types_hash(abi: &Path) -> std::io::Result<u64> {
-    let mut files: Vec<_> = std::fs::read_dir(abi)?.collect::<Result<_, _>>()?;
-    files.retain(|file| file.path().is_file());
-    files.sort_by_key(std::fs::DirEntry::file_name);
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for file in files {
-        let text = std::fs::read_to_string(file.path())?;
+/// The struct definitions in the ABI's sources by name, without comments and white space: what pinned maps hold is
+/// described by them, while functions and documentation may change freely.
+fn definitions(abi: &Path) -> std::io::Result<BTreeMap<String, String>> {
+    let mut found = BTreeMap::new();
+    for file in std::fs::read_dir(abi)? {
+        let path = file?.path();
+        if !path.is_file() {
+            continue;
+        }
+        let text = std::fs::read_to_string(path)?;
         let code: Vec<&str> = text
             .lines()
             .map(|line| line.split("//").next().unwrap_or_default().trim())
             .collect();
-        for definition in structs(&code) {
-            // FNV-1a: the number is pinned, so it must be the same from every compiler.
-            for byte in definition.bytes() {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
-        }
+        found.extend(structs(&code));
     }
-    Ok(hash)
+    Ok(found)
 }
 
-/// Each `pub struct` up to its end, white space removed.
-fn structs(code: &[&str]) -> Vec<String> {
+/// Name and text of each `pub struct` up to its end, white space removed.
+fn structs(code: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut rest = code.iter();
     while let Some(line) = rest.next() {
-        if !line.starts_with("pub struct ") {
+        let Some(after) = line.strip_prefix("pub struct ") else {
             continue;
-        }
+        };
+        let name = words(after).next().unwrap_or_default().to_owned();
         let mut definition = (*line).to_owned();
         if !line.ends_with(';') {
             for line in rest.by_ref() {
@@ -73,17 +71,42 @@ fn structs(code: &[&str]) -> Vec<String> {
             }
         }
         definition.retain(|character| !character.is_whitespace());
-        found.push(definition);
+        found.push((name, definition));
     }
     found
 }
 
-fn write_hash(hash: u64) {
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let inside = |character: char| character.is_alphanumeric() || character == '_';
+    text.split(move |character| !inside(character))
+}
+
+/// A definition with those of the types it is made of.
+fn whole(name: &str, all: &BTreeMap<String, String>) -> String {
+    let Some(definition) = all.get(name) else {
+        return String::new();
+    };
+    // White space is gone, so that `pubstructName` is one word, and a type does not contain itself.
+    let parts = words(definition).map(|word| whole(word.strip_prefix("pub").unwrap_or(word), all));
+    let parts: String = parts.collect();
+    definition.clone() + &parts
+}
+
+fn write_types(all: &BTreeMap<String, String>) {
     let Some(out) = std::env::var_os("OUT_DIR") else {
         fail("OUT_DIR is not set");
     };
-    let path = Path::new(&out).join("types_hash.rs");
-    if let Err(error) = std::fs::write(&path, format!("0x{hash:016x}_u64")) {
+    let rows = all.keys().map(|name| {
+        // FNV-1a: the number is written down, so it must be the same from every compiler.
+        let hash = whole(name, all)
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
+        format!("(\"{name}\", 0x{hash:016x}_u64), ")
+    });
+    let path = Path::new(&out).join("types.rs");
+    if let Err(error) = std::fs::write(&path, format!("&[{}]", rows.collect::<String>())) {
         fail(&format!("{}: {error}", path.display()));
     }
 }

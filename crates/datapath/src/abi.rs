@@ -1,7 +1,8 @@
 //! The binary layout of every map and event: shared, byte for byte, by the programs in the kernel and by user space.
 //!
 //! Rules: `repr(C)`, no implicit padding, ports and addresses in network order, all else in host order. A change of
-//! any layout raises [`VERSION`], which names the pin directory, so that two releases never read each other's bytes.
+//! a type, or of what it means, raises the number of each map that holds it (`kernel::layout`), so that two releases never
+//! read each other's bytes.
 
 pub mod address;
 pub mod connection;
@@ -17,7 +18,7 @@ pub mod service;
 pub use address::{Address, Mac, PrefixKey};
 pub use drop::Drop;
 
-/// Version of the layout; part of the pin directory's name (`abi-1`).
+/// Version of how pins are arranged; part of their directory's name (`abi-1`). Layouts of maps have numbers of their own.
 pub const VERSION: u32 = 1;
 
 /// A value without padding and without invalid bit patterns, which may be read from and written to kernel memory.

@@ -49,7 +49,7 @@ pub enum AttachError {
         /// What was attempted.
         operation: &'static str,
         /// Name of the program.
-        program: &'static str,
+        program: String,
         /// Interface or cgroup.
         target: String,
         /// The kernel's answer.
@@ -154,6 +154,39 @@ pub fn enforce_pod(
     Ok(found)
 }
 
+/// Replaces the programs of all pinned links, and those of all pods' interfaces that have one, in place.
+pub(crate) fn replace_all(
+    handle: &Handle,
+    pins: &PinDirectory,
+    programs: &Programs,
+) -> Result<(), AttachError> {
+    for name in pins.links()? {
+        let Some((target, program)) = name.rsplit_once('-') else {
+            continue;
+        };
+        let path = pins.link(target, program);
+        let (Some(link), Some(to)) = (PinDirectory::open(&path)?, programs.named(program)) else {
+            continue;
+        };
+        // A link whose device or cgroup is gone has no target, and takes no program.
+        if sys::link_info(link.as_fd()).is_ok_and(|info| info.target.first() == Some(&0)) {
+            continue;
+        }
+        sys::link_update(link.as_fd(), to).map_err(|source| AttachError::Link {
+            operation: "update the",
+            program: program.to_owned(),
+            target: target.to_owned(),
+            source,
+        })?;
+    }
+    for link in handle.links()? {
+        if link.kind == "veth" && carries_pod_program(handle, link.index)? {
+            try_attach_pod(handle, link.index, programs)?;
+        }
+    }
+    Ok(())
+}
+
 fn of(found: u32, wanted: u32) -> Attachment {
     if found == wanted {
         Attachment::Current
@@ -202,7 +235,7 @@ pub fn verify_device(
     let wanted = kernel.programs.id(hook.program())?;
     let running = sys::attached_programs(index, tcx(hook)).map_err(|source| AttachError::Link {
         operation: "list the",
-        program: hook.program(),
+        program: hook.program().to_owned(),
         target: name.to_owned(),
         source,
     })?;
@@ -298,7 +331,7 @@ impl Target {
     fn error(&self, operation: &'static str, source: io::Error) -> AttachError {
         AttachError::Link {
             operation,
-            program: self.program_name,
+            program: self.program_name.to_owned(),
             target: self.name.clone(),
             source,
         }

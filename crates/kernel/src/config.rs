@@ -1,6 +1,7 @@
 //! Sizes of the maps.
 
-/// How many entries each map may hold. Changing one costs the pinned map: a start with another size is refused.
+/// How many entries each map may hold. A start with another size than that of the pinned map replaces it, see
+/// [`crate::resize`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Answered connections, 344 bytes of kernel memory each, taken at start.

@@ -41,6 +41,9 @@ pub enum MapKind {
 pub struct MapSpec {
     /// Its name, in the object and under `maps/`.
     pub name: &'static str,
+    /// Number of its layout: raised by whoever changes the types of its entries or what their fields mean. A map of another
+    /// number is never read.
+    pub layout: u32,
     /// Its type.
     pub kind: MapKind,
     /// Bytes of a key.
@@ -51,9 +54,10 @@ pub struct MapSpec {
     pub max_entries: u32,
 }
 
-const fn spec<K, V>(name: &'static str, kind: MapKind, max_entries: u32) -> MapSpec {
+const fn spec<K, V>(name: &'static str, layout: u32, kind: MapKind, max_entries: u32) -> MapSpec {
     MapSpec {
         name,
+        layout,
         kind,
         key_size: size_of::<K>() as u32,
         value_size: size_of::<V>() as u32,
@@ -68,43 +72,45 @@ pub(crate) const HOOK_COUNTERS: u32 = hook::COUNT * outcome::COUNT;
 pub fn maps(config: &Config) -> Vec<MapSpec> {
     use MapKind::{Array, Hash, LruHash, PerCpuArray, PerCpuHash, Ring, Trie};
     vec![
-        spec::<ConnectionKey, Connection>("connections", LruHash, config.connections),
-        spec::<ConnectionKey, Connection>("openings", LruHash, config.openings),
-        spec::<ConnectionKey, Alias>("aliases", Hash, config.aliases),
-        spec::<FragmentKey, FragmentPorts>("fragments", LruHash, config.fragments),
-        spec::<u32, Endpoint>("endpoints", Array, ENDPOINT_SLOTS),
-        spec::<u32, Hop>("hops", Array, HOPS),
-        spec::<u32, Traffic>("traffic", PerCpuArray, MAX_SLOTS),
-        spec::<AddressKey, AddressRow>("addresses", Hash, config.addresses),
-        spec::<abi::address::PrefixKey, AddressRow>("cidrs", Trie, config.cidrs),
-        spec::<u32, PolicyHead>("policies", Array, POLICIES),
-        spec::<PeerKey, u32>("policy_peers", Hash, config.policy_peers),
-        spec::<PortKey, PortVerdict>("policy_ports", Trie, config.policy_ports),
-        spec::<u32, u32>("known_identities", Hash, config.known_identities),
-        spec::<FrontendKey, Frontend>("frontends", Hash, config.frontends),
-        spec::<SlotKey, u32>("service_slots", Hash, config.service_slots),
-        spec::<u32, Backend>("backends", Hash, config.backends),
-        spec::<AffinityKey, Affinity>("affinity", LruHash, config.affinity),
-        spec::<SocketKey, SocketPeer>("socket_peers", LruHash, config.socket_peers),
-        spec::<u32, u32>("generations", Array, generation::SIZE),
-        spec::<u32, Node>("node", Array, 1),
-        spec::<abi::address::PrefixKey, u32>("masquerade_spare", Trie, config.cidrs),
+        spec::<ConnectionKey, Connection>("connections", 1, LruHash, config.connections),
+        spec::<ConnectionKey, Connection>("openings", 1, LruHash, config.openings),
+        spec::<ConnectionKey, Alias>("aliases", 1, Hash, config.aliases),
+        spec::<FragmentKey, FragmentPorts>("fragments", 1, LruHash, config.fragments),
+        spec::<u32, Endpoint>("endpoints", 1, Array, ENDPOINT_SLOTS),
+        spec::<u32, Hop>("hops", 1, Array, HOPS),
+        spec::<u32, Traffic>("traffic", 1, PerCpuArray, MAX_SLOTS),
+        spec::<AddressKey, AddressRow>("addresses", 1, Hash, config.addresses),
+        spec::<abi::address::PrefixKey, AddressRow>("cidrs", 1, Trie, config.cidrs),
+        spec::<u32, PolicyHead>("policies", 1, Array, POLICIES),
+        spec::<PeerKey, u32>("policy_peers", 1, Hash, config.policy_peers),
+        spec::<PortKey, PortVerdict>("policy_ports", 1, Trie, config.policy_ports),
+        spec::<u32, u32>("known_identities", 1, Hash, config.known_identities),
+        spec::<FrontendKey, Frontend>("frontends", 1, Hash, config.frontends),
+        spec::<SlotKey, u32>("service_slots", 1, Hash, config.service_slots),
+        spec::<u32, Backend>("backends", 1, Hash, config.backends),
+        spec::<AffinityKey, Affinity>("affinity", 1, LruHash, config.affinity),
+        spec::<SocketKey, SocketPeer>("socket_peers", 1, LruHash, config.socket_peers),
+        spec::<u32, u32>("generations", 1, Array, generation::SIZE),
+        spec::<u32, Node>("node", 1, Array, 1),
+        spec::<abi::address::PrefixKey, u32>("masquerade_spare", 1, Trie, config.cidrs),
         MapSpec {
             name: "events",
+            layout: 1,
             kind: Ring,
             key_size: 0,
             value_size: 0,
             max_entries: config.event_bytes,
         },
-        spec::<u32, u64>("lost_events", PerCpuArray, 1),
-        spec::<DropKey, Count>("drops", PerCpuHash, config.drops),
-        spec::<u32, Count>("hooks", PerCpuArray, HOOK_COUNTERS),
+        spec::<u32, u64>("lost_events", 1, PerCpuArray, 1),
+        spec::<DropKey, Count>("drops", 1, PerCpuHash, config.drops),
+        spec::<u32, Count>("hooks", 1, PerCpuArray, HOOK_COUNTERS),
     ]
 }
 
-/// A hash of the definitions of all types that maps hold, made from the sources of the ABI at build time: fields, their
-/// order and their types count, comments and functions do not.
-pub const TYPES_HASH: u64 = include!(concat!(env!("OUT_DIR"), "/types_hash.rs"));
+/// Each type of the ABI with a hash of its definition and of those it is made of, taken from the sources at build time:
+/// fields, their order and their types count, comments and functions do not.
+#[cfg(test)]
+const TYPES: &[(&str, u64)] = include!(concat!(env!("OUT_DIR"), "/types.rs"));
 
 #[cfg(test)]
 mod tests;

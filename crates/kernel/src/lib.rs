@@ -19,6 +19,7 @@ pub mod operations;
 pub mod pin;
 pub mod probe;
 pub mod program_run;
+pub mod resize;
 pub mod scripted;
 mod sys;
 

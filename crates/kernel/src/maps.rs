@@ -72,6 +72,11 @@ macro_rules! maps {
         #[cfg(test)]
         const SIZES: &[(&str, usize, usize)] =
             &[$((stringify!($field), size_of::<$key>(), size_of::<$value>())),+];
+
+        /// The types of keys and values, by name.
+        #[cfg(test)]
+        pub(crate) const TYPES: &[(&str, [&str; 2])] =
+            &[$((stringify!($field), [stringify!($key), stringify!($value)])),+];
     };
     (@operations Map, $map:expr) => { Some(($map.name(), Arc::clone($map.operations()))) };
     (@operations PerCpuMap, $map:expr) => { None };
@@ -146,21 +151,18 @@ impl Maps {
     pub fn open_any_capacity(pins: &PinDirectory) -> Result<Self, PinError> {
         let mut specs = layout::maps(&Config::default());
         for spec in &mut specs {
-            spec.max_entries = pins.capacity(spec.name)?;
+            spec.max_entries = pins.capacity(spec)?;
         }
         Self::from_pins(pins, &specs)
     }
 }
 
 fn open(pins: &PinDirectory, specs: &[MapSpec], name: &'static str) -> Result<OwnedFd, PinError> {
-    let missing = || PinError::Missing {
-        path: pins.map(name),
-    };
-    let spec = specs
-        .iter()
-        .find(|spec| spec.name == name)
-        .ok_or_else(missing)?;
-    pins.open_map(spec)?.ok_or_else(missing)
+    let missing = |path| PinError::Missing { path };
+    let spec = specs.iter().find(|spec| spec.name == name);
+    let spec = spec.ok_or_else(|| missing(pins.path().join(name)))?;
+    let fd = pins.open_map(spec)?;
+    fd.ok_or_else(|| missing(pins.map(spec)))
 }
 
 /// Number of CPUs that may ever appear, which is how many values a per-CPU entry has.

@@ -9,11 +9,12 @@ use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
 use aya::{EbpfError, EbpfLoader, Pod};
 use datapath::abi::node::Features;
 
+use crate::attach::AttachError;
 use crate::config::{Config, ConfigError};
-use crate::layout::{self, MapKind, TYPES_HASH};
+use crate::layout::{self, MapKind};
 use crate::maps::Maps;
 use crate::pin::{PinDirectory, PinError};
-use crate::sys;
+use crate::{resize, sys};
 
 /// The object, as the build made it. Four bytes of alignment are what the parser asks for.
 pub(crate) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("AXONEME_DATAPATH_OBJECT"));
@@ -92,6 +93,9 @@ pub enum LoadError {
         #[source]
         source: Box<ProgramError>,
     },
+    /// Programs that run could not be replaced by those over tables of another size.
+    #[error("cannot replace the programs that run: {0}")]
+    Replace(#[source] Box<AttachError>),
     /// The object lacks a program that this release needs.
     #[error("the eBPF object has no program '{0}'")]
     Absent(&'static str),
@@ -140,6 +144,11 @@ impl Programs {
     pub fn get(&self, name: &'static str) -> Result<BorrowedFd<'_>, LoadError> {
         let fd = self.programs.get(name).ok_or(LoadError::Absent(name))?;
         Ok(fd.as_fd())
+    }
+
+    /// Descriptor of the program of that name, if there is one.
+    pub(crate) fn named(&self, name: &str) -> Option<BorrowedFd<'_>> {
+        self.programs.get(name).map(OwnedFd::as_fd)
     }
 
     /// Names of all programs.
@@ -217,34 +226,41 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the object once; maps that are pinned under `bpffs` are used again if they have the shape that
-    /// `config` asks for, otherwise nothing is touched and the error names the map.
+    /// Loads the object once, onto the maps that are pinned under `bpffs`. Those of another capacity than `config` asks for
+    /// are replaced, with what they hold, and the programs of this network namespace with them. Where maps cannot be taken
+    /// over nothing is touched and the error names the map.
     pub fn load(bpffs: &Path, config: &Config, features: Features) -> Result<Self, LoadError> {
         config.validate()?;
         let pins = PinDirectory::new(bpffs);
-        pins.create()?;
-        pins.check_types(TYPES_HASH)?;
         let specs = layout::maps(config);
-        for spec in &specs {
-            pins.open_map(spec)?;
-        }
+        let resized = resize::survey(&pins, &specs)?;
+        pins.create()?;
         let features = FeaturesPod(features);
         let mut loader = EbpfLoader::new();
         loader.override_global("FEATURES", &features, true);
         for spec in &specs {
-            loader.map_pin_path(spec.name, pins.map(spec.name));
+            let mut path = pins.map(spec);
+            let unfinished = PinDirectory::unfinished(&path);
+            PinDirectory::remove(&unfinished)?;
+            if resized.iter().any(|map| map.spec.name == spec.name) {
+                path = unfinished;
+            }
+            loader.map_pin_path(spec.name, path);
             if !matches!(spec.kind, MapKind::Array | MapKind::PerCpuArray) {
                 loader.map_max_entries(spec.name, spec.max_entries);
             }
         }
         let mut object = loader.load(OBJECT)?;
-        let programs = load_programs(object.programs_mut())?;
-        for (name, fd) in &programs {
+        let programs = Programs {
+            programs: load_programs(object.programs_mut())?,
+        };
+        resize::bring_into_force(&pins, &resized, &programs)?;
+        for (name, fd) in &programs.programs {
             PinDirectory::replace(fd.as_fd(), &pins.program(name))?;
         }
         let maps = Maps::open(&pins, config)?;
         Ok(Self {
-            programs: Programs { programs },
+            programs,
             maps,
             pins,
         })

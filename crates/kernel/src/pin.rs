@@ -36,6 +36,47 @@ pub enum PinError {
         /// Its value here.
         wanted: u64,
     },
+    /// A map of another layout lies under the name.
+    #[error(
+        "map '{map}' is pinned in {directory} with layout {found}, this release has layout {wanted}; nothing was touched, \
+         and the programs of the other release go on"
+    )]
+    Layout {
+        /// Name of the map.
+        map: &'static str,
+        /// Where.
+        directory: PathBuf,
+        /// Number of the layout in the kernel.
+        found: u32,
+        /// The number here.
+        wanted: u32,
+    },
+    /// Another arrangement of pins lies beside ours.
+    #[error(
+        "{path} has pins of another release, this one pins in '{wanted}'; nothing was touched, and the programs of the other \
+         release go on"
+    )]
+    Arrangement {
+        /// Where.
+        path: PathBuf,
+        /// Name of our directory.
+        wanted: String,
+    },
+    /// A table that is to shrink holds too much.
+    #[error(
+        "map '{map}' has capacity {found} and {entries} entries, too many for the capacity {wanted} that is asked for; \
+         nothing was touched"
+    )]
+    Full {
+        /// Name of the map.
+        map: &'static str,
+        /// Its capacity in the kernel.
+        found: u32,
+        /// Entries in it.
+        entries: u32,
+        /// The capacity that is asked for.
+        wanted: u32,
+    },
     /// A map that other programs would need is not there.
     #[error("no map is pinned at {path}: no agent has run on this node, or it was cleaned up")]
     Missing {
@@ -44,18 +85,14 @@ pub enum PinError {
     },
 }
 
-/// The directory of one layout version on a bpffs.
+/// The directory of our pins on a bpffs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinDirectory {
     root: PathBuf,
 }
 
-/// Name of the map that holds [`crate::layout::TYPES_HASH`].
-const LAYOUT_MAP: &str = "layout";
-const ARRAY: u32 = 2;
-
 impl PinDirectory {
-    /// `<bpffs>/axoneme/abi-N`, for the layout of this release.
+    /// `<bpffs>/axoneme/abi-N`, for the arrangement of pins of this release.
     pub fn new(bpffs: &Path) -> Self {
         let version = format!("abi-{}", datapath::abi::VERSION);
         Self {
@@ -68,9 +105,14 @@ impl PinDirectory {
         &self.root
     }
 
-    /// Pin of a map.
-    pub fn map(&self, name: &str) -> PathBuf {
-        self.root.join("maps").join(name)
+    /// Pin of a map: its name, followed by the number of its layout from the second on. So a map and its number cannot part,
+    /// and a layout has its map beside that of the one before.
+    pub fn map(&self, spec: &MapSpec) -> PathBuf {
+        let maps = self.root.join("maps");
+        match spec.layout {
+            1 => maps.join(spec.name),
+            layout => maps.join(format!("{}-{layout}", spec.name)),
+        }
     }
 
     /// Pin of a link, by interface (or `cgroup`) and program.
@@ -107,7 +149,7 @@ impl PinDirectory {
 
     /// Opens the map of `spec` if it is pinned and has that shape.
     pub(crate) fn open_map(&self, spec: &MapSpec) -> Result<Option<OwnedFd>, PinError> {
-        let path = self.map(spec.name);
+        let path = self.map(spec);
         let Some(fd) = Self::open(&path)? else {
             return Ok(None);
         };
@@ -115,62 +157,61 @@ impl PinDirectory {
         Ok(Some(fd))
     }
 
-    /// Number of entries that a pinned map holds.
-    pub(crate) fn capacity(&self, name: &str) -> Result<u32, PinError> {
-        let path = self.map(name);
-        let Some(fd) = Self::open(&path)? else {
-            return Err(PinError::Missing { path });
-        };
-        let info = sys::map_info(fd.as_fd()).map_err(|source| PinError::Io {
-            operation: "inspect",
-            path,
-            source,
+    /// Number of entries that a pinned map can hold.
+    pub(crate) fn capacity(&self, spec: &MapSpec) -> Result<u32, PinError> {
+        let info = self.info(spec)?;
+        let info = info.ok_or_else(|| PinError::Missing {
+            path: self.map(spec),
         })?;
         Ok(info.max_entries)
     }
 
-    /// Checks that the types of the pinned maps are ours, or writes down that they are where nothing is pinned yet.
-    pub(crate) fn check_types(&self, hash: u64) -> Result<(), PinError> {
-        let path = self.map(LAYOUT_MAP);
-        let io = |operation| {
-            let path = path.clone();
-            move |source| PinError::Io {
-                operation,
-                path,
-                source,
+    /// What the kernel says of a pinned map.
+    pub(crate) fn info(&self, spec: &MapSpec) -> Result<Option<sys::MapInfo>, PinError> {
+        let path = self.map(spec);
+        let fd = Self::open(&path)?;
+        fd.map(|fd| inspect(&path, fd.as_fd())).transpose()
+    }
+
+    /// Refuses maps of these names with another layout, and pins that are arranged in another way.
+    pub(crate) fn check_layouts(&self, specs: &[MapSpec]) -> Result<(), PinError> {
+        for path in list(self.root.parent().unwrap_or(&self.root))? {
+            let other = path != self.root && path.is_dir();
+            if other && !list(&path)?.is_empty() {
+                let wanted = self.root.file_name().unwrap_or_default();
+                let wanted = wanted.to_string_lossy().into_owned();
+                return Err(PinError::Arrangement { path, wanted });
             }
-        };
-        let Some(fd) = Self::open(&path)? else {
-            let fd = sys::map_create(LAYOUT_MAP, ARRAY, 4, 8, 1).map_err(io("create"))?;
-            sys::update(
-                fd.as_fd(),
-                &0u32.to_ne_bytes(),
-                &hash.to_ne_bytes(),
-                sys::ANY,
-            )
-            .map_err(io("write"))?;
-            return sys::pin(fd.as_fd(), &path).map_err(io("pin"));
-        };
-        let mut found = [0u8; 8];
-        sys::lookup(fd.as_fd(), &0u32.to_ne_bytes(), &mut found).map_err(io("read"))?;
-        let found = u64::from_ne_bytes(found);
-        if found != hash {
-            return Err(PinError::Shape {
-                path,
-                property: "hash of types",
+        }
+        let directory = self.root.join("maps");
+        for path in list(&directory)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let (name, found) = split(&name);
+            let spec = specs.iter().find(|spec| spec.name == name);
+            let Some(spec) = spec.filter(|spec| spec.layout != found) else {
+                continue;
+            };
+            return Err(PinError::Layout {
+                map: spec.name,
+                directory,
                 found,
-                wanted: hash,
+                wanted: spec.layout,
             });
         }
         Ok(())
     }
 
-    /// Pins under a temporary name and renames, so that whoever looks finds the old object or the new one.
-    pub(crate) fn replace(fd: BorrowedFd<'_>, path: &Path) -> Result<(), PinError> {
+    /// Where something is pinned until it takes the place of `path`.
+    pub(crate) fn unfinished(path: &Path) -> PathBuf {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         // A dot is not allowed in names of a bpffs.
         name.push("-new");
-        let part = path.with_file_name(name);
+        path.with_file_name(name)
+    }
+
+    /// Pins under a temporary name and renames, so that whoever looks finds the old object or the new one.
+    pub(crate) fn replace(fd: BorrowedFd<'_>, path: &Path) -> Result<(), PinError> {
+        let part = Self::unfinished(path);
         let io = |operation, source| PinError::Io {
             operation,
             path: path.to_owned(),
@@ -183,7 +224,16 @@ impl PinDirectory {
             _ => (),
         }
         sys::pin(fd, &part).map_err(|error| io("pin", error))?;
-        fs::rename(&part, path).map_err(|error| io("rename to", error))
+        Self::finish(path)
+    }
+
+    /// What is pinned under the temporary name takes the place of `path`.
+    pub(crate) fn finish(path: &Path) -> Result<(), PinError> {
+        fs::rename(Self::unfinished(path), path).map_err(|source| PinError::Io {
+            operation: "rename to",
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Removes one pin; none is fine.
@@ -200,27 +250,12 @@ impl PinDirectory {
 
     /// Names of the pinned links.
     pub fn links(&self) -> Result<Vec<String>, PinError> {
-        let path = self.root.join("links");
-        let read = |source| PinError::Io {
-            operation: "list",
-            path: path.clone(),
-            source,
-        };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&path).map_err(read)? {
-            names.push(
-                entry
-                    .map_err(read)?
-                    .file_name()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
-        }
-        names.sort();
-        Ok(names)
+        let names = |path: PathBuf| Some(path.file_name()?.to_string_lossy().into_owned());
+        let links = list(&self.root.join("links"))?;
+        Ok(links.into_iter().filter_map(names).collect())
     }
 
-    /// Removes every pin of this layout: links (which detaches), programs, maps. For the uninstall.
+    /// Removes every pin: links (which detaches), programs, maps. For the uninstall.
     pub fn remove_all(&self) -> Result<(), PinError> {
         match fs::remove_dir_all(&self.root) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(PinError::Io {
@@ -233,12 +268,42 @@ impl PinDirectory {
     }
 }
 
-fn check(path: &Path, fd: BorrowedFd<'_>, spec: &MapSpec) -> Result<(), PinError> {
-    let info = sys::map_info(fd).map_err(|source| PinError::Io {
+/// What lies in a directory, sorted; one that is not there is empty.
+fn list(directory: &Path) -> Result<Vec<PathBuf>, PinError> {
+    let failed = |source| PinError::Io {
+        operation: "list",
+        path: directory.to_owned(),
+        source,
+    };
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let paths = entries.map(|entry| Ok(entry.map_err(failed)?.path()));
+    let mut paths = paths.collect::<Result<Vec<_>, PinError>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Name and layout of the map that has this pin.
+fn split(pin: &str) -> (&str, u32) {
+    let numbered = pin.rsplit_once('-').and_then(|(name, layout)| {
+        let layout = layout.parse().ok()?;
+        Some((name, layout))
+    });
+    numbered.unwrap_or((pin, 1))
+}
+
+fn inspect(path: &Path, fd: BorrowedFd<'_>) -> Result<sys::MapInfo, PinError> {
+    sys::map_info(fd).map_err(|source| PinError::Io {
         operation: "inspect",
         path: path.to_owned(),
         source,
-    })?;
+    })
+}
+
+fn check(path: &Path, fd: BorrowedFd<'_>, spec: &MapSpec) -> Result<(), PinError> {
+    let info = inspect(path, fd)?;
     let pairs = [
         ("type", info.map_type, spec.kind as u32),
         ("key size", info.key_size, spec.key_size),

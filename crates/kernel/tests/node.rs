@@ -9,6 +9,8 @@
 mod bell;
 #[path = "node/pods.rs"]
 mod pods;
+#[path = "node/resize.rs"]
+mod resize;
 #[path = "node/stage.rs"]
 mod stage;
 
@@ -39,25 +41,6 @@ fn the_object_loads_onto_new_maps_and_onto_pinned_ones() {
     for program in kernel.programs.statistics().expect("statistics") {
         println!("{program:?}");
     }
-}
-
-#[test]
-fn a_pin_of_another_capacity_stops_the_start_by_name() {
-    let Some(stage) = Stage::new("pins") else {
-        return;
-    };
-    drop(stage.load());
-    let config = kernel::Config {
-        aliases: 1024,
-        ..Stage::config()
-    };
-    let error = kernel::Kernel::load(stage.bpffs(), &config, Stage::features())
-        .expect_err("other capacity");
-    let text = error.to_string();
-    assert!(
-        text.contains("maps/aliases has capacity 4096, this release needs 1024"),
-        "{text}"
-    );
 }
 
 #[test]
@@ -218,7 +201,7 @@ fn a_denied_syn_is_dropped_and_booked_on_its_endpoint_and_rule() {
 }
 
 /// A rule for the port lets the next connection through.
-fn allow_the_port(node: &Node) {
+pub(crate) fn allow_the_port(node: &Node) {
     let key = PortKey {
         prefix_len: PortKey::FIXED_BITS + 16,
         version: 1,

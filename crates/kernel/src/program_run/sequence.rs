@@ -11,10 +11,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use datapath::abi::{Plain, connection::ConnectionKey};
 
 use super::{Origin, Ran, run_program};
+use crate::config::Config;
 use crate::instruction::{
     EXIT, LOOKUP, WORD, add, call, copy, load, map, set, skip_if, store, value, word,
 };
-use crate::layout::MapKind;
+use crate::layout::{self, MapKind};
 use crate::object::{Hook, Kernel};
 use crate::sys;
 
@@ -79,8 +80,10 @@ impl Sequence {
             .collect();
         sys::update_batch(words.as_fd(), &numbers, &ports, packets.len() as u32).1?;
         let position = sys::map_create("position", array, 4, 8, 1)?;
-        let connections = sys::open_pin(&kernel.pins.map("connections"))?
-            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let specs = layout::maps(&Config::default());
+        let spec = specs.iter().find(|spec| spec.name == "connections");
+        let pin = spec.and_then(|spec| sys::open_pin(&kernel.pins.map(spec)).transpose());
+        let connections = pin.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))??;
         let of_hook = kernel
             .programs
             .get(hook.program())
