@@ -14,6 +14,7 @@ pub mod in_force;
 pub mod inputs;
 pub mod kvstore;
 pub mod last_good;
+pub mod layouts;
 pub mod local_api;
 pub mod masquerade;
 pub mod metrics;

@@ -42,9 +42,9 @@ use crate::own_node::{Own, own_addressing};
 use crate::pools::Pools;
 use crate::sockets::Closer;
 use crate::view::{self, ViewReader};
-use crate::{announce, cni_conf, health, masquerade, policy_status, queue};
+use crate::{announce, cni_conf, health, layouts, masquerade, policy_status, queue};
 use flows::start_flows;
-use kernel::{attach_devices, load, report_features, table_sizes};
+use kernel::{attach_devices, check_pins, load, report_features, table_sizes};
 use node::keep_routes;
 use probes::{serve_health, start_health};
 
@@ -60,7 +60,11 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     std::fs::create_dir_all(&config.state_dir)
         .with_context(|| format!("state-dir {}", config.state_dir.display()))?;
     let features = report_features(::kernel::probe::probe())?;
+    layouts::check(&config.state_dir).context("state-dir")?;
     let restored = engine::read_saved(&config.state_dir).context("read saved endpoints")?;
+    check_pins(&config)?;
+    // Up to here nothing was changed, so that a release that cannot take over leaves everything to the one before.
+    layouts::record(&config.state_dir).context("state-dir")?;
     phases.done_as("earlyInit", "the kernel is probed");
     let requests = store::Metrics::default();
     let client = store(&config, &requests).await?;

@@ -334,7 +334,8 @@ impl Engine {
     }
 }
 
-/// Endpoints that an earlier run saved; a file that cannot be read is left where it is, and said.
+/// Endpoints that an earlier run saved; a file that cannot be read is left where it is, and said. One of another version is an
+/// error: whoever wrote it knows an endpoint that we would put down.
 pub fn read_saved(state_dir: &std::path::Path) -> std::io::Result<Vec<EndpointRow>> {
     let directory = state_dir.join("endpoints");
     std::fs::create_dir_all(&directory)?;
@@ -344,15 +345,20 @@ pub fn read_saved(state_dir: &std::path::Path) -> std::io::Result<Vec<EndpointRo
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        match std::fs::read_to_string(&path)
-            .map_err(|e| e.to_string())
-            .and_then(|text| saved::decode(&text).map_err(|e| e.to_string()))
-        {
-            Ok(row) => rows.push(row),
-            Err(error) => {
-                tracing::error!(file = %path.display(), %error, "an endpoint cannot be taken over");
+        let read = std::fs::read_to_string(&path).map(|text| saved::decode(&text));
+        let error = match read {
+            Ok(Ok(row)) => {
+                rows.push(row);
+                continue;
             }
-        }
+            Ok(Err(error @ saved::SavedError::Version { .. })) => {
+                let said = format!("{}: {error}; nothing was touched", path.display());
+                return Err(std::io::Error::other(said));
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(file = %path.display(), error, "an endpoint cannot be taken over");
     }
     rows.sort_by_key(|row| row.id);
     Ok(rows)

@@ -40,6 +40,11 @@ pub(super) fn table_sizes(config: &Config) -> kernel::Config {
     }
 }
 
+pub(super) fn check_pins(config: &Config) -> anyhow::Result<()> {
+    let root = &config.datapath.bpf_root;
+    kernel::resize::check(root, &table_sizes(config)).context("take over what is pinned")
+}
+
 pub(super) fn load(config: &Config, hz: u32) -> anyhow::Result<Kernel> {
     let datapath = &config.datapath;
     let bit = u8::from;
