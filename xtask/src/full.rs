@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::gate::{Found, counted};
 use crate::place::Place;
 use crate::process::answer;
-use crate::{Verb, cargo, ebpf, fuzz, machine, setup};
+use crate::{Verb, cargo, ebpf, fuzz, machine, previous, setup};
 
 pub(crate) const VERB: Verb = Verb {
     name: "full",
@@ -59,14 +59,14 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "kills",
-        shows: "agents killed 100 times under probers of 1 kHz",
+        shows: "agents, API server, operator, relay and plugins killed at random, 200 times, under probers while pods come and go",
         command: |place| {
             let words = ["--package", "testkit", "--test", "nodes"];
             Ok(tests(
                 place,
                 &words,
-                "a_killed_agent",
-                ("AXONEME_KILLS", "100"),
+                "kills_of_every_component",
+                ("AXONEME_KILLS", "200"),
             ))
         },
     },
@@ -93,6 +93,21 @@ const SUITES: &[Suite] = &[
                 &words,
                 "a_busy_life",
                 ("AXONEME_SOAK_SECONDS", "600"),
+            ))
+        },
+    },
+    Suite {
+        name: "upgrade",
+        shows: "agents and plugins of the previous release, of this one and of the previous again, three times, under connections",
+        command: |place| {
+            let words = ["--package", "testkit", "--test", "nodes"];
+            let folder = previous::programs(place)?;
+            let folder = folder.to_string_lossy();
+            Ok(tests(
+                place,
+                &words,
+                "another_release_and_back",
+                ("AXONEME_PREVIOUS", &folder),
             ))
         },
     },

@@ -16,6 +16,7 @@ mod gate;
 mod image;
 mod machine;
 mod place;
+mod previous;
 mod process;
 mod setup;
 mod ship;

@@ -1,10 +1,12 @@
 //! A cluster on one machine: the embedded API server, nodes with agents, and stand-ins for their kubelets.
 
+mod control;
 mod objects;
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -12,6 +14,8 @@ use local_api::health::{State, StatusResponse};
 use local_api::{Client, Method, Request};
 use netlink::{Handle, link};
 use serde_json::Value;
+
+pub use control::{OPERATOR_METRICS, relay_address};
 
 use crate::kubelet::Kubelet;
 use crate::programs::program;
@@ -36,6 +40,8 @@ pub struct Options {
     pub agent: Vec<(String, String)>,
     /// Further configuration keys of an operator that runs from the start, if there are any.
     pub operator: Vec<(String, String)>,
+    /// Folder of the agents and plugins to begin with, instead of ours.
+    pub programs: Option<PathBuf>,
 }
 
 impl Options {
@@ -47,6 +53,7 @@ impl Options {
             ipv6: true,
             agent: Vec::new(),
             operator: Vec::new(),
+            programs: None,
         }
     }
 
@@ -69,9 +76,10 @@ pub struct Node {
     pub machine: Machine,
     /// The kubelet's stand-in.
     pub kubelet: Kubelet,
-    agent: Option<Process>,
+    // Not a plain field: a test kills and starts it while others of its threads use the node.
+    agent: Mutex<Option<Process>>,
+    agent_program: PathBuf,
     arguments: Vec<String>,
-    starts: u32,
 }
 
 /// The cluster. Dropping it removes everything.
@@ -80,7 +88,8 @@ pub struct Cluster {
     /// The nodes.
     pub nodes: Vec<Node>,
     operator: Option<Process>,
-    apiserver: Option<Process>,
+    // Not a plain field: a test kills and starts it while others of its threads use the cluster.
+    apiserver: Mutex<Option<Process>>,
     control: Machine,
     /// A machine on the underlay that is not part of the cluster.
     pub outside: Machine,
@@ -101,14 +110,6 @@ pub fn underlay_v6(host: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfd00, 0x30, 0, 0, 0, 0, 0, u16::from(host))
 }
 
-/// Where a relay listens.
-pub fn relay_address() -> String {
-    format!("{}:4245", underlay_v4(CONTROL))
-}
-
-/// Port of the operator's metrics.
-pub const OPERATOR_METRICS: u16 = 9963;
-
 const CONTROL: u8 = 10;
 const FIRST_NODE: u8 = 11;
 /// Last octet of the outside machine's address.
@@ -128,12 +129,12 @@ impl Cluster {
         let control = machine("cp", CONTROL)?;
         let outside = machine("out", OUTSIDE)?;
         let socket = control.directory().join("api.sock");
-        let apiserver = start_apiserver(&control, &socket)?;
+        let apiserver = control::start_apiserver(&control, &socket)?;
         let api = Client::new(&socket);
         let mut cluster = Self {
             nodes: Vec::new(),
             operator: None,
-            apiserver: Some(apiserver),
+            apiserver: Mutex::new(Some(apiserver)),
             control,
             outside,
             api,
@@ -142,7 +143,7 @@ impl Cluster {
         };
         cluster.wait_for_api()?;
         if !cluster.options.operator.is_empty() {
-            cluster.operator = Some(cluster.start_operator()?);
+            cluster.operator = Some(cluster.start_operator(&[])?);
         }
         // As the chart does.
         let name = json!({ "name": model::in_force::NAMESPACE });
@@ -150,32 +151,10 @@ impl Cluster {
         for index in 0..cluster.options.nodes {
             cluster.add_node(index)?;
         }
-        for node in &mut cluster.nodes {
+        for node in &cluster.nodes {
             node.wait_ready(Duration::from_mins(1))?;
         }
         Ok(cluster)
-    }
-
-    fn wait_for_api(&mut self) -> anyhow::Result<()> {
-        let end = Instant::now() + Duration::from_secs(20);
-        while self
-            .api
-            .send(&Request::new(Method::Get, "/readyz"))
-            .map_or(true, |answer| answer.status != 200)
-        {
-            let server = self
-                .apiserver
-                .as_mut()
-                .context("the API server is stopped")?;
-            if let Some(status) = server.ended()? {
-                bail!("the API server ended with {status}: {}", server.output());
-            }
-            if Instant::now() > end {
-                bail!("the API server does not answer: {}", server.output());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
     }
 
     fn add_node(&mut self, index: u8) -> anyhow::Result<()> {
@@ -191,7 +170,7 @@ impl Cluster {
         let kubelet = Kubelet {
             node: name,
             node_address: underlay_v4(host).into(),
-            plugin: program("axoneme-cni")?,
+            plugin: PathBuf::new(),
             agent_socket: machine.directory().join("agent.sock"),
             state_dir: machine.directory().join("state"),
             api: self.api.clone(),
@@ -199,10 +178,11 @@ impl Cluster {
         let mut node = Node {
             machine,
             kubelet,
-            agent: None,
+            agent: Mutex::default(),
+            agent_program: PathBuf::new(),
             arguments,
-            starts: 0,
         };
+        node.use_programs(self.options.programs.as_deref())?;
         node.start_agent()?;
         self.nodes.push(node);
         Ok(())
@@ -291,96 +271,49 @@ impl Cluster {
             _ => Ok(()),
         }
     }
-
-    /// Starts a relay over the flow servers of all nodes, which must listen; it is not ready yet.
-    pub fn start_relay(&self) -> anyhow::Result<Process> {
-        let first = self.nodes.first().context("a cluster without nodes")?;
-        let peers = first.machine.directory().join("hubble.sock");
-        let arguments = [
-            "serve".to_owned(),
-            format!("--peer-service=unix://{}", peers.display()),
-            format!("--listen-address={}", relay_address()),
-            "--health-listen-address=".to_owned(),
-            "--disable-client-tls".to_owned(),
-            "--disable-server-tls".to_owned(),
-        ];
-        self.control
-            .start("relay", None, &program("axoneme-relay")?, &arguments)
-    }
-
-    /// Starts an operator that collects every second, and serves metrics at the API server's address.
-    pub fn start_operator(&self) -> anyhow::Result<Process> {
-        let kubeconfig = self.kubeconfig().display().to_string();
-        let metrics = format!("{}:{OPERATOR_METRICS}", underlay_v4(CONTROL));
-        let ours = [
-            ("k8s-kubeconfig-path", &*kubeconfig),
-            ("operator-prometheus-serve-addr", &metrics),
-            ("enable-metrics", "true"),
-            ("cluster-pool-ipv4-cidr", "10.244.0.0/16"),
-            ("identity-gc-interval", "1s"),
-            ("cilium-endpoint-gc-interval", "1s"),
-            ("unmanaged-pod-watcher-interval", "0"),
-        ];
-        let asked = self.options.operator.iter();
-        let asked = asked.map(|(key, value)| (&**key, &**value));
-        let arguments: Vec<String> = ours
-            .into_iter()
-            .chain(asked)
-            .map(|(key, value)| format!("--{key}={value}"))
-            .collect();
-        self.control
-            .start("operator", None, &program("axoneme-operator")?, &arguments)
-    }
-
-    /// Runs the command line on the machine of the API server and the relay; what it printed.
-    pub fn ask(&self, name: &str, arguments: &[&str]) -> anyhow::Result<String> {
-        let words: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-        let mut process = self
-            .control
-            .start(name, None, &program("axoneme")?, &words)?;
-        let status = process.wait(Duration::from_secs(20))?;
-        let output = process.output();
-        fs::remove_file(process.log()).context("remove the output")?;
-        if !status.success() {
-            bail!(
-                "axoneme {} ended with {status}: {output}",
-                arguments.join(" ")
-            );
-        }
-        Ok(output)
-    }
-
-    /// Stops the API server, as a crash would.
-    pub fn kill_apiserver(&mut self) -> anyhow::Result<()> {
-        self.apiserver
-            .take()
-            .map_or(Ok(()), |mut server| server.kill())
-    }
-
-    /// Starts it again.
-    pub fn start_apiserver(&mut self) -> anyhow::Result<()> {
-        self.apiserver = Some(start_apiserver(&self.control, self.api.socket())?);
-        self.wait_for_api()
-    }
 }
 
 impl Node {
     /// Starts the agent; it is not ready yet.
-    pub fn start_agent(&mut self) -> anyhow::Result<()> {
-        self.starts += 1;
+    pub fn start_agent(&self) -> anyhow::Result<()> {
         // The agent's own processes are in a group of their own, so that the node's pods are its siblings.
-        self.agent = Some(self.machine.start(
-            "agent",
-            Some("agent"),
-            &program("axoneme-agent")?,
-            &self.arguments,
-        )?);
+        let started =
+            self.machine
+                .start("agent", Some("agent"), &self.agent_program, &self.arguments)?;
+        *held(&self.agent) = Some(started);
         Ok(())
     }
 
+    /// Takes agent and plugin from this folder from the next start on; from ours without one.
+    pub fn use_programs(&mut self, folder: Option<&Path>) -> anyhow::Result<()> {
+        let find = |name| match folder {
+            Some(folder) => Ok(folder.join(name)),
+            None => program(name),
+        };
+        self.agent_program = find("axoneme-agent")?;
+        self.kubelet.plugin = find("axoneme-cni")?;
+        Ok(())
+    }
+
+    /// Gives the agent another value of a key from its next start on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        let begin = format!("--{key}=");
+        self.arguments.retain(|given| !given.starts_with(&begin));
+        self.arguments.push(begin + value);
+    }
+
+    /// Ends the agent in order.
+    pub fn stop_agent(&self) -> anyhow::Result<()> {
+        let agent = held(&self.agent).take();
+        agent.map_or(Ok(()), |mut agent| {
+            agent.stop(Duration::from_secs(10)).map(drop)
+        })
+    }
+
     /// Kills the agent, as a crash would.
-    pub fn kill_agent(&mut self) -> anyhow::Result<()> {
-        self.agent.take().map_or(Ok(()), |mut agent| agent.kill())
+    pub fn kill_agent(&self) -> anyhow::Result<()> {
+        let agent = held(&self.agent).take();
+        agent.map_or(Ok(()), |mut agent| agent.kill())
     }
 
     /// What a loss of power takes from the node: its agent, the agent's devices, what is pinned, and its state. The sandboxes
@@ -398,7 +331,9 @@ impl Node {
 
     /// The agent's process.
     pub fn agent(&mut self) -> anyhow::Result<&mut Process> {
-        self.agent.as_mut().context("the agent is stopped")
+        let agent = self.agent.get_mut();
+        let agent = agent.unwrap_or_else(PoisonError::into_inner);
+        agent.as_mut().context("the agent is stopped")
     }
 
     /// Client of the agent's REST API.
@@ -407,7 +342,7 @@ impl Node {
     }
 
     /// Waits until the agent says that it is healthy.
-    pub fn wait_ready(&mut self, limit: Duration) -> anyhow::Result<()> {
+    pub fn wait_ready(&self, limit: Duration) -> anyhow::Result<()> {
         let end = Instant::now() + limit;
         let client = self.client();
         let healthy = || {
@@ -415,8 +350,10 @@ impl Node {
             (answer.cilium?.state? == State::Ok).then_some(())
         };
         while healthy().is_none() {
-            let name = self.machine.name().to_owned();
-            let agent = self.agent()?;
+            std::thread::sleep(Duration::from_millis(10));
+            let name = self.machine.name();
+            let mut agent = held(&self.agent);
+            let agent = agent.as_mut().context("the agent is stopped")?;
             if let Some(status) = agent.ended()? {
                 bail!(
                     "the agent of {name} ended with {status}: {}",
@@ -429,39 +366,14 @@ impl Node {
                     agent.output()
                 );
             }
-            std::thread::sleep(Duration::from_millis(10));
         }
         Ok(())
     }
 }
 
-fn start_apiserver(control: &Machine, socket: &Path) -> anyhow::Result<Process> {
-    let directory = control.directory();
-    let token = directory.join("token");
-    if !token.exists() {
-        let secret: [u8; 16] = rand::random();
-        let secret = format!("{:032x}", u128::from_ne_bytes(secret));
-        fs::write(&token, secret).context("write the token")?;
-    }
-    let flag = |name: &str, value: String| format!("--{name}={value}");
-    let arguments = [
-        flag("data-dir", directory.join("data").display().to_string()),
-        flag("socket", socket.display().to_string()),
-        flag("listen", format!("{}:6443", underlay_v4(CONTROL))),
-        flag("tls-cert", "self-made".to_owned()),
-        flag("token-file", token.display().to_string()),
-        flag("service-cluster-ip-range", SERVICE_CIDRS.to_owned()),
-        flag(
-            "write-kubeconfig",
-            directory.join("kubeconfig").display().to_string(),
-        ),
-    ];
-    control.start(
-        "apiserver",
-        None,
-        &program("axoneme-apiserver")?,
-        &arguments,
-    )
+/// What a Mutex holds, also after a test's thread has panicked.
+fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An address as the host part of a URL.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -203,6 +203,35 @@ impl Kubelet {
         sandbox: Option<&NamedNamespace>,
         pod: &Pod,
     ) -> anyhow::Result<Value> {
+        let child = self.start_plugin(machine, verb, container_id, sandbox, pod)?;
+        let output = child.wait_with_output().context("wait for the plugin")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let log = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "CNI {verb} of {}/{}: {} {}",
+                pod.namespace,
+                pod.name,
+                said.trim(),
+                log.trim()
+            );
+        }
+        if output.stdout.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("CNI {verb}: the answer is not JSON"))
+    }
+
+    /// The plugin, started, with all that it reads.
+    pub fn start_plugin(
+        &self,
+        machine: &Machine,
+        verb: &str,
+        container_id: &str,
+        sandbox: Option<&NamedNamespace>,
+        pod: &Pod,
+    ) -> anyhow::Result<Child> {
         let conf = json!({
             "cniVersion": "1.1.0", "name": "cilium", "type": "cilium-cni",
             "agent-socket": self.agent_socket, "state-dir": self.state_dir,
@@ -238,23 +267,7 @@ impl Kubelet {
             .take()
             .context("the plugin has no standard input")?
             .write_all(conf.to_string().as_bytes())?;
-        let output = child.wait_with_output().context("wait for the plugin")?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stdout);
-            let log = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "CNI {verb} of {}/{}: {} {}",
-                pod.namespace,
-                pod.name,
-                said.trim(),
-                log.trim()
-            );
-        }
-        if output.stdout.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("CNI {verb}: the answer is not JSON"))
+        Ok(child)
     }
 
     fn write_status(&self, pod: &Pod, addresses: &[IpAddr]) -> anyhow::Result<()> {
@@ -281,7 +294,8 @@ impl Kubelet {
     }
 }
 
-fn addresses_of(answer: &Value) -> anyhow::Result<Vec<IpAddr>> {
+/// The addresses in a plugin's answer, IPv4 first.
+pub fn addresses_of(answer: &Value) -> anyhow::Result<Vec<IpAddr>> {
     let ips = answer
         .get("ips")
         .and_then(Value::as_array)

@@ -11,6 +11,8 @@ mod health;
 mod hundred;
 #[path = "nodes/in_force.rs"]
 mod in_force;
+#[path = "nodes/kills.rs"]
+mod kills;
 #[path = "nodes/need.rs"]
 mod need;
 #[path = "nodes/pools.rs"]
@@ -29,6 +31,8 @@ mod soak;
 mod sockets;
 #[path = "nodes/truth.rs"]
 mod truth;
+#[path = "nodes/upgrade.rs"]
+mod upgrade;
 
 use testkit::cluster::{Cluster, Options};
 use testkit::demo::possible;
@@ -119,6 +123,43 @@ fn a_node_that_lost_power_delivers_nothing_denied_while_its_pods_come_back() {
     }
     let mut cluster = cluster('r', |options| options);
     reboot::under_a_flood(&mut cluster, 50);
+}
+
+#[test]
+fn kills_of_every_component_lose_nothing_and_leave_nothing() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('x', |options| {
+        options
+            .with("bpf-ct-timeout-regular-tcp-syn", "3s")
+            .with("bpf-ct-timeout-regular-tcp-fin", "2s")
+            .with("bpf-ct-timeout-regular-any", "3s")
+    });
+    kills::at_random(&cluster, number("AXONEME_KILLS", 20));
+}
+
+/// With `AXONEME_PREVIOUS`, a folder, the nodes begin with the agent and the plugin from there and end with them.
+#[test]
+fn another_release_and_back_cuts_no_connection() {
+    if !possible() {
+        return;
+    }
+    let previous = std::env::var_os("AXONEME_PREVIOUS").map(std::path::PathBuf::from);
+    let mut cluster = cluster('u', |options| Options {
+        programs: previous.clone(),
+        ..options
+    });
+    upgrade::there_and_back(&mut cluster, previous.as_deref());
+}
+
+#[test]
+fn an_agent_that_cannot_take_over_leaves_everything_as_it_is() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('l', |options| options);
+    upgrade::refused(&mut cluster);
 }
 
 /// What a process of the next test does, in a node's cgroup.

@@ -200,7 +200,7 @@ impl Engine {
         let facts = PodLabels {
             pod: pod.labels.iter().map(|(k, v)| (&**k, &**v)),
             namespace: &name.namespace,
-            namespace_labels: namespace.iter().map(|(k, v)| (&**k, &**v)),
+            namespace_labels: namespace.labels.iter().map(|(k, v)| (&**k, &**v)),
             service_account: pod.service_account.as_deref(),
             cluster: &self.config.cluster,
         };

@@ -56,7 +56,7 @@ fn print_times(what: &str, mut times: Vec<Duration>) {
 
 /// Adds and deletes with the agent killed in between; afterwards everything is as before.
 pub(crate) fn leaks(cluster: &mut Cluster, number: usize) {
-    let before = settled(&mut cluster.nodes[0]);
+    let before = settled(&cluster.nodes[0]);
     let topology = cluster.topology.name().to_owned();
     for round in 0..number {
         let node = &mut cluster.nodes[0];
@@ -91,9 +91,18 @@ pub(crate) fn leaks(cluster: &mut Cluster, number: usize) {
 
 /// Waits until the node is as it was.
 pub(crate) fn assert_settles(node: &mut Node, before: &BTreeSet<String>) {
-    let end = Instant::now() + Duration::from_secs(45);
+    settles(Duration::from_secs(45), before, || settled(node));
+}
+
+/// Waits so long until `now` is as `before`.
+pub(crate) fn settles(
+    limit: Duration,
+    before: &BTreeSet<String>,
+    mut now: impl FnMut() -> BTreeSet<String>,
+) {
+    let end = Instant::now() + limit;
     loop {
-        let after = settled(node);
+        let after = now();
         if after == *before {
             return;
         }
@@ -107,7 +116,7 @@ pub(crate) fn assert_settles(node: &mut Node, before: &BTreeSet<String>) {
 }
 
 /// What a pod can leave behind on a node: links, routes, addresses, endpoints, saved state.
-pub(crate) fn settled(node: &mut Node) -> BTreeSet<String> {
+pub(crate) fn settled(node: &Node) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let handle = Handle::open_in(node.machine.namespace()).expect("netlink");
     for link in handle.links().expect("links") {

@@ -27,7 +27,7 @@ fn said(cluster: &Cluster, status: &str, message: &str) -> anyhow::Result<()> {
 
 /// A policy that changes while the agent of one of two nodes is away.
 pub(crate) fn with_an_agent_away(cluster: &mut Cluster) {
-    let mut operator = cluster.start_operator().expect("an operator");
+    let mut operator = cluster.start_operator(&[]).expect("an operator");
     let policy = only_from("server", "client");
     cluster.apply(&policy).expect("a policy");
     let everywhere = "generation 1 is in force on all nodes";

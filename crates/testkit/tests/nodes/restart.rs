@@ -23,15 +23,25 @@ pub(crate) struct Prober {
 
 impl Prober {
     pub(crate) fn start(from: &Namespace, server: &RunningPod) -> Self {
+        Self::through(from, server, 0, None)
+    }
+
+    /// To that port of the server (0 for any), by way of a service's address if there is one.
+    pub(crate) fn through(
+        from: &Namespace,
+        server: &RunningPod,
+        port: u16,
+        service: Option<SocketAddr>,
+    ) -> Self {
         let address = server.ipv4().expect("address");
         let socket = server
             .sandbox
-            .run(|| UdpSocket::bind((address, 0)))
+            .run(|| UdpSocket::bind((address, port)))
             .expect("namespace")
             .expect("bind");
         // Room for some seconds: what the receiver is too late for is not lost by the network.
         rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 16 << 20).expect("buffer");
-        let to = socket.local_addr().expect("address");
+        let to = service.unwrap_or_else(|| socket.local_addr().expect("address"));
         let here = from
             .run(|| UdpSocket::bind("0.0.0.0:0"))
             .expect("namespace")

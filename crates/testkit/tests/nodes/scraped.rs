@@ -107,7 +107,7 @@ pub(crate) fn agents(cluster: &Cluster) {
 }
 
 pub(crate) fn operator(cluster: &Cluster) {
-    let mut operator = cluster.start_operator().expect("an operator");
+    let mut operator = cluster.start_operator(&[]).expect("an operator");
     let mut asked = queries(&file("dashboards/cilium-operator.json")).expect("a dashboard");
     asked.extend(alerts("cilium_operator_"));
     assert!(asked.len() > 12, "{} expressions", asked.len());

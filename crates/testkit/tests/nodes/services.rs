@@ -3,7 +3,7 @@
 #[path = "services/clients.rs"]
 pub(crate) mod clients;
 #[path = "services/servers.rs"]
-mod servers;
+pub(crate) mod servers;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,7 +19,8 @@ use crate::cases::{eventually, run};
 use clients::{Client, Kind, Outcome, Probe};
 use servers::{PORT, Server};
 
-const FRONT: u16 = 80;
+/// Port of every service here.
+pub(crate) const FRONT: u16 = 80;
 
 /// Creates a service of the pods `app` for TCP and UDP, and says what the API server made of it.
 pub(crate) fn service(cluster: &Cluster, name: &str, app: &str, spec: &Value) -> Value {
@@ -42,7 +43,7 @@ pub(crate) fn service(cluster: &Cluster, name: &str, app: &str, spec: &Value) ->
     cluster.api.get(&path).expect("the service is there")
 }
 
-fn cluster_ips(service: &Value) -> Vec<IpAddr> {
+pub(crate) fn cluster_ips(service: &Value) -> Vec<IpAddr> {
     let ips = service["spec"]["clusterIPs"].as_array().expect("addresses");
     ips.iter()
         .map(|ip| ip.as_str().expect("text").parse().expect("an address"))
@@ -55,7 +56,7 @@ fn node_port(service: &Value, kind: Kind) -> u16 {
 }
 
 /// This test binary again, as a process of the machine's cgroup: only there sockets are translated.
-fn start<T: serde::Serialize>(
+pub(crate) fn start<T: serde::Serialize>(
     machine: &Machine,
     namespace: &Namespace,
     name: &str,
@@ -85,7 +86,7 @@ fn start<T: serde::Serialize>(
         .expect("the client starts")
 }
 
-fn results<T: serde::de::DeserializeOwned>(process: &mut Process, limit: Duration) -> T {
+pub(crate) fn results<T: serde::de::DeserializeOwned>(process: &mut Process, limit: Duration) -> T {
     process.wait(limit).expect("the client ends");
     let output = process.output();
     let line = output
@@ -387,7 +388,7 @@ pub(crate) fn backends_go(cluster: &Cluster) {
         each,
         service: ips.iter().map(|ip| (*ip, FRONT).into()).collect(),
         direct: direct.iter().map(|ip| (*ip, PORT).into()).collect(),
-        seconds: 9,
+        until: clients::Until::Seconds(9),
     };
     // 3 kinds and 2 families: 1,002 from the pod, 60 from the node's own process.
     let mut many = start(

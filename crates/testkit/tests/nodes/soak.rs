@@ -128,7 +128,7 @@ fn round(cluster: &mut Cluster, residents: &Residents, counts: &mut Counts) {
 /// Lives for so long.
 pub(crate) fn live(cluster: &mut Cluster, length: Duration) {
     let residents = Residents::settle(cluster);
-    let before: Vec<_> = cluster.nodes.iter_mut().map(churn::settled).collect();
+    let before: Vec<_> = cluster.nodes.iter().map(churn::settled).collect();
     let probers = [&residents.allowed, &residents.denied]
         .map(|from| Prober::start(&from.sandbox, &residents.server));
     let (begun, mut counts, mut early) = (Instant::now(), Counts::default(), None);

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -10,16 +11,18 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 
 /// Environment variable with the task.
-pub(super) const TASK: &str = "AX_CLIENT_TASK";
+pub(crate) const TASK: &str = "AX_CLIENT_TASK";
 /// What the line with the result begins with.
-pub(super) const RESULT: &str = "result: ";
+pub(crate) const RESULT: &str = "result: ";
 
 const EVERY: Duration = Duration::from_millis(100);
+/// Seconds after which who waits for a file has waited in vain.
+const LONGEST: u64 = 600;
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// How a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Tcp,
     /// UDP with `connect`.
     Connected,
@@ -29,13 +32,13 @@ pub(super) enum Kind {
 
 /// One question to one address.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Probe {
-    pub(super) kind: Kind,
-    pub(super) to: SocketAddr,
+pub(crate) struct Probe {
+    pub(crate) kind: Kind,
+    pub(crate) to: SocketAddr,
 }
 
 impl Probe {
-    pub(super) fn new(kind: Kind, ip: IpAddr, port: u16) -> Self {
+    pub(crate) fn new(kind: Kind, ip: IpAddr, port: u16) -> Self {
         Self {
             kind,
             to: (ip, port).into(),
@@ -45,7 +48,7 @@ impl Probe {
 
 /// What a client got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Backend(u8),
     Refused,
     Silence,
@@ -55,7 +58,7 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) fn allows(&self, got: &Self) -> bool {
+    pub(crate) fn allows(&self, got: &Self) -> bool {
         match self {
             Self::Any => matches!(got, Self::Backend(_)),
             other => other == got,
@@ -64,31 +67,51 @@ impl Outcome {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) enum Task {
+pub(crate) enum Task {
     Probe(Vec<Probe>),
     /// Holds `each` sockets of each kind to each service address, and one of TCP and connected UDP to each direct one.
     Hold {
         each: usize,
         service: Vec<SocketAddr>,
         direct: Vec<SocketAddr>,
-        seconds: u64,
+        until: Until,
     },
+}
+
+/// When to let go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Until {
+    /// After so long.
+    Seconds(u64),
+    /// When the file is there.
+    File(PathBuf),
+}
+
+impl Until {
+    /// The latest time, and what to look for before.
+    fn bounds(&self) -> (Instant, Option<&Path>) {
+        let (seconds, file) = match self {
+            Self::Seconds(seconds) => (*seconds, None),
+            Self::File(path) => (LONGEST, Some(path.as_path())),
+        };
+        (Instant::now() + Duration::from_secs(seconds), file)
+    }
 }
 
 /// The life of one client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Client {
-    pub(super) kind: Kind,
-    pub(super) direct: bool,
+pub(crate) struct Client {
+    pub(crate) kind: Kind,
+    pub(crate) direct: bool,
     /// Who answered, without repetitions.
-    pub(super) backends: Vec<u8>,
+    pub(crate) backends: Vec<u8>,
     /// How often it had to open another socket.
-    pub(super) renewed: usize,
+    pub(crate) renewed: usize,
     /// Its socket was aborted by somebody.
-    pub(super) aborted: bool,
+    pub(crate) aborted: bool,
     /// Longest time between two answers.
-    pub(super) worst_ms: u128,
-    pub(super) errors: Vec<String>,
+    pub(crate) worst_ms: u128,
+    pub(crate) errors: Vec<String>,
 }
 
 /// Does the task, if this process was started for one.
@@ -114,10 +137,8 @@ pub(crate) fn work() {
                 each,
                 service,
                 direct,
-                seconds,
-            } => serde_json::to_string(
-                &hold(each, &service, &direct, Duration::from_secs(seconds)).await,
-            ),
+                until,
+            } => serde_json::to_string(&hold(each, &service, &direct, &until).await),
         }
     });
     println!("\n{RESULT}{}", text.expect("JSON"));
@@ -189,29 +210,29 @@ async fn hold(
     each: usize,
     service: &[SocketAddr],
     direct: &[SocketAddr],
-    time: Duration,
+    until: &Until,
 ) -> Vec<Client> {
-    let end = Instant::now() + time;
     let mut tasks = tokio::task::JoinSet::new();
     for to in service {
         for kind in [Kind::Tcp, Kind::Connected, Kind::Udp] {
             for _ in 0..each {
-                tasks.spawn(live(kind, *to, false, end));
+                tasks.spawn(live(kind, *to, false, until.clone()));
             }
         }
     }
     for (at, to) in direct.iter().enumerate() {
-        tasks.spawn(live(Kind::Connected, *to, true, end));
+        tasks.spawn(live(Kind::Connected, *to, true, until.clone()));
         // The first one's pod goes.
         if at > 0 {
-            tasks.spawn(live(Kind::Tcp, *to, true, end));
+            tasks.spawn(live(Kind::Tcp, *to, true, until.clone()));
         }
     }
     tasks.join_all().await
 }
 
 /// Asks again and again; another socket is opened only when the old one fails, not when an answer is late.
-async fn live(kind: Kind, to: SocketAddr, direct: bool, end: Instant) -> Client {
+async fn live(kind: Kind, to: SocketAddr, direct: bool, until: Until) -> Client {
+    let (end, file) = until.bounds();
     let mut client = Client {
         kind,
         direct,
@@ -222,7 +243,7 @@ async fn live(kind: Kind, to: SocketAddr, direct: bool, end: Instant) -> Client 
         errors: Vec::new(),
     };
     let (mut socket, mut last) = (None, None::<Instant>);
-    while Instant::now() < end {
+    while Instant::now() < end && !file.is_some_and(Path::exists) {
         let result = match &mut socket {
             None => open(kind, to).await.map(|new| {
                 client.renewed += usize::from(last.is_some());

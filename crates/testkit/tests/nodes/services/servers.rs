@@ -9,16 +9,16 @@ use std::time::Duration;
 use netlink::Namespace;
 
 /// Where backends listen.
-pub(super) const PORT: u16 = 8080;
+pub(crate) const PORT: u16 = 8080;
 
 /// A running backend; it ends when dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     stop: Arc<AtomicBool>,
 }
 
 impl Server {
     /// Listens in the namespace, both families, TCP and UDP.
-    pub(super) fn start(namespace: &Namespace, id: u8) -> Self {
+    pub(crate) fn start(namespace: &Namespace, id: u8) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (listener, socket) = namespace
             .run(|| {
