@@ -1,7 +1,7 @@
 //! What this node tells the others: a CiliumNode for itself and a CiliumEndpoint for each of its pods.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use api::cilium::{
@@ -9,7 +9,8 @@ use api::cilium::{
     EndpointStatus, ExternalIdentifiers, HealthAddresses, IpamSpec, NamedPort, NodeAddressEntry,
     NodeResourceSpec,
 };
-use api::kubernetes::{ObjectMeta, OwnerReference, Resource};
+use api::kubernetes::{ObjectMeta, OwnerReference};
+use futures::{StreamExt, stream};
 use ipnet::IpNet;
 use model::endpoint::{EndpointRow, PodName};
 use model::node::{IpPair, NodeObject};
@@ -17,15 +18,18 @@ use reconcile::{
     Backoff, Fetched, Options, Reconciler, StatusReader, Step, Table, TableWriter, Target,
 };
 use serde_json::json;
-use store::{Client, Error, Scope};
+use store::{Client, Error};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::{Config, Ipam};
-use crate::inputs::announced_row;
+use crate::inputs::{RemoteEndpoint, announced_row, heard_of};
 use crate::node::Addressing;
 use crate::view::ViewReader;
+
+/// Requests under way at once.
+const AT_ONCE: usize = 8;
 
 /// What is said of one pod; the uid ties the object to its pod.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,71 +45,97 @@ pub struct Endpoints {
     client: Client,
     /// Address by which the others know this node.
     node: String,
+    /// Endpoints of all nodes, as every agent hears of them.
+    heard: Table<PodName, RemoteEndpoint>,
+    /// Objects of this node as they were last read or written. No table: steps that run at once write it, and nobody follows it.
+    known: Mutex<BTreeMap<PodName, Announced>>,
 }
 
 impl Target for Endpoints {
     type Key = PodName;
     type Value = Announced;
-    type Cursor = String;
+    type Cursor = ();
     type Error = Error;
 
-    async fn fetch(
-        &self,
-        from: Option<String>,
-    ) -> Result<Fetched<PodName, Announced, String>, Error> {
-        let page = self
-            .client
-            .list_page::<CiliumEndpoint>(&Scope::all(), 500, &from.unwrap_or_default())
-            .await?;
-        let ours = |object: &CiliumEndpoint| {
-            object
-                .status
-                .networking
-                .as_ref()
-                .is_some_and(|of| of.node == self.node)
-        };
-        let objects = page
-            .items
-            .iter()
-            .filter_map(|text| serde_json::from_str::<CiliumEndpoint>(text.get()).ok());
-        let entries = objects.filter(ours).map(|object| {
-            let meta = object.meta();
-            let name = PodName {
-                namespace: meta.namespace.as_str().into(),
-                name: meta.name.as_str().into(),
+    /// No list: that would be all endpoints of the cluster for each of its nodes. What is heard of anyway names those of this
+    /// node, and only those are read of which something else is heard than was last read or written.
+    async fn fetch(&self, _: Option<()>) -> Result<Fetched<PodName, Announced, ()>, Error> {
+        let heard = self.heard.until_initialized().await;
+        let (mut entries, mut doubtful) = (Vec::new(), Vec::new());
+        {
+            let known = self.known();
+            let is_ours = |row: &RemoteEndpoint| {
+                let node = row.node.map(|address| address.to_string());
+                node.is_some_and(|node| node == self.node)
             };
-            let owner = meta
-                .owner_references
-                .first()
-                .map(|owner| owner.uid.as_str().into());
-            (
-                name,
-                Announced {
-                    pod_uid: owner.unwrap_or_else(|| "".into()),
-                    status: object.status,
-                },
-            )
-        });
-        let next = Some(page.metadata.continue_token).filter(|token| !token.is_empty());
+            let own = heard.iter().filter(|(_, row)| is_ours(row));
+            let names: BTreeSet<&PodName> = own.map(|(name, _)| name).chain(known.keys()).collect();
+            for name in names {
+                let same = |of: &&Announced| heard_of(&of.status).as_ref() == heard.get(name);
+                match known.get(name).filter(same) {
+                    Some(value) => entries.push((name.clone(), value.clone())),
+                    None => doubtful.push(name.clone()),
+                }
+            }
+        }
+        let mut reads = stream::iter(doubtful)
+            .map(|name| self.read(name))
+            .buffer_unordered(AT_ONCE);
+        while let Some(found) = reads.next().await {
+            entries.extend(found?);
+        }
         Ok(Fetched {
-            entries: entries.collect(),
-            next,
+            entries,
+            next: None,
         })
     }
 
     async fn apply(&self, step: &Step<PodName, Announced>) -> Result<(), Error> {
-        match step.to() {
-            Some(value) => self.write(step.key(), value).await,
-            None => {
-                self.client
-                    .delete::<CiliumEndpoint>(Some(&step.key().namespace), &step.key().name)
-                    .await
-            }
-        }
+        let key = step.key();
+        // What fails may have had its effect.
+        self.known().remove(key);
+        let Some(value) = step.to() else {
+            let namespace = Some(&*key.namespace);
+            return self
+                .client
+                .delete::<CiliumEndpoint>(namespace, &key.name)
+                .await;
+        };
+        self.write(key, value).await?;
+        self.known().insert(key.clone(), Announced::clone(value));
+        Ok(())
     }
 }
 
 impl Endpoints {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<PodName, Announced>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The object of that name, if it is of this node.
+    async fn read(&self, name: PodName) -> Result<Option<(PodName, Announced)>, Error> {
+        self.known().remove(&name);
+        let found = self
+            .client
+            .get::<CiliumEndpoint>(Some(&name.namespace), &name.name)
+            .await;
+        let object = match found {
+            Err(error) if error.is_not_found() => return Ok(None),
+            found => found?,
+        };
+        let networking = object.status.networking.as_ref();
+        if networking.is_none_or(|of| of.node != self.node) {
+            return Ok(None);
+        }
+        let owner = object.metadata.owner_references.first();
+        let announced = Announced {
+            pod_uid: owner.map_or("", |owner| &owner.uid).into(),
+            status: object.status,
+        };
+        self.known().insert(name.clone(), announced.clone());
+        Ok(Some((name, announced)))
+    }
+
     async fn write(&self, key: &PodName, value: &Announced) -> Result<(), Error> {
         let owner = OwnerReference {
             api_version: "v1".to_owned(),
@@ -143,18 +173,23 @@ impl Endpoints {
 pub fn endpoints(
     client: Client,
     addressing: &Addressing,
+    heard: Table<PodName, RemoteEndpoint>,
     desired: Table<PodName, Announced>,
 ) -> (Reconciler<Endpoints>, StatusReader<PodName>) {
     let target = Endpoints {
         client,
         node: node_address(addressing),
+        heard,
+        known: Mutex::default(),
     };
     Reconciler::new(
         "announced endpoints",
         target,
         desired,
         Options {
-            concurrency: 8,
+            concurrency: AT_ONCE,
+            // No request, as long as others hear what they should.
+            full_fetch_every: Duration::from_secs(30),
             // After an outage of the store other nodes wait for this to reach new pods.
             backoff: Backoff::new(Duration::from_millis(50), Duration::from_secs(4)),
             ..Options::default()

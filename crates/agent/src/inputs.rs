@@ -27,6 +27,7 @@ use store::{Client, Scope, reflect};
 
 use crate::last_good::{Judged, LastGood};
 pub use endpoints::Announcements;
+pub(crate) use endpoints::heard_of;
 pub use services::SliceRow;
 pub(crate) use shared::announced_row;
 pub use shared::{Shared, own_node};

@@ -13,6 +13,7 @@ use ::kernel::clock::Clock;
 use ::kernel::collector::Collector;
 use anyhow::{Context, bail};
 use api::cilium::CiliumNode;
+use model::endpoint::PodName;
 use model::labels::LabelFilter;
 use model::need::Times;
 use model::node::NodeObject;
@@ -32,7 +33,7 @@ use crate::flows::collect;
 use crate::health::endpoint::Maker;
 use crate::identity::Identities;
 use crate::in_force::Teller;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, RemoteEndpoint};
 use crate::kvstore::{Kvstore, over_etcd, shared};
 use crate::last_good::{self, LastGood};
 use crate::local_api::{self, Api, EndpointLog};
@@ -166,7 +167,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let object = announce::node_object(&config, &addressing, &own.uid);
     let origin = Origin::of(&config, &addresses);
     let own = (object, origin, maker.told.subscribe());
-    start_announcing(&client, own_nodes, own, &addressing, &view, &tasks);
+    let heard = (own_nodes, inputs.endpoints.clone());
+    start_announcing(&client, heard, own, &addressing, &view, &tasks);
     let health = start_health(&config, maker, &addressing, &view, &tasks);
     tasks.spawn("node routes", {
         let (view, devices, routing) = (view.clone(), devices.clone(), config.datapath.routing);
@@ -391,14 +393,17 @@ fn start_keeping(last_good: LastGood, inputs: &Inputs, tasks: &TaskGroup) {
 
 fn start_announcing(
     client: &Client,
-    announced: Table<Arc<str>, NodeObject>,
+    (announced, heard): (
+        Table<Arc<str>, NodeObject>,
+        Table<PodName, RemoteEndpoint>,
+    ),
     (object, origin, health): (CiliumNode, Origin, announce::Told),
     addressing: &Addressing,
     view: &ViewReader,
     tasks: &TaskGroup,
 ) {
     let (writer, desired) = Table::new("announced endpoints", &["endpoints"]);
-    let (reconciler, _status) = announce::endpoints(client.clone(), addressing, desired);
+    let (reconciler, _status) = announce::endpoints(client.clone(), addressing, heard, desired);
     tasks.spawn("announced endpoints", move |stop| reconciler.run(stop));
     tasks.spawn("announcements", {
         let (view, addressing) = (view.clone(), addressing.clone());

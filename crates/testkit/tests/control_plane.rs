@@ -28,7 +28,7 @@ use model::identity::Identity;
 use model::labels::LabelSet;
 use model::node::IpPair;
 use model::policy::ParseOptions;
-use reconcile::{Table, TaskGroup};
+use reconcile::{Table, TaskGroup, Trigger};
 use serde_json::{Value, json};
 use stores::{Store, client, until};
 
@@ -301,7 +301,9 @@ async fn endpoints_are_announced_as_they_come_and_go_and_those_of_other_nodes_st
     let (view, reader) = channel();
     let (writer, desired) = Table::new("announced endpoints", &["endpoints"]);
     let through = client(&store.url).await;
-    let (reconciler, _) = announce::endpoints(through, &addressing, desired);
+    let heard = Shared::objects(&store.direct, &tasks, Announcements::Single).endpoints;
+    let (reconciler, _) = announce::endpoints(through, &addressing, heard, desired);
+    let again = reconciler.trigger();
     tasks.spawn("announced endpoints", move |stop| reconciler.run(stop));
     tasks.spawn("announcements", move |stop| {
         announce::follow(reader, addressing, writer, stop)
@@ -321,8 +323,53 @@ async fn endpoints_are_announced_as_they_come_and_go_and_those_of_other_nodes_st
             .assert_that_the_crd_takes("CiliumEndpoint", ENDPOINTS)
             .await;
     }
+    what_strangers_do_is_put_right(&store, &again).await;
     store.assert_that_requests_failed();
     tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+/// Of the endpoints that are announced one is deleted and one is changed; and one is there that should not.
+async fn what_strangers_do_is_put_right(store: &Store, again: &Trigger) {
+    let expected = announced(store).await;
+    let before = store.proxy.asked().len();
+    let stray = json!({
+        "apiVersion": "cilium.io/v2", "kind": "CiliumEndpoint", "metadata": { "name": "stray", "namespace": "default" },
+        "status": { "identity": { "id": 78 }, "networking": { "node": "172.30.0.11", "addressing": [{ "ipv4": "10.244.1.99" }] } },
+    });
+    store.send(Method::POST, ENDPOINTS, Some(&stray)).await;
+    store
+        .send(Method::DELETE, &format!("{ENDPOINTS}/pod5"), None)
+        .await;
+    let path = format!("{ENDPOINTS}/pod7");
+    let mut changed = store.get(&path).await;
+    changed["status"]["identity"]["id"] = 77.into();
+    store.send(Method::PUT, &path, Some(&changed)).await;
+    until("what is to be announced", || async {
+        again.activate();
+        (announced(store).await == expected).then_some(())
+    })
+    .await;
+    // Only what is about the three, however often it was looked, and never a list.
+    let asked = store.proxy.asked();
+    let about = |path: &str| {
+        ["pod5", "pod7", "stray"]
+            .iter()
+            .any(|of| path.ends_with(of))
+    };
+    for (method, path) in asked.iter().skip(before) {
+        let made = *method == Method::POST && path == ENDPOINTS;
+        assert!(made || about(path), "{method} {path}");
+    }
+    let lists = asked
+        .iter()
+        .filter(|(method, path)| *method == Method::GET && path.ends_with("ciliumendpoints"));
+    assert_eq!(lists.count(), 0);
+    // When all is as it should be, a look costs no request.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = store.proxy.asked().len();
+    again.activate();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(store.proxy.asked().len(), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

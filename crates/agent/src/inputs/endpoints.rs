@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::cilium::{
-    CiliumEndpoint, CiliumEndpointSlice, EndpointNetworking, NamedPort as AnnouncedPort,
+    CiliumEndpoint, CiliumEndpointSlice, EndpointNetworking, EndpointStatus,
+    NamedPort as AnnouncedPort,
 };
 use model::endpoint::PodName;
 use model::identity::Identity;
@@ -114,11 +115,14 @@ pub(super) async fn merge(
 }
 
 fn endpoint_rows(of: &CiliumEndpoint) -> Vec<(PodName, RemoteEndpoint)> {
-    let (Some(identity), Some(networking)) = (&of.status.identity, &of.status.networking) else {
-        return Vec::new();
-    };
-    let row = remote(identity.id, networking, &of.status.named_ports);
+    let row = heard_of(&of.status);
     row.map(|row| (name_of(of), row)).into_iter().collect()
+}
+
+/// What others hear of an endpoint.
+pub(crate) fn heard_of(of: &EndpointStatus) -> Option<RemoteEndpoint> {
+    let (identity, networking) = (of.identity.as_ref()?, of.networking.as_ref()?);
+    remote(identity.id, networking, &of.named_ports)
 }
 
 fn slice_rows(of: &CiliumEndpointSlice) -> Vec<(Place, Sliced)> {

@@ -96,7 +96,12 @@ impl Agent {
         let identities =
             over_etcd(identities, kvstore.as_ref(), of, to, &tasks).expect("an address");
         let (writer, desired) = Table::new("announced endpoints", &["endpoints"]);
-        let (reconciler, _) = announce::endpoints(client.clone(), &addressing, desired);
+        let (reconciler, _) = announce::endpoints(
+            client.clone(),
+            &addressing,
+            inputs.endpoints.clone(),
+            desired,
+        );
         tasks.spawn("announced endpoints", move |stop| reconciler.run(stop));
         let object = announce::node_object(&config, &addressing, "");
         tasks.spawn("announcements", move |stop| {

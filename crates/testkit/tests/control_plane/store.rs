@@ -23,6 +23,7 @@ pub(crate) struct Proxy {
     drawn: Mutex<Drawn>,
     failed: AtomicU64,
     held: Mutex<Option<Held>>,
+    asked: Mutex<Vec<(Method, String)>>,
 }
 
 /// Requests that wait until they are let go, whatever becomes of who sent them.
@@ -74,6 +75,12 @@ impl Proxy {
         *self.held.lock().expect("no holder panicked") = None;
     }
 
+    /// Method and path of what came so far.
+    #[allow(dead_code, reason = "each test binary uses a part of it")]
+    pub(crate) fn asked(&self) -> Vec<(Method, String)> {
+        self.asked.lock().expect("no holder panicked").clone()
+    }
+
     fn holds(&self, request: &Request) -> bool {
         let held = self.held.lock().expect("no holder panicked").clone();
         held.is_some_and(|held| {
@@ -90,6 +97,8 @@ impl Proxy {
 }
 
 async fn forward(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
+    let asked = (request.method().clone(), request.uri().path().to_owned());
+    proxy.asked.lock().expect("no holder panicked").push(asked);
     if !proxy.holds(&request) {
         return pass(proxy, request).await;
     }
@@ -151,6 +160,7 @@ pub(crate) async fn door(server: &str, percent: u64, seed: u64) -> (Arc<Proxy>, 
             chosen: 0,
         }),
         failed: AtomicU64::new(0),
+        asked: Mutex::default(),
         held: Mutex::new(None),
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
