@@ -198,7 +198,7 @@ impl Request {
         self
     }
 
-    /// Sets the body.
+    /// Sets the body, which is `application/json` unless a header field says something else.
     pub fn json(mut self, body: &impl Serialize) -> Result<Self, Error> {
         self.body = serde_json::to_vec(body).map_err(|source| Error::Shape {
             method: self.method,
@@ -223,7 +223,8 @@ impl Request {
         for (name, value) in &self.headers {
             head.extend([name, ": ", value, "\r\n"]);
         }
-        if !self.body.is_empty() {
+        let is_type = |(name, _): &(&str, String)| name.eq_ignore_ascii_case("content-type");
+        if !self.body.is_empty() && !self.headers.iter().any(is_type) {
             head.push_str("Content-Type: application/json\r\n");
         }
         head.push_str("Connection: close\r\nContent-Length: ");

@@ -14,6 +14,10 @@ const SOCK_DESTROY: u16 = 21;
 const ALL_STATES: u32 = u32::MAX;
 const SOCKET_ID: usize = 48;
 const ANSWER: usize = 4 + SOCKET_ID + 20;
+/// `INET_DIAG_INFO`: attribute of an answer, and as a bit (`1 << (attribute - 1)`) the wish for it.
+const INFO: u16 = 2;
+/// Place of `tcpi_bytes_received` in `struct tcp_info` (since Linux 4.1).
+const BYTES_RECEIVED: usize = 128;
 
 /// Transport protocols with sockets to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,22 +113,38 @@ impl Diag {
 
     /// Lists the sockets of one family and protocol, in all states.
     pub fn sockets(&self, family: Family, protocol: Protocol) -> Result<Vec<InetSocket>> {
+        let answers = self.list(family, protocol, 0)?;
+        Ok(answers
+            .iter()
+            .filter_map(|payload| InetSocket::parse(payload, protocol))
+            .collect())
+    }
+
+    /// TCP sockets of one family, each with the octets that it has received and acknowledged since it was opened.
+    pub fn received(&self, family: Family) -> Result<Vec<(InetSocket, u64)>> {
+        let answers = self.list(family, Protocol::Tcp, 1 << (INFO - 1))?;
+        let read = |payload: &Vec<u8>| {
+            let socket = InetSocket::parse(payload, Protocol::Tcp)?;
+            let mut attributes = wire::attributes(payload.get(ANSWER..)?);
+            let (_, info) = attributes.find(|(kind, _)| *kind == INFO)?;
+            Some((socket, wire::u64_at(info, BYTES_RECEIVED)?))
+        };
+        Ok(answers.iter().filter_map(read).collect())
+    }
+
+    /// Answers of a list, with the attributes of these bits.
+    fn list(&self, family: Family, protocol: Protocol, extensions: u8) -> Result<Vec<Vec<u8>>> {
         let message = request(
             SOCK_DIAG_BY_FAMILY,
             wire::DUMP,
-            family,
-            protocol,
+            (family, protocol, extensions),
             &[0; SOCKET_ID],
         );
         let object = format!(
             "{protocol:?} sockets over IP{}",
             if family == Family::V4 { "v4" } else { "v6" }
         );
-        let answers = query(&self.socket, "list", &object, message, SOCK_DIAG_BY_FAMILY)?;
-        Ok(answers
-            .iter()
-            .filter_map(|payload| InetSocket::parse(payload, protocol))
-            .collect())
+        query(&self.socket, "list", &object, message, SOCK_DIAG_BY_FAMILY)
     }
 
     /// Aborts one socket: its owner gets `ECONNABORTED`. Needs `CONFIG_INET_DIAG_DESTROY` and `CAP_NET_ADMIN`.
@@ -132,8 +152,7 @@ impl Diag {
         let message = request(
             SOCK_DESTROY,
             wire::ACK,
-            socket.family,
-            socket.protocol,
+            (socket.family, socket.protocol, 0),
             &socket.id,
         )
         .finish();
@@ -191,13 +210,13 @@ impl std::fmt::Debug for Diag {
 fn request(
     kind: u16,
     flags: u16,
-    family: Family,
-    protocol: Protocol,
+    (family, protocol, extensions): (Family, Protocol, u8),
     id: &[u8; SOCKET_ID],
 ) -> Message {
     let mut fixed = [0; 8 + SOCKET_ID];
     fixed[0] = family.raw();
     fixed[1] = protocol.raw();
+    fixed[2] = extensions;
     fixed[4..8].copy_from_slice(&ALL_STATES.to_ne_bytes());
     fixed[8..].copy_from_slice(id);
     Message::new(kind, flags).fixed(&fixed)

@@ -583,6 +583,37 @@ fn sockets_to_a_gone_backend_are_aborted_and_no_others() {
     );
 }
 
+#[test]
+fn a_listed_tcp_socket_tells_how_many_octets_it_has_received() {
+    let namespace = need!(own_namespace());
+    Handle::open_in(&namespace)
+        .expect("handle")
+        .run(&link::set_up("lo"))
+        .expect("lo");
+    let (mut from, to) = namespace
+        .run(|| {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+            let from = TcpStream::connect(listener.local_addr().expect("address"));
+            (from.expect("connect"), listener.accept().expect("accept").0)
+        })
+        .expect("run");
+    std::io::Write::write_all(&mut from, &[7; 12_345]).expect("write");
+    let mut read = vec![0; 12_345];
+    std::io::Read::read_exact(&mut &to, &mut read).expect("read");
+    let diag = Diag::open_in(&namespace).expect("diag");
+    let of = |socket: &TcpStream| {
+        let listed = diag.received(Family::V4).expect("list");
+        let local = socket.local_addr().ok();
+        let mut found = listed.iter().filter(|(of, _)| Some(of.local) == local);
+        let remote = socket.peer_addr().ok();
+        found
+            .find(|(of, _)| Some(of.remote) == remote)
+            .map(|(_, octets)| *octets)
+    };
+    assert_eq!(of(&to), Some(12_345));
+    assert_eq!(of(&from), Some(0));
+}
+
 /// Loads `return TC_ACT_OK (0)` or `TC_ACT_SHOT (2)` as a classifier.
 fn classifier(verdict: i32) -> std::os::fd::OwnedFd {
     use std::os::fd::FromRawFd;
