@@ -20,8 +20,9 @@ use model::probing::{Ring, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Families, NodeHealth};
+use crate::metrics::Metrics;
 use crate::view::ViewReader;
-pub use known::{BUCKETS, Count, Histogram, Latency, Numbers};
+pub use known::{Count, Numbers};
 use known::{Known, Part};
 use path::{Path, Prober};
 
@@ -41,6 +42,7 @@ struct Inner {
     node: String,
     view: ViewReader,
     prober: Prober,
+    metrics: Metrics,
     /// A mutex and not a table: rounds and requests write, and readers want all of it as of one moment.
     known: Mutex<Known>,
     /// Who asks for all nodes waits for who asked before.
@@ -49,7 +51,7 @@ struct Inner {
 
 impl Health {
     /// Nothing is known yet.
-    pub fn new(config: &crate::config::Config, view: ViewReader) -> Self {
+    pub fn new(config: &crate::config::Config, view: ViewReader, metrics: Metrics) -> Self {
         Self(Arc::new(Inner {
             settings: config.node_health,
             families: config.datapath.families,
@@ -57,6 +59,7 @@ impl Health {
             node: config.node.clone(),
             view,
             prober: Prober::new(config.node_health),
+            metrics,
             known: Mutex::default(),
             all: tokio::sync::Mutex::default(),
         }))
@@ -111,7 +114,7 @@ impl Health {
             .for_each_concurrent(at_once, async |row| {
                 let (host, endpoint) =
                     tokio::join!(self.addresses(row.ip), self.addresses(row.health));
-                self.known(|known| known.note(&row.name, [host, endpoint]));
+                self.known(|known| known.note(&row.name, [host, endpoint], &self.0.metrics));
             })
             .await;
         self.known(|known| known.ended = Some(Timestamp::now()));

@@ -18,7 +18,9 @@ use model::identity::{Identity, from_key};
 use model::labels::LabelSet;
 use model::node::NodeObject;
 use reconcile::{Table, TaskGroup};
-use store::etcd::{Etcd, Identities, Owned, Pair, Patience, Settings, SharedLease, layout, mirror};
+use store::etcd::{
+    Etcd, Identities, Metrics, Owned, Pair, Patience, Settings, SharedLease, layout, mirror,
+};
 
 use crate::addresses::Addresses;
 use crate::config::Config;
@@ -58,9 +60,10 @@ pub struct Numbers {
 impl Kvstore {
     /// Connects, if the configuration says so.
     pub fn connect(config: &Config, tasks: &TaskGroup) -> anyhow::Result<Option<Self>> {
-        let Some(settings) = config.kvstore.clone() else {
+        let Some(mut settings) = config.kvstore.clone() else {
             return Ok(None);
         };
+        settings.options.metrics = Metrics::of(&config.cluster);
         let etcd = Etcd::new(settings.options.clone()).context("kvstore-opt")?;
         tasks.spawn("etcd health", {
             let etcd = etcd.clone();

@@ -33,6 +33,11 @@ const DEFAULT: [f64; 11] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
+/// The same of probes, as upstream has them.
+const PROBES: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
+];
+
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 type Histograms<const N: usize> = Family<Labels<N>, Histogram>;
@@ -56,6 +61,7 @@ pub struct Metrics {
     swept: Gauges<3>,
     sweep_every: Family<Labels<1>, FloatGauge>,
     addresses: Counters<2>,
+    probes: Histograms<3>,
     /// Entries of the tables of connections, as the last walk found them.
     connections: Arc<[AtomicUsize; 2]>,
 }
@@ -112,6 +118,7 @@ impl Default for Metrics {
             swept: Family::default(),
             sweep_every: Family::default(),
             addresses: Family::default(),
+            probes: Family::new_with_constructor(|| Histogram::new(PROBES)),
             connections: Arc::default(),
         };
         metrics.seed();
@@ -133,6 +140,14 @@ impl Metrics {
             self.regenerations
                 .get_or_create(&labels([("outcome", short)]))
                 .inc_by(0);
+        }
+        for part in ["node", "endpoint"] {
+            for protocol in ["icmp", "http"] {
+                drop(
+                    self.probes
+                        .get_or_create(&probe([part, protocol, "primary"])),
+                );
+            }
         }
         for action in ["add", "update", "delete"] {
             self.services
@@ -223,6 +238,21 @@ impl Metrics {
         self.addresses.get_or_create(&of).inc();
     }
 
+    /// A probe of a node or of its health endpoint ended; `way` is what was probed, the protocol, and whether it is the first
+    /// address of its kind.
+    pub(crate) fn probed(&self, way: [&'static str; 3], took: Duration) {
+        let times = self.probes.get_or_create(&probe(way));
+        times.observe(took.as_secs_f64());
+    }
+
+    /// Their page.
+    #[cfg(test)]
+    pub(crate) fn probes(&self) -> String {
+        let mut registry = Registry::default();
+        registry.register("probes", "", self.probes.clone());
+        daemon::metrics::text(&registry)
+    }
+
     /// A walk over the tables of connections ended. One walk is over both families and all protocols, so each series shows it.
     pub(crate) fn swept(&self, outcome: Outcome, found: &Walk, took: Duration) {
         let status = match outcome {
@@ -272,9 +302,14 @@ impl Metrics {
         [answered, unanswered].map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// The registry: what is counted here and in the store's client, the log, the process, and what `state` reads. `choice` is
+    /// The registry: what is counted here and by the clients of the stores, the log, the process, and what `state` reads. `choice` is
     /// the value of the key `metrics`.
-    pub fn registry(&self, store: &store::Metrics, state: State, choice: &[String]) -> Registry {
+    pub fn registry(
+        &self,
+        (store, etcd): (&store::Metrics, Option<&store::etcd::Metrics>),
+        state: State,
+        choice: &[String],
+    ) -> Registry {
         let mut registry = Registry::with_prefix(PREFIX);
         let off: BTreeSet<String> = choice
             .iter()
@@ -288,6 +323,9 @@ impl Metrics {
         };
         self.register(&mut to);
         store.register(&mut registry);
+        if let Some(etcd) = etcd {
+            etcd.register(&mut registry);
+        }
         daemon::log::register(&mut registry);
         registry.register_collector(Box::new(Process));
         registry.register_collector(Box::new(state.without(off)));
@@ -311,8 +349,17 @@ impl Metrics {
         to.add("datapath_conntrack_gc_duration_seconds", "Time that walks took", &self.sweep_times);
         to.add("datapath_conntrack_gc_entries", "Connections that the last walk found alive or deleted", &self.swept);
         to.add("datapath_conntrack_gc_interval_seconds", "Time between two complete walks", &self.sweep_every);
+        to.add("node_health_connectivity_latency_seconds", "Time to the answers of other nodes and their health endpoints", &self.probes);
         to.add("ipam_events", "Addresses of pods given or given back", &self.addresses);
     }
+}
+
+fn probe([part, protocol, address]: [&'static str; 3]) -> Labels<3> {
+    labels([
+        ("type", part),
+        ("protocol", protocol),
+        ("address_type", address),
+    ])
 }
 
 /// What complete walks over the tables of connections found.

@@ -169,7 +169,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let own = (object, origin, maker.told.subscribe());
     let heard = (own_nodes, inputs.endpoints.clone());
     start_announcing(&client, heard, own, &addressing, &view, &tasks);
-    let health = start_health(&config, maker, &addressing, &view, &tasks);
+    let health = start_health(&config, maker, &addressing, (&view, &metrics), &tasks);
     tasks.spawn("node routes", {
         let (view, devices, routing) = (view.clone(), devices.clone(), config.datapath.routing);
         let own = (addressing.clone(), addresses.clone());
@@ -202,7 +202,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         health: health.clone(),
         metrics: metrics.clone(),
     };
-    serve_metrics(&config, state, &requests, &tasks).await?;
+    let asked = (&requests, kvstore.as_ref().map(|of| of.etcd.metrics()));
+    serve_metrics(&config, state, asked, &tasks).await?;
     let api = Api {
         config: Arc::clone(&config),
         addressing: Arc::new(addressing),
@@ -286,14 +287,14 @@ impl Phases {
 async fn serve_metrics(
     config: &Config,
     state: State,
-    requests: &store::Metrics,
+    asked: (&store::Metrics, Option<&store::etcd::Metrics>),
     tasks: &TaskGroup,
 ) -> anyhow::Result<()> {
     let Some(address) = config.metrics else {
         return Ok(());
     };
     let metrics = state.metrics.clone();
-    let registry = metrics.registry(requests, state, &config.metrics_choice);
+    let registry = metrics.registry(asked, state, &config.metrics_choice);
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("prometheus-serve-addr {address}"))?;

@@ -1,9 +1,11 @@
 //! What a leader does in etcd: its heartbeat, by which agents know that etcd can still be written, and the collection of
-//! numbers that nobody uses.
+//! numbers that nobody uses. While a cluster moves between etcd and objects it counts what one of them lacks.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::cilium::CiliumIdentity;
 use store::etcd::{Collected, Etcd, Stale, layout};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -88,5 +90,38 @@ impl Numbers {
         let kept = used.iter().filter_map(|name| name.parse().ok()).collect();
         let may = || self.leader.term().holds();
         Ok(stale.collect(&self.etcd, &kept, self.pause, may).await?)
+    }
+}
+
+/// The two stores are compared so often: upstream's period.
+pub const COMPARED: Duration = Duration::from_mins(1);
+
+/// Compares the identities of two stores, while agents write to both.
+#[derive(Clone)]
+pub struct Doubles {
+    etcd: Etcd,
+    leader: Leader,
+    metrics: Arc<Metrics>,
+}
+
+impl Doubles {
+    /// Of etcd and objects.
+    pub fn new(etcd: Etcd, leader: Leader, metrics: Arc<Metrics>) -> Self {
+        Self {
+            etcd,
+            leader,
+            metrics,
+        }
+    }
+
+    /// Counts them once. What is made between the two lists is counted as missing until the next time.
+    pub async fn compare(self) -> anyhow::Result<()> {
+        let number = |of: CiliumIdentity| of.metadata.name.parse().ok();
+        let objects = self.leader.list(number).await?;
+        let objects: BTreeSet<u32> = objects.into_iter().flatten().collect();
+        let keys = self.etcd.list(layout::IDENTITIES, true).await?;
+        let keys = keys.iter().filter_map(|pair| layout::number_of(&pair.key));
+        self.metrics.doubles(&objects, &keys.collect());
+        Ok(())
     }
 }

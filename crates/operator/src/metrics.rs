@@ -4,6 +4,7 @@ mod slices;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use daemon::metrics::{FloatGauge, Labels, Process, labels};
@@ -34,6 +35,8 @@ pub struct Metrics {
     identity_gc_latency: ByTwo<FloatGauge>,
     endpoint_gc_objects: ByOne<Untyped>,
     slices: Slices,
+    doubles: [Gauge; 4],
+    requests: store::Metrics,
     unmanaged_pods: Gauge,
     kubernetes_version: ByOne<Gauge>,
 }
@@ -71,6 +74,17 @@ const ABSENT: &[(&str, &str)] = &[
     (
         "node_ipam_enabled",
         "Addresses of nodes are given to services",
+    ),
+];
+
+/// Identities while a cluster moves from one store to the other.
+const DOUBLES: [(&str, &str); 4] = [
+    ("crd", "CiliumIdentities"),
+    ("kvstore", "Identities in etcd"),
+    ("crd_only", "CiliumIdentities that are not in etcd"),
+    (
+        "kvstore_only",
+        "Identities in etcd of which there is no CiliumIdentity",
     ),
 ];
 
@@ -120,6 +134,8 @@ impl Metrics {
     /// Series that are there before anything happens, so that no panel is empty.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("cilium_operator");
+        let requests = store::Metrics::default();
+        requests.register(&mut registry);
         let to = &mut registry;
         let metrics = Self {
             leads: added(
@@ -159,6 +175,9 @@ impl Metrics {
                 "CiliumEndpoints that were collected, by outcome",
             ),
             slices: Slices::new(to),
+            doubles: DOUBLES
+                .map(|(name, help)| added(to, &format!("doublewrite_{name}_identities"), help)),
+            requests,
             unmanaged_pods: added(to, "unmanaged_pods", "Pods that no agent knows"),
             kubernetes_version: added(
                 to,
@@ -167,18 +186,21 @@ impl Metrics {
             ),
             registry: with_the_rest(registry),
         };
-        metrics.leads(false);
+        metrics.seed();
+        metrics
+    }
+
+    fn seed(&self) {
+        self.leads(false);
         for outcome in [Outcome::Success, Outcome::Fail] {
             let outcome = ("outcome", outcome.word());
-            metrics
-                .endpoint_gc_objects
+            self.endpoint_gc_objects
                 .get_or_create(&labels([outcome]))
                 .0
                 .inc_by(0);
             let both = labels([("identity_type", "crd"), outcome]);
-            metrics.identity_gc_runs.get_or_create(&both).set(0);
+            self.identity_gc_runs.get_or_create(&both).set(0);
         }
-        metrics
     }
 
     /// This operator leads, or does not.
@@ -240,6 +262,24 @@ impl Metrics {
                 .get_or_create(&both)
                 .set(value as i64);
         }
+    }
+
+    /// These identities are in the two stores that a cluster moves between.
+    pub fn doubles(&self, objects: &BTreeSet<u32>, etcd: &BTreeSet<u32>) {
+        let counts = [
+            objects.len(),
+            etcd.len(),
+            objects.difference(etcd).count(),
+            etcd.difference(objects).count(),
+        ];
+        for (gauge, count) in self.doubles.iter().zip(counts) {
+            gauge.set(count as i64);
+        }
+    }
+
+    /// What the client of the API server counts.
+    pub fn requests(&self) -> &store::Metrics {
+        &self.requests
     }
 
     /// A CiliumEndpoint was to be collected.

@@ -29,13 +29,13 @@ const LEFTOVER: Duration = Duration::from_mins(30);
 
 /// Runs the operator until it is told to stop, or leads no more.
 pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let client = store(&config).await?;
+    let metrics = Arc::new(Metrics::new());
+    let client = store(&config, metrics.requests()).await?;
     let etcd = config
         .kvstore
         .as_ref()
         .map(|of| Etcd::new(of.options.clone()));
     let etcd = etcd.transpose().context("kvstore-opt")?;
-    let metrics = Arc::new(Metrics::new());
     let tasks = TaskGroup::new();
     tasks.spawn("API server health", {
         let client = client.clone();
@@ -176,6 +176,18 @@ fn start_etcd(
         let (etcd, period) = (etcd.clone(), settings.options.heartbeat);
         move |stop| kvstore::beat(etcd, term, period, stop)
     });
+    if settings.mode.uses_objects() {
+        let doubles = kvstore::Doubles::new(etcd.clone(), leader.clone(), Arc::clone(metrics));
+        duties.spawn("identities of both stores", move |stop| {
+            let round = move || doubles.clone().compare();
+            collect::repeat(
+                "identities of both stores",
+                Some(kvstore::COMPARED),
+                round,
+                stop,
+            )
+        });
+    }
     if let Some(every) = config.collection.identities {
         let rate = config.collection.identities_per_second;
         let numbers = kvstore::Numbers::new(etcd, leader.clone(), rate, Arc::clone(metrics));
@@ -237,12 +249,13 @@ fn start_collection(config: &Config, leader: &Leader, metrics: &Arc<Metrics>, du
     }
 }
 
-async fn store(config: &Config) -> anyhow::Result<Client> {
+async fn store(config: &Config, requests: &store::Metrics) -> anyhow::Result<Client> {
     let mut options = store::Options::named("axoneme-operator");
     options.kubeconfig.clone_from(&config.store.kubeconfig);
     options.urls.clone_from(&config.store.urls);
     options.requests_per_second = config.store.requests_per_second;
     options.burst = config.store.burst;
+    options.metrics = requests.clone();
     Client::new(options)
         .await
         .context("k8s-kubeconfig-path, k8s-api-server-urls")

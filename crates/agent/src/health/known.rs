@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use model::probing::Seen;
 
-use super::path::{HTTP_PATIENCE, Outcome, Path};
+use super::path::{HTTP_PATIENCE, Path};
+use crate::metrics::Metrics;
 
 /// What of a node was probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,6 @@ pub(super) struct Known {
     /// When the last probes ended.
     pub(super) ended: Option<Timestamp>,
     nodes: BTreeMap<Arc<str>, (u64, Parts)>,
-    latencies: BTreeMap<Latency, Histogram>,
 }
 
 impl Known {
@@ -45,17 +44,14 @@ impl Known {
         }
     }
 
-    pub(super) fn note(&mut self, name: &Arc<str>, parts: Parts) {
+    pub(super) fn note(&mut self, name: &Arc<str>, parts: Parts, metrics: &Metrics) {
         for (part, paths) in [Part::Node, Part::Endpoint].into_iter().zip(&parts) {
             for (rank, path) in paths.iter().enumerate() {
                 let address = if rank == 0 { "primary" } else { "secondary" };
                 for (protocol, outcome) in [("icmp", &path.icmp), ("http", &path.http)] {
-                    let of = Latency {
-                        part: part.word(),
-                        protocol,
-                        address,
-                    };
-                    self.latencies.entry(of).or_default().observe(outcome);
+                    // One without an answer counts with what an answer by HTTP is waited for.
+                    let took = outcome.as_ref().copied().unwrap_or(HTTP_PATIENCE);
+                    metrics.probed([part.word(), protocol, address], took);
                 }
             }
         }
@@ -91,7 +87,6 @@ impl Known {
             nodes: count(Part::Node),
             endpoints: count(Part::Endpoint),
             nodes_reached_wholly: wholly.count(),
-            latencies: self.latencies.clone(),
         }
     }
 }
@@ -124,46 +119,8 @@ impl Count {
     }
 }
 
-/// What a histogram of latencies is of, in the words of its labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Latency {
-    /// `type`: node or endpoint.
-    pub part: &'static str,
-    /// `protocol`: icmp or http.
-    pub protocol: &'static str,
-    /// `address_type`: primary or secondary.
-    pub address: &'static str,
-}
-
-/// Upper bounds of a histogram's buckets, seconds.
-pub const BUCKETS: [f64; 13] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
-];
-
-/// Times to answers; a probe without one counts with what an answer by HTTP is waited for.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Histogram {
-    /// Observations up to each of [`BUCKETS`], those below included.
-    pub buckets: [u64; BUCKETS.len()],
-    /// All observations.
-    pub count: u64,
-    /// Their sum.
-    pub sum: Duration,
-}
-
-impl Histogram {
-    fn observe(&mut self, outcome: &Outcome) {
-        let took = outcome.as_ref().copied().unwrap_or(HTTP_PATIENCE);
-        for (bound, bucket) in BUCKETS.iter().zip(&mut self.buckets) {
-            *bucket += u64::from(took.as_secs_f64() <= *bound);
-        }
-        self.count += 1;
-        self.sum += took;
-    }
-}
-
 /// What metrics tell of nodes' health.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
     /// `node_health_connectivity_status` of nodes; `unreachable_nodes`.
     pub nodes: Count,
@@ -171,6 +128,4 @@ pub struct Numbers {
     pub endpoints: Count,
     /// Nodes that are reached and whose endpoints are.
     pub nodes_reached_wholly: usize,
-    /// `node_health_connectivity_latency_seconds`.
-    pub latencies: BTreeMap<Latency, Histogram>,
 }

@@ -40,7 +40,7 @@ fn health(pairs: &[(&str, &str)], rows: Vec<NodeRow>) -> Health {
         waiting_for: Vec::new(),
         ..View::default()
     });
-    Health::new(&config, reader)
+    Health::new(&config, reader, Metrics::default())
 }
 
 fn path(icmp: Outcome, http: Outcome) -> Path {
@@ -72,11 +72,12 @@ fn half_known() -> Health {
             row("n3", "192.0.2.3", Locality::Remote),
         ],
     );
+    let metrics = &health.0.metrics;
     health.known(|known| {
         known.round = 4;
-        known.note(&"n1".into(), [vec![path(TOOK, TOOK)], vec![]]);
+        known.note(&"n1".into(), [vec![path(TOOK, TOOK)], vec![]], metrics);
         let endpoint = vec![path(TOOK, missed())];
-        known.note(&"n2".into(), [vec![path(TOOK, TOOK)], endpoint]);
+        known.note(&"n2".into(), [vec![path(TOOK, TOOK)], endpoint], metrics);
         assert_eq!(known.seen("n1"), model::probing::Seen::Reached(4));
         assert_eq!(known.seen("n2"), model::probing::Seen::Missed(4));
         assert_eq!(known.seen("n3"), model::probing::Seen::Never);
@@ -120,22 +121,27 @@ fn what_is_counted_tells_nodes_from_endpoints_and_what_is_not_known() {
     };
     assert_eq!(numbers.nodes, count(2, 0, 1));
     assert_eq!(numbers.endpoints, count(0, 1, 0));
-    let of = |part, protocol| {
-        let of = Latency {
-            part,
-            protocol,
-            address: "primary",
-        };
-        numbers.latencies[&of]
-    };
-    assert_eq!(of("node", "icmp").buckets[..2], [0, 2]);
-    assert_eq!(of("node", "icmp").sum, Duration::from_millis(3));
-    assert_eq!(
-        of("endpoint", "http").buckets[11..],
-        [0, 1],
-        "as long as it was waited"
-    );
-    assert_eq!(of("endpoint", "http").count, 1);
+}
+
+#[test]
+fn each_probe_is_in_the_histogram_of_its_way_and_a_missed_one_counts_as_long_as_it_was_waited() {
+    let health = half_known();
+    let page = health.0.metrics.probes();
+    for (part, protocol, series) in [
+        ("node", "icmp", "_count 2"),
+        ("node", "icmp", "_sum 0.003"),
+        ("endpoint", "icmp", "_sum 0.0015"),
+        ("endpoint", "http", "_count 1"),
+        ("endpoint", "http", "_sum 5.0"),
+    ] {
+        let (kind, value) = series.split_once(' ').unwrap();
+        let way = format!(r#"type="{part}",protocol="{protocol}",address_type="primary""#);
+        let line = format!("probes{kind}{{{way}}} {value}");
+        assert!(
+            page.lines().any(|shown| shown == line),
+            "no {line} in\n{page}"
+        );
+    }
 }
 
 #[test]

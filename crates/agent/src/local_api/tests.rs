@@ -264,7 +264,11 @@ async fn parts(keys: &[(&str, &str)], inputs: Inputs) -> (Api, ViewWriter) {
         config: Arc::clone(&config),
         addressing: Arc::new(addressing),
         devices: Arc::new(devices()),
-        health: crate::health::Health::new(&config, reader.clone()),
+        health: crate::health::Health::new(
+            &config,
+            reader.clone(),
+            crate::metrics::Metrics::default(),
+        ),
         view: reader,
         engine,
         metrics: crate::metrics::Metrics::default(),

@@ -41,7 +41,7 @@ fn registry(choice: &[&str]) -> (Registry, Metrics) {
     metrics.node("add", "local");
     metrics.swept(Outcome::Success, &Walk::default(), second);
     let state = State {
-        health: crate::health::Health::new(&config, reader.clone()),
+        health: crate::health::Health::new(&config, reader.clone(), metrics.clone()),
         config: Arc::new(config),
         addressing,
         view: reader,
@@ -52,7 +52,7 @@ fn registry(choice: &[&str]) -> (Registry, Metrics) {
         metrics: metrics.clone(),
     };
     let choice: Vec<String> = choice.iter().map(|&name| name.to_owned()).collect();
-    let registry = metrics.registry(&store::Metrics::default(), state, &choice);
+    let registry = metrics.registry((&store::Metrics::default(), None), state, &choice);
     (registry, metrics)
 }
 
@@ -169,6 +169,7 @@ fn numbers_are_those_of_the_state_and_of_what_happened() {
         "cilium_datapath_conntrack_gc_entries{family=\"ipv6\",protocol=\"TCP\",status=\"alive\"} 0",
         "cilium_feature_datapath_network{mode=\"overlay-vxlan\"} 1",
         "cilium_endpoint_regeneration_time_stats_seconds_count{scope=\"total\",status=\"success\"} 1",
+        "cilium_node_health_connectivity_latency_seconds_count{type=\"node\",protocol=\"icmp\",address_type=\"primary\"} 0",
         "cilium_endpoint_regeneration_time_stats_seconds_sum{scope=\"total\",status=\"success\"} 2.0",
     ] {
         assert!(

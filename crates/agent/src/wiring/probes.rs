@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::health::endpoint::Maker;
 use crate::health::{Health, api, hello};
 use crate::local_api::{self, Api};
+use crate::metrics::Metrics;
 use crate::node::Addressing;
 use crate::view::ViewReader;
 
@@ -17,10 +18,10 @@ pub(super) fn start_health(
     config: &Config,
     maker: Maker,
     addressing: &Addressing,
-    view: &ViewReader,
+    (view, metrics): (&ViewReader, &Metrics),
     tasks: &TaskGroup,
 ) -> Health {
-    let health = Health::new(config, view.clone());
+    let health = Health::new(config, view.clone(), metrics.clone());
     tasks.spawn("health endpoint", move |stop| maker.keep(stop));
     if config.node_health.enabled {
         let v4 = addressing.node_ipv4.map(IpAddr::V4);

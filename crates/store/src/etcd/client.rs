@@ -11,6 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::guard::Health;
+use super::metrics::Metrics;
 use super::operations::{after, delete_op, end_of, is_absent, put, put_op};
 use super::options::Options;
 use super::proto::{
@@ -59,6 +60,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What was to be read or written.
+    pub(super) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Config(_) => None,
+            Self::Refused { key, .. } | Self::Unanswered { key, .. } => Some(key),
+        }
+    }
+
     fn of(verb: &'static str, key: &str, status: &Status) -> Self {
         let (key, message) = (key.to_owned(), status.message().to_owned());
         match status.code() {
@@ -183,6 +192,11 @@ impl Etcd {
         self.shared.health.subscribe()
     }
 
+    /// What this client counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.options.metrics
+    }
+
     /// What mirrors of this client find gone from now on.
     pub fn losses(&self) -> broadcast::Receiver<Loss> {
         self.shared.losses.subscribe()
@@ -226,6 +240,7 @@ impl Etcd {
         call: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Error> {
         self.shared.pace.wait().await;
+        let begun = Instant::now();
         let result = match tokio::time::timeout(self.shared.options.answer, call).await {
             Ok(result) => result.map_err(|status| Error::of(verb, key, &status)),
             Err(_) => Err(Error::Unanswered {
@@ -234,6 +249,8 @@ impl Etcd {
                 message: format!("no answer within {:?}", self.shared.options.answer),
             }),
         };
+        self.metrics()
+            .asked(verb, key, result.is_ok(), begun.elapsed());
         if matches!(result, Err(Error::Unanswered { .. })) {
             self.shared.trouble.notify_one();
         }

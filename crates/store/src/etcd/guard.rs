@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Etcd;
 use super::layout::HEARTBEAT;
+use super::metrics::Fault;
 use super::mirror::{Patience, mirror};
 use super::proto::StatusResponse;
 
@@ -161,12 +162,16 @@ impl<'a> Guard<'a> {
             None => {
                 let last = health.endpoints.last().map_or("", String::as_str);
                 health.fault = Some(format!("no endpoint answers: {last}"));
+                self.etcd.metrics().faulty(Fault::Unanswered);
                 // New connections to the same one: its certificate may have changed, or ours.
                 self.turn((used + 1) % all.max(1));
             }
         }
         if health.fault.is_none() {
             health.fault = self.silence();
+            if health.fault.is_some() {
+                self.etcd.metrics().faulty(Fault::Silence);
+            }
         }
         let before = self.etcd.shared.health.borrow().clone();
         match (&before.fault, &health.fault) {

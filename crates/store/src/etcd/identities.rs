@@ -95,7 +95,7 @@ impl Identities {
             put_op(&master, labels, 0),
             put_op(&usage, &number.to_string(), lease),
         ];
-        let answer = self.etcd.when("create", &master, conditions, make).await?;
+        let answer = self.etcd.when("make", &master, conditions, make).await?;
         Ok(answer.succeeded)
     }
 

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Error, Etcd, Loss, Pair};
 use super::operations::after;
-use super::proto::{ResponseHeader, WatchResponse, event};
+use super::proto::{Event, ResponseHeader, WatchResponse, event};
 
 /// Pauses after failures.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
@@ -117,6 +117,7 @@ pub async fn mirror<K: Key, V: Value>(
 
 impl<K: Key, V: Value, F: Fn(&Pair) -> Option<(K, V)> + Send> Mirror<'_, K, V, F> {
     async fn run(&mut self) {
+        self.etcd.metrics().synced(&self.prefix, "read", false);
         let (mut failures, mut listed) = (0_u32, false);
         loop {
             let begun = Instant::now();
@@ -183,6 +184,7 @@ impl<K: Key, V: Value, F: Fn(&Pair) -> Option<(K, V)> + Send> Mirror<'_, K, V, F
             self.etcd.lost(Loss::History(self.left));
         }
         self.take_list(pairs, broken);
+        self.etcd.metrics().synced(&self.prefix, "read", true);
         self.place = Some(now);
         Ok(())
     }
@@ -276,12 +278,28 @@ impl<K: Key, V: Value, F: Fn(&Pair) -> Option<(K, V)> + Send> Mirror<'_, K, V, F
         if response.created {
             return None;
         }
-        let mut rows = Vec::new();
-        for event in response.events {
+        self.take_events(response.events);
+        if let Some(place) = &mut self.place {
+            place.revision = place.revision.max(now.revision);
+            place.term = place.term.max(now.term);
+        }
+        None
+    }
+
+    fn take_events(&mut self, events: Vec<Event>) {
+        let came = Instant::now();
+        let (mut rows, mut actions) = (Vec::new(), Vec::new());
+        for event in events {
             let deleted = event.r#type == i32::from(event::Kind::Delete);
-            let Some(pair) = event.kv.map(Pair::of) else {
+            let Some(pair) = event.kv else {
                 continue;
             };
+            actions.push(match (deleted, pair.version) {
+                (true, _) => "delete",
+                (false, 1) => "create",
+                (false, _) => "modify",
+            });
+            let pair = Pair::of(pair);
             if deleted {
                 let until = Instant::now() + self.patience.deleted;
                 self.etcd.lost(Loss::Key(pair.key.as_str().into()));
@@ -298,11 +316,10 @@ impl<K: Key, V: Value, F: Fn(&Pair) -> Option<(K, V)> + Send> Mirror<'_, K, V, F
                 set(batch, keys, key, row);
             }
         });
-        if let Some(place) = &mut self.place {
-            place.revision = place.revision.max(now.revision);
-            place.term = place.term.max(now.term);
+        for action in actions {
+            let metrics = self.etcd.metrics();
+            metrics.told(&self.prefix, action, came.elapsed());
         }
-        None
     }
 
     /// What was waited for long enough goes.

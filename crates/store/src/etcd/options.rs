@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::client::Error;
+use super::metrics::Metrics;
 
 /// A call is answered within this time, or fails.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -37,6 +38,8 @@ pub struct Options {
     pub requests_per_second: f64,
     /// Requests at once.
     pub burst: f64,
+    /// Where requests and events are counted.
+    pub metrics: Metrics,
 }
 
 /// The file that `etcd.config` names: etcd's own client configuration, of which these fields have a meaning here.
@@ -63,6 +66,7 @@ impl Options {
             heartbeat: HEARTBEAT,
             requests_per_second: RATE,
             burst: BURST,
+            metrics: Metrics::of("default"),
         }
     }
 

@@ -101,6 +101,8 @@ impl Owned {
             match self.bring_about().await {
                 Ok(()) => failures = 0,
                 Err(error) => {
+                    let key = error.key().unwrap_or_default();
+                    self.etcd.metrics().failed(key);
                     if failures == 0 {
                         tracing::warn!(%error, "this node's keys are not in etcd yet, trying again");
                     }
@@ -150,7 +152,9 @@ impl Owned {
     async fn bring_about(&mut self) -> Result<(), Error> {
         let lease = self.prolong().await?;
         let wanted = self.wanted.snapshot();
+        self.count(&wanted);
         let result = self.write(&wanted, lease).await;
+        self.count(&wanted);
         if result.as_ref().is_err_and(Error::is_lease_gone) {
             self.give_up();
         }
@@ -160,6 +164,13 @@ impl Owned {
             self.end_former(lease).await?;
         }
         Ok(())
+    }
+
+    /// Of the keys that are wanted those are written that are as they should be.
+    fn count(&self, wanted: &Snapshot<Arc<str>, Own>) {
+        let keys = wanted.iter();
+        let keys = keys.map(|(key, own)| (&**key, self.wrote.get(key) == Some(own)));
+        self.etcd.metrics().written(keys);
     }
 
     /// The lease, a new one if there is none.

@@ -17,9 +17,11 @@ use model::identity::{Identity, to_key};
 use model::labels::{LabelFilter, LabelSet, PodLabels, pod_labels};
 use model::node::IpPair;
 use model::policy::ParseOptions;
+use prometheus_client::registry::Registry;
 use reconcile::{Table, TaskGroup};
 use store::etcd::server::{self, Server};
 use store::etcd::{Etcd, Options, layout};
+use testkit::scrape::Page;
 
 use crate::stores::{Store, client, until};
 
@@ -50,6 +52,7 @@ struct Agent {
     inputs: Inputs,
     view: ViewWriter,
     pods: Mutex<Vec<EndpointRow>>,
+    etcd: Option<Etcd>,
     tasks: TaskGroup,
 }
 
@@ -118,6 +121,7 @@ impl Agent {
             inputs,
             view,
             pods: Mutex::new(pods),
+            etcd: kvstore.map(|of| of.etcd),
             tasks,
         };
         agent.publish();
@@ -272,8 +276,59 @@ async fn agents_know_each_other_by_etcd_alone_and_forget_nothing_when_it_is_wipe
     for watch in &forgotten {
         assert!(!watch.is_finished());
     }
+    metrics_are_as_documented(&one);
     one.stop().await;
     two.stop().await;
+}
+
+/// Families and labels are those that docs/metrics.md lists, and what has happened is in them.
+fn metrics_are_as_documented(agent: &Agent) {
+    let mut registry = Registry::with_prefix("cilium");
+    let etcd = agent.etcd.as_ref().expect("an etcd");
+    etcd.metrics().register(&mut registry);
+    let text = daemon::metrics::text(&registry);
+    let page = Page::read(&text);
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let documentation = std::fs::read_to_string(path).expect("docs/metrics.md");
+    let (_, rest) = documentation
+        .split_once("## Agent over etcd")
+        .expect("a section");
+    let rest = rest.split("\n## ").next().unwrap_or_default();
+    let mut listed = Vec::new();
+    for row in rest.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let mut cells = row.split('|').map(str::trim);
+        let name = format!(
+            "cilium_{}",
+            cells.next().unwrap_or_default().trim_end_matches('`')
+        );
+        let labels = cells.next().unwrap_or_default().split(", ");
+        let labels: Vec<String> = labels.map(|label| format!("{label}=\"\"")).collect();
+        let asked = format!("{name}{{{}}}", labels.join(","));
+        assert_eq!(
+            page.faults(&asked).expect("an expression"),
+            [""; 0],
+            "{text}"
+        );
+        listed.push(name.trim_end_matches("_total").to_owned());
+    }
+    let shown: Vec<_> = page
+        .families()
+        .map(|name| name.trim_end_matches("_total").to_owned())
+        .collect();
+    assert_eq!(shown, listed);
+    for line in [
+        r#"initial_sync_completed{scope="identities/v1",source_cluster="default",action="read"} 1"#,
+        r#"initial_sync_completed{scope="ip/v1",source_cluster="default",action="write"} 1"#,
+        r#"sync_queue_size{scope="nodes/v1",source_cluster="default"} 0"#,
+        r#"operations_duration_seconds_count{scope="identities/v1",kind="set",action="Lock",outcome="success"} "#,
+    ] {
+        let line = format!("cilium_kvstore_{line}");
+        let mut shown = text.lines();
+        assert!(
+            shown.any(|shown| shown.starts_with(&line)),
+            "no {line} in\n{text}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
