@@ -1,7 +1,6 @@
 //! `./x bench`: builds what is measured as it is shipped, and becomes `axoneme-bench`.
 
 use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -21,18 +20,14 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
     }
     setup::ensure(place)?;
     ebpf::object(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
-    cargo::build_programs(place, &["--release"])?;
-    let us = std::env::current_exe().context("where is xtask?")?;
-    let built = us.ancestors().nth(2).context("xtask lies in no folder")?;
-    let program = built.join("release/axoneme-bench");
-    let mut command = Command::new(&program);
+    let mut command = cargo::release_program(place, "axoneme-bench")?;
     command
         .arg("--page")
         .arg(place.repo.join("docs/benchmarks.md"))
         .args(["--commit", &commit(place)])
         .args(words);
     // Not a child: Ctrl-C and the exit code are the bench's own.
-    Err(command.exec()).with_context(|| program.display().to_string())
+    Err(command.exec()).context("axoneme-bench")
 }
 
 /// The commit, and whether the sources are those of the commit.

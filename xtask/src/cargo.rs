@@ -102,6 +102,14 @@ pub(crate) fn build_programs(place: &Place, words: &[&str]) -> Result<()> {
         .args(packages))
 }
 
+/// Builds the programs of the cluster as they are shipped; one of them.
+pub(crate) fn release_program(place: &Place, name: &str) -> Result<Command> {
+    build_programs(place, &["--release"])?;
+    let us = std::env::current_exe().context("where is xtask?")?;
+    let built = us.ancestors().nth(2).context("xtask lies in no folder")?;
+    Ok(Command::new(built.join("release").join(name)))
+}
+
 /// Where cargo puts the demo: beside ourselves.
 pub(crate) fn demo_program() -> Result<std::path::PathBuf> {
     let us = std::env::current_exe().context("where is xtask?")?;

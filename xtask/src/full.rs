@@ -112,6 +112,16 @@ const SUITES: &[Suite] = &[
         },
     },
     Suite {
+        name: "scale",
+        shows: "two agents and an operator among 1,000 nodes whose pods, labels, policies and selves change all the time, for \
+                five minutes each with single endpoints and with slices; release build",
+        command: |place| {
+            let mut command = cargo::release_program(place, "axoneme-bench")?;
+            command.arg("scale");
+            Ok(command)
+        },
+    },
+    Suite {
         name: "kubernetes",
         shows: "Kubernetes' own tests of the network on a real cluster: conformance and NetworkPolicy",
         command: |_| kubernetes("ipv4"),

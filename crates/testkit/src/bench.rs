@@ -7,7 +7,7 @@
     reason = "counts and octets here are far below 2^52"
 )]
 
-mod crowd;
+pub(crate) mod crowd;
 pub mod lane;
 pub mod load;
 pub mod machine;
@@ -15,7 +15,7 @@ mod packet;
 pub mod pair;
 pub mod plain;
 mod pods;
-mod prober;
+pub(crate) mod prober;
 mod scale;
 mod services;
 pub mod statistics;

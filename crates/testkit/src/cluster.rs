@@ -20,7 +20,8 @@ pub use control::{OPERATOR_METRICS, relay_address};
 use crate::kubelet::Kubelet;
 use crate::programs::program;
 use crate::topology::{Machine, Process, Topology};
-use objects::{node_object, place_of};
+use objects::node_object;
+pub(crate) use objects::place_of;
 
 /// Where services get their addresses from.
 pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd00:10:96::/112";
@@ -87,7 +88,8 @@ pub struct Cluster {
     // Fields are dropped in this order: what runs goes before where it runs.
     /// The nodes.
     pub nodes: Vec<Node>,
-    operator: Option<Process>,
+    /// The operator that the options ask for.
+    pub operator: Option<Process>,
     // Not a plain field: a test kills and starts it while others of its threads use the cluster.
     apiserver: Mutex<Option<Process>>,
     control: Machine,
@@ -327,6 +329,11 @@ impl Node {
         self.machine.forget_pins()?;
         let state = &self.kubelet.state_dir;
         fs::remove_dir_all(state).with_context(|| format!("remove {}", state.display()))
+    }
+
+    /// The agent's process id, if one was started and not stopped since.
+    pub fn pid(&self) -> Option<u32> {
+        held(&self.agent).as_ref().map(Process::pid)
     }
 
     /// The agent's process.

@@ -8,6 +8,7 @@ pub mod footprint;
 pub mod kubelet;
 pub mod oracle;
 pub mod programs;
+pub mod scale;
 pub mod scrape;
 pub mod shop;
 pub mod topology;

@@ -1,13 +1,31 @@
 //! A page of metrics, and whether what PromQL asks for is on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use netlink::Namespace;
 use regex::Regex;
 use serde_json::Value;
 
 /// Labels that scraping adds.
 const SCRAPED: &[&str] = &["io_cilium_app", "k8s_app", "node", "pod"];
+
+/// The answer to a scrape from that namespace, its head included.
+pub fn fetch(from: &Namespace, address: IpAddr, port: u16) -> anyhow::Result<String> {
+    let answer = from.run(|| -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect((address, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    })??;
+    ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    Ok(answer)
+}
 
 /// Families with the names of their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

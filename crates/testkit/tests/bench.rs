@@ -1,4 +1,4 @@
-//! The bench itself, at its smallest: one row beside its baselines, and what it tells programs about it.
+//! The bench itself, at its smallest: one row beside its baselines, and what it tells programs about it; a large cluster in small.
 
 use std::process::Command;
 
@@ -30,6 +30,26 @@ fn a_row_of_traffic_is_measured_and_told_as_json() {
     let told: Value = serde_json::from_str(&text).expect("JSON");
     conditions_are_told(&told["conditions"]);
     rows_are_told(&told["rows"]);
+}
+
+#[test]
+fn a_crowd_of_nodes_that_changes_is_followed_exactly() {
+    if !testkit::demo::possible() {
+        return;
+    }
+    let size = "--seconds 5 --nodes 12 --per-node 4 --own 3 --identities 150 --policies 250";
+    let output = Command::new(env!("CARGO_BIN_EXE_axoneme-bench"))
+        .arg("scale")
+        .args(size.split(' '))
+        .output()
+        .expect("the suite runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{errors}");
+    for kind in ["single", "slices"] {
+        let done = format!("figure: {kind}: a policy's change is in force after ");
+        assert!(said.contains(&done), "{said}");
+    }
 }
 
 fn conditions_are_told(told: &Value) {

@@ -23,7 +23,7 @@ pub(super) const FIRST_PORT: u16 = 8000;
 const TEAMS: usize = 100;
 
 /// Creates all objects.
-pub(super) fn create(cluster: &Cluster, objects: &[Value]) -> anyhow::Result<()> {
+pub(crate) fn create(cluster: &Cluster, objects: &[Value]) -> anyhow::Result<()> {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let write = || {

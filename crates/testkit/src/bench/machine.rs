@@ -84,9 +84,18 @@ pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
         .with_context(|| format!("{path} has no VmRSS"))
 }
 
-fn kibibytes(text: &str, name: &str) -> Option<f64> {
+pub(crate) fn kibibytes(text: &str, name: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// The most that it ever was, MiB.
+pub fn most_resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    kibibytes(&text, "VmHWM:")
+        .map(|kib| kib / 1024.0)
+        .with_context(|| format!("{path} has no VmHWM"))
 }
 
 /// Memory of all eBPF maps that a process holds, MiB; each map once.
@@ -103,7 +112,8 @@ pub fn maps_mib(pid: u32) -> anyhow::Result<f64> {
             maps.insert(id, bytes);
         }
     }
-    Ok(maps.values().sum::<f64>() / (1024.0 * 1024.0))
+    // The sum of nothing is -0.
+    Ok((maps.values().sum::<f64>() + 0.0) / (1024.0 * 1024.0))
 }
 
 /// Number and octets of the map that a descriptor stands for.

@@ -29,7 +29,7 @@ struct Arrived {
 }
 
 /// A running stream of datagrams.
-pub(super) struct Prober {
+pub(crate) struct Prober {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
     // One writer, one reader, a few words: a table has nothing to add.
@@ -39,7 +39,7 @@ pub(super) struct Prober {
 
 impl Prober {
     /// Starts it, and waits for the first datagram to arrive.
-    pub(super) fn start(from: &RunningPod, to: &RunningPod) -> anyhow::Result<Self> {
+    pub(crate) fn start(from: &RunningPod, to: &RunningPod) -> anyhow::Result<Self> {
         let address = to.ipv4()?;
         let there = to.sandbox.run(|| UdpSocket::bind((address, 0)))??;
         let target = there.local_addr()?;
@@ -81,7 +81,7 @@ impl Prober {
     }
 
     /// Time from `since` to the first arrival seen after it.
-    pub(super) fn begins_after(&self, since: Instant) -> anyhow::Result<Duration> {
+    pub(crate) fn begins_after(&self, since: Instant) -> anyhow::Result<Duration> {
         loop {
             if let Some(newest) = self.newest().filter(|newest| *newest > since) {
                 return Ok(newest - since);
@@ -94,7 +94,7 @@ impl Prober {
     }
 
     /// Time from `since` to the last arrival before a silence; zero when that was earlier.
-    pub(super) fn ends_after(&self, since: Instant) -> anyhow::Result<Duration> {
+    pub(crate) fn ends_after(&self, since: Instant) -> anyhow::Result<Duration> {
         loop {
             let newest = self.newest().unwrap_or(since);
             if newest.max(since).elapsed() > QUIET {
@@ -108,7 +108,7 @@ impl Prober {
     }
 
     /// Ends it; how many were sent, and how many of them did not arrive.
-    pub(super) fn finish(mut self) -> (u64, u64) {
+    pub(crate) fn finish(mut self) -> (u64, u64) {
         self.join();
         let sent = self.sent.load(Ordering::Relaxed);
         let arrived = self.arrived.lock().unwrap_or_else(PoisonError::into_inner);

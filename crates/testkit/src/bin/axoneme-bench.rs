@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use testkit::bench::{self, load::Load};
+use testkit::scale;
 
 #[derive(Parser)]
 #[command(
@@ -27,12 +28,15 @@ enum Command {
     /// One of the programs that make load.
     #[command(subcommand, hide = true)]
     Load(Load),
+    /// Two agents and an operator among a thousand nodes that change all the time.
+    Scale(scale::Size),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.command {
         Some(Command::Load(load)) => load.run(),
+        Some(Command::Scale(size)) => scale::run(size),
         None => bench::run(args.options),
     };
     match result {

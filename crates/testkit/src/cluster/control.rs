@@ -1,5 +1,6 @@
 //! What runs beside the nodes: the API server, an operator, a relay, commands.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -56,26 +57,34 @@ impl Cluster {
             .start("relay", None, &program("axoneme-relay")?, &arguments)
     }
 
-    /// Starts an operator that collects every second, and serves metrics at the API server's address; `more` are further
-    /// configuration keys beside those of the cluster's options.
+    /// Starts an operator, and serves its metrics at the API server's address. It collects every second, unless the cluster's
+    /// options or `more` say something else: the latter overrides the former.
     pub fn start_operator(&self, more: &[(&str, &str)]) -> anyhow::Result<Process> {
-        let mut arguments = vec![
-            format!("--k8s-kubeconfig-path={}", self.kubeconfig().display()),
-            format!(
-                "--operator-prometheus-serve-addr={}:{OPERATOR_METRICS}",
-                underlay_v4(CONTROL)
-            ),
-            "--enable-metrics".to_owned(),
-            "--cluster-pool-ipv4-cidr=10.244.0.0/16".to_owned(),
-            "--identity-gc-interval=1s".to_owned(),
-            "--cilium-endpoint-gc-interval=1s".to_owned(),
-            "--unmanaged-pod-watcher-interval=0".to_owned(),
-        ];
+        let kubeconfig = self.kubeconfig().display().to_string();
+        let metrics = format!("{}:{OPERATOR_METRICS}", underlay_v4(CONTROL));
+        let mut keys = BTreeMap::from([
+            ("k8s-kubeconfig-path", &*kubeconfig),
+            ("operator-prometheus-serve-addr", &metrics),
+            ("enable-metrics", "true"),
+            ("cluster-pool-ipv4-cidr", "10.244.0.0/16"),
+            ("identity-gc-interval", "1s"),
+            ("cilium-endpoint-gc-interval", "1s"),
+            ("unmanaged-pod-watcher-interval", "0"),
+        ]);
         let asked = self.options.operator.iter();
-        arguments.extend(asked.map(|(key, value)| format!("--{key}={value}")));
-        arguments.extend(more.iter().map(|(key, value)| format!("--{key}={value}")));
+        keys.extend(asked.map(|(key, value)| (&**key, &**value)));
+        keys.extend(more.iter().copied());
+        let arguments: Vec<String> = keys
+            .into_iter()
+            .map(|(key, value)| format!("--{key}={value}"))
+            .collect();
         self.control
             .start("operator", None, &program("axoneme-operator")?, &arguments)
+    }
+
+    /// The machine of the API server, the operator and the relay.
+    pub fn control(&self) -> &Machine {
+        &self.control
     }
 
     /// Runs the command line on the machine of the API server and the relay; what it printed.

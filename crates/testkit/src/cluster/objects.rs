@@ -23,7 +23,7 @@ pub(super) fn node_object(name: &str, host: u8, number: u8, ipv6: bool) -> Value
 }
 
 /// The collection's path and the name of an object.
-pub(super) fn place_of(object: &Value) -> anyhow::Result<(String, String)> {
+pub(crate) fn place_of(object: &Value) -> anyhow::Result<(String, String)> {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let version = text("/apiVersion").context("an object without apiVersion")?;
     let kind = text("/kind").context("an object without kind")?;

@@ -1,33 +1,17 @@
 //! Metrics of live agents and of a live operator, against what dashboards and alerts ask for.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use netlink::Namespace;
 use serde_json::Value;
 use testkit::cluster::{Cluster, OPERATOR_METRICS, underlay_v4};
-use testkit::scrape::{Page, queries};
+use testkit::scrape::{Page, fetch, queries};
 
 use crate::cases::{only_from, run, within};
 
 /// Port of the agents' metrics.
 pub(crate) const PORT: u16 = 9962;
-
-fn scrape(from: &Namespace, address: IpAddr, port: u16) -> anyhow::Result<String> {
-    let answer = from.run(|| -> anyhow::Result<String> {
-        let mut stream = TcpStream::connect((address, port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    })??;
-    ensure!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    Ok(answer)
-}
 
 fn file(path: &str) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/chart/files");
@@ -73,7 +57,7 @@ pub(crate) fn agents(cluster: &Cluster) {
     assert!(asked.len() > 40, "{} expressions", asked.len());
     // A walk over the connections takes ten seconds.
     within(Duration::from_secs(40), || {
-        let text = scrape(machine.namespace(), address, PORT)?;
+        let text = fetch(machine.namespace(), address, PORT)?;
         let page = Page::read(&text);
         check(&page, &asked)?;
         listed(&page, "## Agent", "cilium_")?;
@@ -95,7 +79,7 @@ pub(crate) fn agents(cluster: &Cluster) {
     let (mut least, mut size) = (Duration::MAX, 0);
     for _ in 0..20 {
         let begun = Instant::now();
-        size = scrape(machine.namespace(), address, PORT)
+        size = fetch(machine.namespace(), address, PORT)
             .expect("a page")
             .len();
         least = least.min(begun.elapsed());
@@ -113,7 +97,7 @@ pub(crate) fn operator(cluster: &Cluster) {
     assert!(asked.len() > 12, "{} expressions", asked.len());
     let machine = &cluster.nodes[0].machine;
     within(Duration::from_secs(40), || {
-        let text = scrape(
+        let text = fetch(
             machine.namespace(),
             underlay_v4(10).into(),
             OPERATOR_METRICS,
