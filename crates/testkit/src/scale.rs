@@ -214,7 +214,7 @@ impl Probe {
         }))?;
         let end = Instant::now() + Duration::from_secs(30);
         // What went out before the policy was in force says nothing.
-        while !(arrives(allowed, server)? && !arrives(denied, server)?) {
+        while !arrives(allowed, server)? || arrives(denied, server)? {
             ensure!(Instant::now() < end, "the probers' policy is not in force");
         }
         Ok(Self {

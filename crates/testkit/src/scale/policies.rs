@@ -33,11 +33,11 @@ impl Policy {
     /// The object.
     pub(super) fn object(self) -> Value {
         match self.turn() % 5 {
-            0 => self.cilium(self.from_teams()),
-            1 => self.cilium(self.from_another_namespace()),
-            2 => self.cilium(self.to_the_world()),
-            3 => self.kubernetes(self.from_an_environment()),
-            _ => self.kubernetes(self.to_prefixes()),
+            0 => self.cilium(&self.of_teams()),
+            1 => self.cilium(&self.of_another_namespace()),
+            2 => self.cilium(&self.to_the_world()),
+            3 => self.kubernetes(&self.of_an_environment()),
+            _ => self.kubernetes(&self.to_prefixes()),
         }
     }
 
@@ -45,15 +45,15 @@ impl Policy {
         json!({ "name": format!("p{}", self.number), "namespace": format!("ns{}", self.number % NAMESPACES) })
     }
 
-    fn cilium(self, spec: Value) -> Value {
+    fn cilium(self, spec: &Value) -> Value {
         json!({ "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": self.name(), "spec": spec })
     }
 
-    fn kubernetes(self, spec: Value) -> Value {
+    fn kubernetes(self, spec: &Value) -> Value {
         json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": self.name(), "spec": spec })
     }
 
-    fn from_teams(self) -> Value {
+    fn of_teams(self) -> Value {
         json!({
             "endpointSelector": { "matchLabels": { "team": self.team(0) } },
             "ingress": [{
@@ -66,7 +66,7 @@ impl Policy {
         })
     }
 
-    fn from_another_namespace(self) -> Value {
+    fn of_another_namespace(self) -> Value {
         let other = format!("ns{}", (self.number + 7) % NAMESPACES);
         json!({
             "endpointSelector": { "matchLabels": { "tier": self.tier(0), "team": self.team(0) } },
@@ -92,7 +92,7 @@ impl Policy {
         })
     }
 
-    fn from_an_environment(self) -> Value {
+    fn of_an_environment(self) -> Value {
         json!({
             "podSelector": { "matchLabels": { "team": self.team(0) } },
             "policyTypes": ["Ingress"],

@@ -100,11 +100,8 @@ impl<'a> Requests<'a> {
                 Some(Value::Array(items)) => all.extend(items),
                 _ => anyhow::bail!("{path} has no items"),
             }
-            token = page
-                .pointer("/metadata/continue")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
+            let next = page.pointer("/metadata/continue").and_then(Value::as_str);
+            next.unwrap_or_default().clone_into(&mut token);
             if token.is_empty() {
                 return Ok(all);
             }
