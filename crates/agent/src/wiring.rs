@@ -150,7 +150,13 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     start_policy_conditions(&client, &inputs, &tasks);
     tasks.spawn("what is in force", {
         let enforcement = config.policy.enforcement;
-        let teller = Teller::new(&client, &inputs, &view, (&config.node, &uid), enforcement);
+        let teller = Teller::new(
+            &client,
+            &inputs,
+            &view,
+            (&config.node, &own.uid),
+            enforcement,
+        );
         move |stop| teller.run(stop)
     });
     start_keeping(last_good, &inputs, &tasks);
@@ -394,10 +400,7 @@ fn start_keeping(last_good: LastGood, inputs: &Inputs, tasks: &TaskGroup) {
 
 fn start_announcing(
     client: &Client,
-    (announced, heard): (
-        Table<Arc<str>, NodeObject>,
-        Table<PodName, RemoteEndpoint>,
-    ),
+    (announced, heard): (Table<Arc<str>, NodeObject>, Table<PodName, RemoteEndpoint>),
     (object, origin, health): (CiliumNode, Origin, announce::Told),
     addressing: &Addressing,
     view: &ViewReader,

@@ -93,7 +93,7 @@ pub struct LeaseRow {
     reason: Arc<str>,
 }
 
-fn lease_row(lease: Lease) -> Option<(Arc<str>, LeaseRow)> {
+fn lease_row(lease: &Lease) -> (Arc<str>, LeaseRow) {
     let annotation = |key: &str| lease.metadata.annotations.get(key).map(String::as_str);
     let seconds = lease.spec.lease_duration_seconds.unwrap_or_default();
     let row = LeaseRow {
@@ -102,7 +102,7 @@ fn lease_row(lease: Lease) -> Option<(Arc<str>, LeaseRow)> {
         digest: annotation(DIGEST).unwrap_or_default().into(),
         reason: annotation(REASON).unwrap_or_default().into(),
     };
-    Some((lease.metadata.name.as_str().into(), row))
+    (lease.metadata.name.as_str().into(), row)
 }
 
 fn policy_row<R: Resource>(
@@ -141,7 +141,12 @@ pub fn start(leader: &Leader, nodes: Table<Arc<str>, ipam::NodeRow>, duties: &Ta
         namespace: Some(NAMESPACE.to_owned()),
         ..Scope::default()
     };
-    let leases = follow(client, duties, ("leases of nodes", namespace), lease_row);
+    let leases = follow(
+        client,
+        duties,
+        ("leases of nodes", namespace),
+        |lease: Lease| Some(lease_row(&lease)),
+    );
     let row =
         |of: CiliumNetworkPolicy| Some(policy_row(Kind::CiliumNetworkPolicy, &of, &of.status));
     let of_namespaces = follow(client, duties, ("ciliumnetworkpolicies", Scope::all()), row);

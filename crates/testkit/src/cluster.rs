@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use local_api::health::{State, StatusResponse};
 use local_api::{Client, Method, Request};
 use netlink::{Handle, link};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use control::{OPERATOR_METRICS, relay_address};
 

@@ -115,7 +115,7 @@ fn of_many_nodes_ten_are_named() {
 fn lease(renewed: &str) -> LeaseRow {
     LeaseRow {
         renewed: renewed.into(),
-        silence: Duration::from_secs(300),
+        silence: Duration::from_mins(5),
         digest: "1:".into(),
         reason: "".into(),
     }

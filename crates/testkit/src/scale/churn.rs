@@ -140,6 +140,7 @@ pub(super) fn run(
         name: name.to_owned(),
         labels: kind.labels(),
         ports: vec![("http".to_owned(), 8080)],
+        ..Pod::default()
     };
     let node = cluster.nodes.get(place).context("no such node")?;
     node.kubelet

@@ -56,6 +56,17 @@ struct Agent {
     tasks: TaskGroup,
 }
 
+fn configured(node: &str, mode: &str, etcd: &Server) -> Config {
+    let address = format!("etcd.address={}", etcd.url());
+    let given = Given::from_pairs([
+        ("k8s-node-name", node),
+        ("identity-allocation-mode", mode),
+        ("kvstore", if mode == "crd" { "none" } else { "etcd" }),
+        ("kvstore-opt", address.as_str()),
+    ]);
+    Config::new(&given).expect("a configuration")
+}
+
 impl Agent {
     async fn start(
         (store, etcd): (&Store, &Server),
@@ -65,15 +76,7 @@ impl Agent {
         pods: Vec<EndpointRow>,
     ) -> Self {
         let node = format!("n{number}");
-        let address = format!("etcd.address={}", etcd.url());
-        let kind = if mode == "crd" { "none" } else { "etcd" };
-        let given = Given::from_pairs([
-            ("k8s-node-name", node.as_str()),
-            ("identity-allocation-mode", mode),
-            ("kvstore", kind),
-            ("kvstore-opt", address.as_str()),
-        ]);
-        let config = Config::new(&given).expect("a configuration");
+        let config = configured(&node, mode, etcd);
         let tasks = TaskGroup::new();
         let client = client(&store.url).await;
         let last_good = LastGood::open(state).expect("a folder");

@@ -189,7 +189,7 @@ fn announced(cluster: &Cluster) -> Value {
 
 /// The node answers ICMP without its agent, and nothing else; the next agent leaves nothing of the last one's endpoint.
 pub(crate) fn a_killed_agent(cluster: &mut Cluster) {
-    let before = settled(&mut cluster.nodes[1]);
+    let before = settled(&cluster.nodes[1]);
     let endpoints = before
         .iter()
         .filter(|line| line.starts_with("/v1/endpoint "));
@@ -230,7 +230,7 @@ pub(crate) fn a_killed_agent(cluster: &mut Cluster) {
     assert_eq!(announced(cluster), told, "the same addresses again");
     let before = without_numbers(&before);
     within(Duration::from_secs(45), || {
-        let after = without_numbers(&settled(&mut cluster.nodes[1]));
+        let after = without_numbers(&settled(&cluster.nodes[1]));
         ensure!(before == after, "before {before:#?}, after {after:#?}");
         Ok(())
     })

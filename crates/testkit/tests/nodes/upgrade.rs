@@ -160,7 +160,7 @@ fn change(cluster: &mut Cluster, side: &Side<'_>) -> Duration {
         node.set(CAPACITY, side.capacity);
         let begun = Instant::now();
         node.start_agent().expect("start");
-        node.wait_ready(Duration::from_secs(60)).expect("ready");
+        node.wait_ready(Duration::from_mins(1)).expect("ready");
         slowest = slowest.max(begun.elapsed());
     }
     slowest

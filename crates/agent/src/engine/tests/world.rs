@@ -428,14 +428,12 @@ impl World {
             1 => tell!(namespaces, [(Arc::from("shop"), NamespaceRow::default())]),
             2 => tell!(nodes, [node("n1", 1), node("n2", 2)]),
             3 => tell!(announced, [node("n1", 1), node("n2", 2)]),
-            4 => tell!(
-                identities,
-                store
-                    .apps
-                    .iter()
-                    .map(|(app, id)| (Identity(*id), labels(app)))
-                    .chain(store.plain.map(|id| (Identity(id), plain_labels())))
-            ),
+            4 => tell!(identities, {
+                let plain = store.plain.map(|id| (Identity(id), plain_labels()));
+                let apps = store.apps.iter();
+                apps.map(|(app, id)| (Identity(*id), labels(app)))
+                    .chain(plain)
+            }),
             5 => tell!(
                 endpoints,
                 store

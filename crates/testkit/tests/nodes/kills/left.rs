@@ -78,6 +78,12 @@ fn tables(node: &Node) -> Vec<String> {
         .iter()
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
+    found.extend(orphans(&maps));
+    found
+}
+
+/// Connections of addresses that no pod has.
+fn orphans(maps: &kernel::Maps) -> Vec<String> {
     let known: BTreeSet<_> = maps
         .addresses
         .dump()
@@ -93,10 +99,10 @@ fn tables(node: &Node) -> Vec<String> {
     let connections = maps.connections.dump().expect("connections");
     let openings = maps.openings.dump().expect("openings");
     let keys = connections.iter().chain(&openings).map(|(key, _)| key);
-    found.extend(
-        keys.filter(|key| gone(key))
-            .map(|key| format!("connection {key:?}")),
-    );
+    let mut found: Vec<String> = keys
+        .filter(|key| gone(key))
+        .map(|key| format!("connection {key:?}"))
+        .collect();
     let aliases = maps.aliases.dump().expect("aliases");
     found.extend(
         aliases
