@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 
 /// Every kind of file that outlives a run: directory or file, number of the layout. Those of endpoints say theirs themselves
 /// ([`model::endpoint::saved`]).
-const LAYOUTS: [(&str, u32); 5] = [
+const LAYOUTS: [(&str, u32); 7] = [
     ("deleteQueue", 1),
     ("etcd-leases", 1),
+    ("labels-in-use.json", 1),
     ("last-good", 1),
     ("masquerade-list", 1),
+    ("pool-ranges", 1),
     ("sysctls-before.json", 1),
 ];
 const FILE: &str = "layouts.json";

@@ -225,6 +225,7 @@ fn pods_have_addresses_of_pools_that_grow_are_exhausted_and_recover() {
     pools::grow_and_survive_a_kill(&mut cluster);
     pools::are_exhausted_and_recover(&cluster);
     pools::without_a_store(&mut cluster);
+    upgrade::every_file_has_a_number(&cluster);
 }
 
 #[test]
@@ -247,6 +248,7 @@ fn a_policy_that_looks_at_a_further_label_loses_and_delivers_nothing_wrongly() {
             .with("identity-change-grace-period", "2s")
     });
     need::a_further_label(&cluster);
+    upgrade::every_file_has_a_number(&cluster);
 }
 
 #[test]

@@ -324,6 +324,22 @@ fn inspect(directory: &Path, found: &mut Vec<String>) {
     }
 }
 
+/// Whoever adds a kind of file to the state directory gives its layout a number.
+pub(crate) fn every_file_has_a_number(cluster: &Cluster) {
+    for node in &cluster.nodes {
+        let state = &node.kubelet.state_dir;
+        let numbers = fs::read_to_string(state.join("layouts.json")).expect("layouts.json");
+        let numbers: BTreeMap<String, u32> = serde_json::from_str(&numbers).expect("numbers");
+        for entry in fs::read_dir(state).expect("the state directory") {
+            let name = entry.expect("an entry").file_name();
+            let name = name.to_string_lossy().into_owned();
+            // Files of endpoints say their version themselves.
+            let known = ["endpoints", "layouts.json"].contains(&name.as_str());
+            assert!(known || numbers.contains_key(&name), "{name} has no number");
+        }
+    }
+}
+
 /// What another release has left behind, and how it is put back.
 type Leave = fn(&Node, Back) -> String;
 
@@ -384,6 +400,7 @@ fn later_endpoint(node: &Node, back: Back) -> String {
 
 /// An agent over what a later release has left ends with a sentence, and packets go on by the programs that are there.
 pub(crate) fn refused(cluster: &mut Cluster) {
+    every_file_has_a_number(cluster);
     let (client, server) = (run(cluster, 0, "client"), run(cluster, 1, "server"));
     let address = server.ipv4().expect("address");
     eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("before");
