@@ -215,7 +215,7 @@ fn pods_have_addresses_of_pools_that_grow_are_exhausted_and_recover() {
     if !possible() {
         return;
     }
-    let mut cluster = cluster('l', |options| {
+    let mut cluster = cluster('g', |options| {
         options
             .with("ipam", "multi-pool")
             .with_operator("ipam", "multi-pool")
@@ -242,7 +242,7 @@ fn a_policy_that_looks_at_a_further_label_loses_and_delivers_nothing_wrongly() {
     if !possible() {
         return;
     }
-    let cluster = cluster('l', |options| {
+    let cluster = cluster('d', |options| {
         options
             .with("enable-identity-by-need", "true")
             .with("identity-change-grace-period", "2s")
