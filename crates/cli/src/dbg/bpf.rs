@@ -415,6 +415,11 @@ fn one_address(
 
 fn pins(context: &mut Context<'_>, output: &OutputArgs) -> anyhow::Result<Outcome> {
     let pins = kernel::PinDirectory::new(&context.bpf_root);
+    let path = pins.path().display();
+    anyhow::ensure!(
+        pins.path().is_dir(),
+        "cannot list {path}: no agent has run on this node, or it was cleaned up"
+    );
     let links = pins.links()?;
     let value: Value = json!({ "directory": pins.path(), "links": links });
     context.table(output.output.as_ref(), &value, || {

@@ -12,12 +12,14 @@ enum Row {
     Prints,
     /// It reads or writes maps.
     Maps,
+    /// It asks the API server, of which nothing is known here.
+    Cluster,
     /// It follows the flow server.
     Flows,
     /// It says why it does nothing.
     Refuses,
 }
-use Row::{Answers, Flows, Maps, Prints, Refuses};
+use Row::{Answers, Cluster, Flows, Maps, Prints, Refuses};
 
 const ROWS: &[(&str, Row)] = &[
     ("status", Answers),
@@ -121,7 +123,7 @@ const ROWS: &[(&str, Row)] = &[
     ("kvstore set x", Refuses),
     ("kvstore delete x", Refuses),
     ("prefilter list", Refuses),
-    ("preflight validate-cnp", Refuses),
+    ("preflight validate-cnp", Cluster),
     ("preflight migrate-identity", Refuses),
     ("preflight fqdn-poller", Refuses),
     ("cgroups list", Refuses),
@@ -163,6 +165,9 @@ fn fault(agent: &Agent, row: &str, expected: Row) -> Option<String> {
     let right = match expected {
         Answers | Prints => ran.code == 0 && ran.err.is_empty(),
         Maps => ran.code == 1 && is_about_maps(&ran.err),
+        Cluster => {
+            ran.code == 1 && one_line && ran.err.starts_with("Error: no API server is known: ")
+        }
         Flows => ran.code == 1 && one_line && ran.err.contains("[directory]/no-flows.sock"),
         Refuses => {
             let name = ran

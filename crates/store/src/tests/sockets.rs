@@ -189,10 +189,12 @@ async fn the_kernel_asks_a_silent_peer_whether_it_is_still_there() {
     });
     let (_stream, peer) = listener.accept().await.unwrap();
     // Fields of a socket: number, local, remote, state, queues, timer:expiry in ticks of 10 ms. Timer 2 is keepalive.
-    let local = format!(":{:04X} ", peer.port());
+    // Both ends, because others of this process may still wait for the end of connections from the same port.
+    let (from, to) = (peer.port(), address.port());
+    let ends = format!(":{from:04X} 0100007F:{to:04X} ");
     let timer = || {
         let sockets = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-        let ours = sockets.lines().find(|line| line[..22].contains(&local));
+        let ours = sockets.lines().find(|line| line.contains(&ends));
         let field = ours.and_then(|line| line.split_whitespace().nth(5));
         field.unwrap_or_default().to_owned()
     };
