@@ -6,6 +6,7 @@ use crate::{
         Drop,
         connection::{Connection, ConnectionKey, Decision, Entry, Way, action, flags, kind},
         event,
+        ipcache::{Scope, scope_of},
     },
     apart::{Apart, call},
     context::{Cx, Fragment, Seams, Side, State, Step, Tuple},
@@ -249,7 +250,8 @@ fn covers<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 }
 
 /// Judges a known connection anew, from initiator to responder. Identities are those of its first packet, unless the
-/// tables now say otherwise, or the packet's own VNI: a pod may have got another identity. Done if there is nothing to judge, because it lost its backend.
+/// tables now say otherwise, or the packet's own VNI: a pod may have got another identity. A node's own stack says in its
+/// VNI who it is only when it begins. Done if there is nothing to judge, because it lost its backend.
 #[inline(always)]
 pub(crate) fn judge_again<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     let Some(entry) = cx.entry else {
@@ -270,7 +272,8 @@ pub(crate) fn judge_again<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.generation = identity::generations(cx, &initiator, &to);
     let mut side = Side::default();
     let known = identity::resolve(cx, &initiator, &mut side);
-    if cx.hook == event::hook::FROM_OVERLAY && cx.way() == Way::Forward {
+    let tells = cx.hook == event::hook::FROM_OVERLAY && cx.way() == Way::Forward;
+    if tells && scope_of(told.0) == Scope::Cluster {
         (side.identity, side.peer) = told;
     } else if known == Known::Default || entry.flags() & flags::OVERLAY != 0 {
         side.identity = entry.source_identity();
