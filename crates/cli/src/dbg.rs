@@ -1,6 +1,7 @@
 //! `axoneme dbg …`, also as a program named `cilium-dbg`: this node, by its agent's REST API and its eBPF maps.
 
 mod absent;
+mod api_server;
 pub(crate) mod bpf;
 mod build_config;
 mod cleanup;

@@ -11,8 +11,9 @@ use anyhow::{Context as _, bail, ensure};
 use api::cilium::{CiliumNodeConfig, LabelRequirement, LabelSelector};
 use api::kubernetes::Node;
 use http::Method;
-use store::{Client, Options, Scope};
+use store::{Client, Scope};
 
+use super::api_server::ApiServerArgs;
 use super::context::{Context, Outcome};
 
 /// The API server is asked again for so long: a node that just booted has no route to it yet.
@@ -61,12 +62,8 @@ pub(super) struct BuildConfigArgs {
         conflicts_with = "allow_config_keys"
     )]
     deny_config_keys: Vec<String>,
-    /// Kubeconfig of the API server, outside of a pod
-    #[arg(long, value_name = "FILE")]
-    k8s_kubeconfig_path: Option<PathBuf>,
-    /// URLs of the API server, tried in turn
-    #[arg(long, value_name = "URL,…", value_delimiter = ',')]
-    k8s_api_server_urls: Vec<String>,
+    #[command(flatten)]
+    server: ApiServerArgs,
 }
 
 type Settings = BTreeMap<String, String>;
@@ -157,12 +154,7 @@ async fn read_patiently(
     args: &BuildConfigArgs,
     sources: &[Source],
 ) -> anyhow::Result<Vec<Settings>> {
-    let mut options = Options::named("axoneme");
-    options.kubeconfig.clone_from(&args.k8s_kubeconfig_path);
-    options.urls.clone_from(&args.k8s_api_server_urls);
-    let client = Client::new(options)
-        .await
-        .context("no API server is known")?;
+    let client = args.server.client().await?;
     let begun = Instant::now();
     loop {
         let error = match read(&client, sources, &args.node_name).await {

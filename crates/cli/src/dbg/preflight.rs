@@ -1,7 +1,6 @@
 //! `preflight`: what can be looked at before an upgrade, by the version that is to come.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use anyhow::Context as _;
 use api::cilium::{CiliumClusterwideNetworkPolicy, CiliumNetworkPolicy};
@@ -9,9 +8,10 @@ use api::kubernetes::Resource;
 use model::policy::{ExtendedProtocols, ParseOptions, object_key, parse_policy};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Client, Options, Scope};
+use store::{Client, Scope};
 
 use super::absent;
+use super::api_server::ApiServerArgs;
 use super::context::{Context, Outcome};
 use crate::output::{OutputArgs, Table, visible};
 
@@ -29,12 +29,8 @@ pub(super) enum PreflightCommand {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct ValidateArgs {
-    /// Kubeconfig of the API server, outside of a pod
-    #[arg(long, value_name = "FILE")]
-    k8s_kubeconfig_path: Option<PathBuf>,
-    /// URLs of the API server, tried in turn
-    #[arg(long, value_name = "URL,…", value_delimiter = ',')]
-    k8s_api_server_urls: Vec<String>,
+    #[command(flatten)]
+    server: ApiServerArgs,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -124,12 +120,7 @@ pub(super) fn run(
 }
 
 async fn read(args: &ValidateArgs) -> anyhow::Result<Findings> {
-    let mut options = Options::named("axoneme");
-    options.kubeconfig.clone_from(&args.k8s_kubeconfig_path);
-    options.urls.clone_from(&args.k8s_api_server_urls);
-    let client = Client::new(options)
-        .await
-        .context("no API server is known")?;
+    let client = args.server.client().await?;
     let mut findings = Findings::default();
     list::<CiliumNetworkPolicy>(&client, &mut findings).await?;
     list::<CiliumClusterwideNetworkPolicy>(&client, &mut findings).await?;
