@@ -139,6 +139,9 @@ pub struct Engine {
     /// Every address and prefix, as far as it is known to the policies.
     addresses: OrdMap<IpNet, Known>,
     peers: ipcache::PeerNumbers,
+    covers: policy::cidr::Covers,
+    /// Peers that no address has any more; policies know them until no table has them either.
+    departing: BTreeSet<u32>,
     prefixes: Numbers<IpNet>,
     services: Services,
     nodes: OrdMap<Arc<str>, model::node::NodeRow>,
@@ -236,6 +239,8 @@ impl Engine {
             ipcache: ipcache::Snapshot::default(),
             addresses: OrdMap::new(),
             peers: ipcache::PeerNumbers::default(),
+            covers: policy::cidr::Covers::default(),
+            departing: BTreeSet::new(),
             prefixes: Numbers::new(0x0100_0001..=0x01ff_ffff),
             services,
             nodes: OrdMap::new(),
@@ -325,15 +330,20 @@ impl Engine {
         self.move_due();
     }
 
+    /// Brings the kernel to what was taken in, and then takes out of policies whom it does not name any more.
+    fn bring_about(&mut self) {
+        while self.advance() {}
+    }
+
     /// Policies, then everything else; publishes what is in force. Before every input has been read once the kernel's tables
     /// stay as the last run left them: half of the policies, or of the backends, is worse than old ones. What is refused is
-    /// tried again by the next round.
-    fn bring_about(&mut self) {
+    /// tried again by the next round. Says whether there is more to do now, since what was needed until now is not any more.
+    fn advance(&mut self) -> bool {
         let before = std::mem::take(&mut self.failures);
         self.waiting_for = self.inputs.waiting_for();
         if !self.waiting_for.is_empty() {
             self.publish(Report::default());
-            return;
+            return false;
         }
         let now = Instant::now();
         self.meter.calculated();
@@ -345,6 +355,7 @@ impl Engine {
         if failures.is_empty() {
             self.forget_unused(now, &mut failures);
         }
+        let again = failures.is_empty() && self.depart(&mut failures);
         if failures.is_empty()
             && let Err(error) = self.open_devices()
         {
@@ -367,6 +378,7 @@ impl Engine {
         self.failures.clone_from(&failures);
         report.failures = failures;
         self.publish(report);
+        again
     }
 
     /// The node's own devices run the programs as soon as the tables are complete: those of a run before, or else of this one.

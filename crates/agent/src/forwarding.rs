@@ -123,6 +123,11 @@ impl Forwarding {
         self.to_raise.insert(generation::slot_of(address));
     }
 
+    /// Makes a peer unknown at once.
+    pub fn forget_peer(&mut self, peer: u32) -> Result<(), MapError> {
+        self.known.forget(peer)
+    }
+
     /// What the commits since the last call removed, or tried to.
     pub fn take_gone(&mut self) -> Gone {
         std::mem::take(&mut self.gone)

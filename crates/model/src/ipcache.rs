@@ -5,6 +5,7 @@
 //! full length.
 
 mod claims;
+mod peers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,14 +15,14 @@ use imbl::OrdMap;
 use ipnet::IpNet;
 
 use crate::endpoint::{EndpointId, PodName};
-use crate::identity::{Identity, IdentityScope, Reserved};
-use crate::numbers::{Exhausted, Numbers};
-use crate::policy::cidr::{CidrIndex, Cover, Owner};
+use crate::identity::Identity;
+use crate::policy::cidr::{CidrIndex, Cover, Covers, Owner};
 
 pub use claims::{
     RemoteEndpoint, endpoint_claims, kube_apiserver_claims, node_claims, prefix_claims,
     remote_endpoint_claims,
 };
+pub use peers::{PartKey, PeerNumbers};
 
 /// Who says so. Ordered from the weakest to the strongest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,120 +129,6 @@ pub struct Row {
     pub encryption_key: u8,
     /// Who said so.
     pub source: Source,
-}
-
-impl Row {
-    /// What its peer number stands for; `None` = its peer is its identity. The identity of a prefix of the world is its
-    /// own already, so only pods and nodes are cut.
-    pub fn part(&self) -> Option<PartKey> {
-        let cut = self.location.owner() != Owner::World && !self.cover.is_empty();
-        cut.then(|| PartKey {
-            identity: self.identity,
-            cover: self.cover.clone(),
-        })
-    }
-}
-
-/// A part of an identity: those of its addresses that the same CIDR selectors cover.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PartKey {
-    /// The identity that is cut.
-    pub identity: Identity,
-    /// What covers the part.
-    pub cover: Cover,
-}
-
-/// The numbers by which policies know the parts of identities on this node.
-#[derive(Debug, Clone)]
-pub struct PeerNumbers {
-    nodes: Numbers<PartKey>,
-    pods: Numbers<PartKey>,
-}
-
-impl Default for PeerNumbers {
-    fn default() -> Self {
-        // Half of the scope's numbers are for parts, the other half for nodes that have identities of their own.
-        Self {
-            nodes: Numbers::new(0x0280_0000..=0x02ff_ffff),
-            pods: Numbers::new(0x0300_0001..=0x03ff_ffff),
-        }
-    }
-}
-
-impl PeerNumbers {
-    fn of(&mut self, key: &PartKey) -> &mut Numbers<PartKey> {
-        let node = [
-            Reserved::Host,
-            Reserved::RemoteNode,
-            Reserved::KubeApiserver,
-        ]
-        .iter()
-        .any(|r| r.id() == key.identity);
-        let node = node || IdentityScope::of(key.identity) == IdentityScope::LocalNode;
-        if node {
-            &mut self.nodes
-        } else {
-            &mut self.pods
-        }
-    }
-
-    /// Takes numbers over from before a restart.
-    pub fn restore(&mut self, parts: impl IntoIterator<Item = (u32, PartKey)>) {
-        for (number, key) in parts {
-            self.of(&key).restore([(number, key)]);
-        }
-    }
-
-    /// Numbers that a former run gave and whose meaning is lost rest: new ones begin after the highest of them.
-    pub fn begin_after(&mut self, numbers: impl IntoIterator<Item = u32>) {
-        for number in numbers {
-            self.nodes.begin_after(number);
-            self.pods.begin_after(number);
-        }
-    }
-
-    /// Takes a use of the number of a row's peer.
-    pub fn acquire(&mut self, row: &Row) -> Result<u32, Exhausted> {
-        match row.part() {
-            None => Ok(row.identity.0),
-            Some(key) => self.of(&key).acquire(&key),
-        }
-    }
-
-    /// Gives a use back; returns the number if that was its last and it may be [`Self::forget`]ten.
-    pub fn release(&mut self, row: &Row) -> Option<u32> {
-        let key = row.part()?;
-        let numbers = self.of(&key);
-        (numbers.release(&key) == crate::numbers::Release::Unused)
-            .then(|| numbers.get(&key))
-            .flatten()
-    }
-
-    /// Frees an unused number, once no map names it any more.
-    pub fn forget(&mut self, number: u32) -> Option<PartKey> {
-        self.nodes
-            .forget(number)
-            .or_else(|| self.pods.forget(number))
-    }
-
-    /// The numbers of an identity's parts.
-    pub fn parts_of(&self, identity: Identity) -> impl Iterator<Item = (u32, &PartKey)> {
-        let first = PartKey {
-            identity,
-            cover: Cover::default(),
-        };
-        let same = move |(_, key): &(u32, &PartKey)| key.identity == identity;
-        let nodes = self.nodes.from(&first).take_while(same);
-        nodes.chain(self.pods.from(&first).take_while(same))
-    }
-
-    /// All numbers with what they stand for.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &PartKey)> {
-        self.nodes
-            .iter()
-            .chain(self.pods.iter())
-            .map(|(number, key, _)| (number, key))
-    }
 }
 
 /// Who claims an address, in order. Nearly always there is one, for which a map of its own would be twenty times as large.
@@ -381,25 +268,17 @@ impl Snapshot {
         })
     }
 
-    /// The row of an address or prefix. A prefix of policies that lies among the pods of another node is not the world's: an
+    /// The row of an address or prefix; `covers` are of the same index. A prefix of policies that lies among the pods of another node is not the world's: an
     /// address there that nobody announced yet is what the range says of it, and is covered by the prefix.
-    pub fn row(&self, net: IpNet, cidrs: &CidrIndex) -> Option<Row> {
+    pub fn row(&self, net: IpNet, cidrs: &CidrIndex, covers: &mut Covers) -> Option<Row> {
         let (_, claim) = self.claims(net).into_iter().next()?;
         let claim = match claim.location {
             Location::World => self.range_around(net).unwrap_or(claim),
             _ => claim,
         };
-        let owner = claim.location.owner();
-        let covering = cidrs.cover_prefix(&net.trunc());
-        let cover = covering
-            .selectors()
-            .iter()
-            .filter(|selector| selector.reach().includes(owner))
-            .cloned()
-            .collect();
         Some(Row {
             identity: claim.identity,
-            cover,
+            cover: covers.of(cidrs, net, claim.location.owner()),
             location: claim.location,
             encryption_key: claim.encryption_key,
             source: claim.source,

@@ -140,6 +140,13 @@ impl<K: Ord + Clone> Numbers<K> {
         self.by_id.get(&id)
     }
 
+    /// Whether somebody uses a number.
+    pub fn is_used(&self, id: u32) -> bool {
+        let key = self.by_id.get(&id);
+        let entry = key.and_then(|key| self.by_key.get(key));
+        entry.is_some_and(|entry| entry.uses > 0)
+    }
+
     /// The numbers that nobody uses.
     pub fn unused(&self) -> BTreeSet<u32> {
         self.by_key

@@ -47,7 +47,9 @@
 //! the ipBlock of a NetworkPolicy matches pods and nodes too.
 //!
 //! Unknown, absent and empty differ: a peer without a row has its scope's default class, but the data plane asks first
-//! whether it is known to all policies at all, and drops it if not, except where [`Enforcing::No`].
+//! whether it is known to all policies at all, and drops it if not, except where [`Enforcing::No`]. For pods that class is what
+//! most of them are to the policy, whatever its verdicts: so a pod that nobody knows, or that one policy does not know yet, must
+//! not be known to the data plane either. Peers below [`Peer::FIXED`] have rows wherever they differ from it.
 
 pub mod cidr;
 mod classes;
@@ -62,7 +64,8 @@ mod rule;
 mod snapshot;
 
 pub use classes::{
-    Class, Enforcing, Fit, MatchType, Peer, PolicyRows, PortKey, PortVerdict, Scope, Verdict,
+    Class, Enforcing, Fit, MatchType, Peer, PolicyRows, PortKey, PortVerdict, Refreshed, Scope,
+    Verdict,
 };
 pub use explain::{Considered, Explanation, Governed, Party, Reason, Standing};
 pub use field::Invalid;

@@ -56,9 +56,8 @@ pub struct Size {
     /// Pods of each of them
     #[arg(long, default_value_t = 20)]
     per_node: usize,
-    /// Pods of each node that is here. Each is selected by other policies; a hundred of them need more than the 524,288 rows that
-    /// `policy_peers` has, because a selector of all pods has a row for each identity
-    #[arg(long, default_value_t = 20)]
+    /// Pods of each node that is here, each selected by other policies
+    #[arg(long, default_value_t = 100)]
     own: usize,
     /// Identities at the begin
     #[arg(long, default_value_t = 10_000)]

@@ -8,8 +8,8 @@ use model::endpoint::{EndpointId, NamedPort, PodName};
 use model::identity::Identity;
 use model::labels::LabelSet;
 use model::policy::{
-    Change, Extent, Kind, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol, SubjectFacts,
-    SubjectId, Touched,
+    Change, Extent, Kind, NamedPorts, ObjectKey, Peer, PeerFacts, Protocol, Refreshed,
+    SubjectFacts, SubjectId, Touched,
 };
 use model::{ipcache, node};
 use reconcile::{Changes, Revision, Snapshot, Table};
@@ -30,44 +30,63 @@ pub struct Seen {
     complete: bool,
 }
 
-/// Named ports of endpoints, as their agents announce them; of those that have any.
+/// Named ports of endpoints, as their agents announce them; of those that have any. Pods of one identity mostly have the same, which
+/// are held once.
 #[derive(Debug, Default)]
 pub struct AnnouncedPorts {
-    by_identity: BTreeMap<Identity, BTreeMap<PodName, Vec<NamedPort>>>,
-    by_pod: BTreeMap<PodName, Identity>,
+    /// Lists of ports, and how many pods have each.
+    by_identity: BTreeMap<Identity, BTreeMap<Arc<[NamedPort]>, usize>>,
+    by_pod: BTreeMap<PodName, (Identity, Arc<[NamedPort]>)>,
 }
 
 impl AnnouncedPorts {
     /// Takes in the named ports of an announced endpoint; names the identities that have others now.
     fn note(&mut self, name: &PodName, row: Option<&RemoteEndpoint>) -> Vec<Identity> {
         let new = row.filter(|row| !row.named_ports.is_empty());
-        let mut changed = Vec::new();
-        if let Some(id) = self.by_pod.remove(name)
-            && let Some(of) = self.by_identity.get_mut(&id)
+        let old = self.by_pod.get(name);
+        if old.map(|(id, ports)| (*id, &**ports))
+            == new.map(|row| (row.identity, row.named_ports.as_slice()))
         {
-            let old = of.remove(name);
-            if of.is_empty() {
-                self.by_identity.remove(&id);
-            }
-            let same =
-                new.is_some_and(|row| row.identity == id && old.as_ref() == Some(&row.named_ports));
-            changed.extend((!same).then_some(id));
-            if same && let Some(row) = new {
-                self.insert(name, row);
-                return changed;
-            }
+            return Vec::new();
+        }
+        let mut changed = Vec::new();
+        if let Some((id, ports)) = self.by_pod.remove(name) {
+            self.release(id, &ports);
+            changed.push(id);
         }
         if let Some(row) = new {
-            self.insert(name, row);
+            let lists = self.by_identity.entry(row.identity).or_default();
+            let known = lists.get_key_value(row.named_ports.as_slice());
+            let ports =
+                known.map_or_else(|| row.named_ports.clone().into(), |(of, _)| Arc::clone(of));
+            *lists.entry(Arc::clone(&ports)).or_default() += 1;
+            self.by_pod.insert(name.clone(), (row.identity, ports));
             changed.push(row.identity);
         }
         changed
     }
 
-    fn insert(&mut self, name: &PodName, row: &RemoteEndpoint) {
-        self.by_pod.insert(name.clone(), row.identity);
-        let of = self.by_identity.entry(row.identity).or_default();
-        of.insert(name.clone(), row.named_ports.clone());
+    fn release(&mut self, id: Identity, ports: &Arc<[NamedPort]>) {
+        let Some(lists) = self.by_identity.get_mut(&id) else {
+            return;
+        };
+        if let Some(pods) = lists.get_mut(ports) {
+            *pods -= 1;
+            if *pods == 0 {
+                lists.remove(ports);
+            }
+        }
+        if lists.is_empty() {
+            self.by_identity.remove(&id);
+        }
+    }
+
+    /// Ports of an identity's pods.
+    fn of(&self, id: Identity) -> impl Iterator<Item = &NamedPort> {
+        let lists = self.by_identity.get(&id).into_iter();
+        lists
+            .flat_map(BTreeMap::keys)
+            .flat_map(|ports| ports.iter())
     }
 }
 
@@ -154,6 +173,7 @@ impl Engine {
     /// Lets changes work through: prefixes of policies, rows of addresses, parts of identities, rows of policies.
     pub(super) fn settle(&mut self, mut touched: Touched) {
         if !touched.cidrs.is_empty() {
+            self.covers.clear();
             self.claim_prefixes(&mut touched);
             for net in &touched.cidrs {
                 self.stale.nets.extend(self.ipcache.inside(*net));
@@ -249,7 +269,7 @@ impl Engine {
                 self.tell_peer(*id, labels, touched);
             } else {
                 changed = IdentitiesChanged::SomeGone;
-                self.tell_policy(Change::PeerGone(Peer(id.0)), touched);
+                self.departing.insert(id.0);
             }
         }
         changed
@@ -259,7 +279,7 @@ impl Engine {
         let facts = PeerFacts {
             labels: labels.clone(),
             named_ports: self.named_ports_of(id),
-            ..PeerFacts::default()
+            cover: self.peers.cover_of(id),
         };
         self.tell_policy(Change::Peer(Peer(id.0), facts), touched);
         self.tell_parts_of(id, touched);
@@ -267,8 +287,7 @@ impl Engine {
 
     /// Named ports of all pods of an identity, here and elsewhere.
     fn named_ports_of(&self, id: Identity) -> NamedPorts {
-        let announced = self.announced_ports.by_identity.get(&id);
-        let remote = announced.into_iter().flat_map(BTreeMap::values).flatten();
+        let remote = self.announced_ports.of(id);
         let local = self
             .endpoints
             .values()
@@ -419,22 +438,26 @@ impl Engine {
 
     fn refresh_policies(&mut self, touched: &Touched) {
         for (key, extent) in &touched.policies {
-            let kept = match self.rows.get_mut(key) {
+            let refreshed = match self.rows.get_mut(key) {
                 Some(rows) => self.policy.refresh(rows, extent),
-                None if *extent == Extent::Gone => false,
+                None if *extent == Extent::Gone => Refreshed::Gone,
                 None => match self.policy.row(key, None) {
                     Some(rows) => {
                         self.rows.insert(key.clone(), rows);
-                        true
+                        Refreshed::Changed
                     }
-                    None => false,
+                    None => Refreshed::Gone,
                 },
             };
-            if kept {
-                self.dirty.insert(key.clone());
-            } else {
-                self.dirty.remove(key);
-                self.stale.policies.insert(key.clone());
+            match refreshed {
+                Refreshed::Same => {}
+                Refreshed::Changed => {
+                    self.dirty.insert(key.clone());
+                }
+                Refreshed::Gone => {
+                    self.dirty.remove(key);
+                    self.stale.policies.insert(key.clone());
+                }
             }
         }
     }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use model::identity::{Identity, cidr_labels};
 use model::ipcache::{self, Location, Row};
-use model::policy::cidr::Cover;
+use model::policy::cidr::{Cover, Owner};
 use model::policy::{Change, Peer, PeerFacts, Touched};
 
 use super::Engine;
+use super::compose::{address_key, prefix_key};
 use crate::config::Routing;
-use crate::forwarding::HopTarget;
+use crate::forwarding::{Failure, HopTarget};
 use crate::view::Known;
 
 impl Engine {
@@ -36,12 +37,8 @@ impl Engine {
         for net in gone {
             self.claimed.remove(&net);
             self.claim(&ipcache::Resource::Prefix(net), Vec::new());
-            let number = self.prefixes.get(&net);
+            self.departing.extend(self.prefixes.get(&net));
             self.prefixes.release(&net);
-            if let Some(number) = number {
-                self.tell_policy(Change::PeerGone(Peer(number)), touched);
-                self.prefixes.forget(number);
-            }
         }
         self.claim_partition(partition, touched);
     }
@@ -80,11 +77,17 @@ impl Engine {
     /// Rows of the addresses that changed, with the peers by which policies know them. An address for which there is no number
     /// left is tried again each time.
     pub(super) fn refresh_addresses(&mut self, touched: &mut Touched) {
-        let nets = std::mem::take(&mut self.stale.nets);
+        let nets = std::mem::take(&mut self.stale.nets).into_iter();
+        let rows: Vec<(IpNet, Option<Row>)> = nets
+            .map(|net| {
+                let cidrs = self.policy.cidrs();
+                (net, self.ipcache.row(net, cidrs, &mut self.covers))
+            })
+            .collect();
+        self.move_wholes(&rows, touched);
         let mut before = Vec::new();
         let mut again = BTreeSet::new();
-        for net in nets {
-            let row = self.ipcache.row(net, self.policy.cidrs());
+        for (net, row) in rows {
             let known = row.and_then(|row| {
                 let known = self.know(net, row, touched);
                 if known.is_none() {
@@ -104,12 +107,37 @@ impl Engine {
                 self.forwarding.hops.release(target);
                 self.stale.hops.insert(target);
             }
-            if let Some(number) = self.peers.release(&known.row) {
-                self.tell_policy(Change::PeerGone(Peer(number)), touched);
-                self.peers.forget(number);
-            }
+            let unused = self.peers.release(&known.row, known.peer);
+            self.departing.extend(unused);
         }
         self.stale.nets = again;
+    }
+
+    /// Where all addresses that an identity's number stands for are covered by other selectors now, the number moves with them.
+    fn move_wholes(&mut self, rows: &[(IpNet, Option<Row>)], touched: &mut Touched) {
+        let mut moved: BTreeMap<Identity, (usize, Option<Cover>)> = BTreeMap::new();
+        for (net, row) in rows {
+            let Some(before) = self.addresses.get(net) else {
+                continue;
+            };
+            let identity = before.row.identity;
+            if before.peer != identity.0 {
+                continue;
+            }
+            let now = row.as_ref().filter(|row| row.identity == identity);
+            let cover = now.map(|row| &row.cover);
+            let (count, common) = moved.entry(identity).or_insert_with(|| (0, cover.cloned()));
+            *count += 1;
+            if common.as_ref() != cover {
+                *common = None;
+            }
+        }
+        for (identity, (count, cover)) in moved {
+            let Some(cover) = cover else { continue };
+            if self.peers.move_whole(identity, count, &cover) {
+                self.tell_part(identity.0, identity, cover, touched);
+            }
+        }
     }
 
     /// Takes uses of the numbers that a row needs.
@@ -126,7 +154,8 @@ impl Engine {
             (None, Location::LocalNode) => datapath::abi::endpoint::HOP_STACK,
             (None, _) => datapath::abi::endpoint::HOP_ROUTE,
         };
-        let peer = match self.peers.acquire(&row) {
+        let held = self.held(net);
+        let peer = match self.peers.acquire(&row, held.map(|(_, peer)| peer)) {
             Ok(peer) => peer,
             Err(error) => {
                 tracing::error!(address = %net, %error, "an address has no peer number and is left out");
@@ -136,10 +165,33 @@ impl Engine {
                 return None;
             }
         };
-        if let Some(part) = row.part() {
-            self.tell_part(peer, part.identity, part.cover, touched);
+        if let Some((identity, held)) = held
+            && held != peer
+            && !self.peers.is_used(held)
+            && !self.departing.contains(&held)
+        {
+            // Until the address has its row, policies are asked about the number that it had.
+            self.tell_part(held, identity, row.cover.clone(), touched);
+            self.departing.insert(held);
+        }
+        if row.location.owner() != Owner::World {
+            self.tell_part(peer, row.identity, row.cover.clone(), touched);
         }
         Some(Known { row, peer, hop })
+    }
+
+    /// The part of an identity that the tables of a former run have at an address of which this one knows nothing yet.
+    fn held(&self, net: IpNet) -> Option<(Identity, u32)> {
+        if self.addresses.contains_key(&net) {
+            return None;
+        }
+        let row = if net.prefix_len() == net.max_prefix_len() {
+            self.forwarding.addresses.rows().get(&address_key(&net))
+        } else {
+            self.forwarding.cidrs.rows().get(&prefix_key(&net))
+        };
+        let row = row.filter(|row| row.peer != row.identity && row.peer >> 24 > 1)?;
+        Some((Identity(row.identity), row.peer))
     }
 
     /// What a row's way leads to, if it is not one that is always there.
@@ -161,7 +213,9 @@ impl Engine {
             cover,
             ..whole.clone()
         };
-        self.tell_policy(Change::Peer(Peer(number), facts), touched);
+        if self.policy.peer(Peer(number)) != Some(&facts) {
+            self.tell_policy(Change::Peer(Peer(number), facts), touched);
+        }
     }
 
     /// Tells the policies about the parts of an identity that changed.
@@ -174,5 +228,45 @@ impl Engine {
         for (number, cover) in parts {
             self.tell_part(number, identity, cover, touched);
         }
+    }
+
+    /// Takes numbers from policies that no row of an address names any more: first nobody is known by them, then they have no class.
+    /// Only now, and after a commit that failed at nothing: a packet of theirs would else be judged as those are whom no row tells
+    /// apart. Says whether
+    /// another commit is needed.
+    pub(super) fn depart(&mut self, failures: &mut Vec<Failure>) -> bool {
+        let mut touched = Touched::default();
+        for number in std::mem::take(&mut self.departing) {
+            if !self.is_unused(number) {
+                continue;
+            }
+            if let Err(error) = self.forwarding.forget_peer(number) {
+                failures.push(Failure::of(&number, &error));
+                self.departing.insert(number);
+                continue;
+            }
+            self.prefixes.forget(number);
+            self.peers.forget(number);
+            touched.merge(self.policy.apply(Change::PeerGone(Peer(number))));
+        }
+        let left = self.peers.settle();
+        if !left.is_empty() {
+            let all = self.addresses.iter();
+            let of_them = all.filter(|(_, known)| left.contains(&known.row.identity));
+            self.stale.nets.extend(of_them.map(|(net, _)| *net));
+        }
+        let again = !touched.policies.is_empty() || !left.is_empty();
+        self.settle(touched);
+        again
+    }
+
+    /// Whether nobody is known by a number any more.
+    fn is_unused(&self, number: u32) -> bool {
+        let used = match number >> 24 {
+            0 => self.inputs.identities.get(&Identity(number)).is_some(),
+            1 => self.prefixes.is_used(number),
+            _ => self.peers.is_used(number),
+        };
+        !used
     }
 }

@@ -257,11 +257,7 @@ impl Engine {
                 .get(&net)
                 .map(|known| address_row(known, routing));
             if net.prefix_len() == net.max_prefix_len() {
-                let key = AddressKey {
-                    address: net.addr().into(),
-                    ..AddressKey::default()
-                };
-                self.forwarding.addresses.want(key, value);
+                self.forwarding.addresses.want(address_key(&net), value);
             } else {
                 self.forwarding.cidrs.want(prefix_key(&net), value);
             }
@@ -391,6 +387,13 @@ fn endpoint_row(
 }
 
 /// A prefix as the key of a trie: IPv4 lies at the end of the sixteen bytes.
+pub(super) fn address_key(net: &IpNet) -> AddressKey {
+    AddressKey {
+        address: net.addr().into(),
+        ..AddressKey::default()
+    }
+}
+
 pub(super) fn prefix_key(net: &IpNet) -> PrefixKey {
     let bits = u32::from(net.prefix_len()) + if net.addr().is_ipv4() { 96 } else { 0 };
     PrefixKey {

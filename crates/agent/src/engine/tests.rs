@@ -1,4 +1,5 @@
 mod changes;
+mod cut;
 mod need;
 mod relabel;
 mod scale;

@@ -222,6 +222,14 @@ impl<K: Plain + Eq + Hash + Debug, V: Plain + PartialEq + Default> Shadow<K, V> 
         removed
     }
 
+    /// Removes one entry at once.
+    pub(super) fn forget(&mut self, key: K) -> Result<(), MapError> {
+        self.want(key, None);
+        self.remove(key)?;
+        self.pending.remove(&key);
+        Ok(())
+    }
+
     fn remove(&mut self, key: K) -> Result<(), MapError> {
         if let Err(error) = self.map.remove(&key) {
             self.doubtful.insert(key);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use axum::extract::{Path, State};
-use axum::response::Json;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Json, Response};
 use ipnet::IpNet;
 use local_api::identity as rest;
 use local_api::node::{NodeAddressing, NodeAddressingElement, NodeElement};
@@ -14,7 +15,7 @@ use model::ipcache::{Location, Row};
 use model::node::NodeRow;
 use model::policy::{Peer, Subject};
 use model::service::{BackendState, ClientScope, FrontendKind, Reach};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::ask::{MaybeBody, Query};
@@ -77,6 +78,27 @@ pub(super) async fn node_ids() -> Json<Vec<Value>> {
     Json(Vec::new())
 }
 
+/// A list, made item by item: all items of a large cluster at once would be many times the size of their text. `None` = it is empty.
+fn list<T: Serialize>(items: impl Iterator<Item = T>) -> Result<Option<Response>, Refusal> {
+    let mut text = Vec::new();
+    for item in items {
+        text.push(if text.is_empty() { b'[' } else { b',' });
+        serde_json::to_writer(&mut text, &item)
+            .map_err(|error| Refusal::failed(error.to_string()))?;
+    }
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.push(b']');
+    Ok(Some(
+        ([(CONTENT_TYPE, "application/json")], text).into_response(),
+    ))
+}
+
+fn empty_list() -> Response {
+    Json(json!([])).into_response()
+}
+
 fn identity_of(view: &View, id: Identity) -> Option<rest::Identity> {
     let facts = view.policy.peer(Peer(id.0))?;
     Some(rest::Identity {
@@ -90,7 +112,7 @@ fn identity_of(view: &View, id: Identity) -> Option<rest::Identity> {
 pub(super) async fn identities(
     State(api): State<Api>,
     MaybeBody(labels): MaybeBody<Vec<String>>,
-) -> Result<Json<Vec<rest::Identity>>, Refusal> {
+) -> Result<Response, Refusal> {
     let view = api.view.get();
     let wanted = labels.map(|mut labels| {
         labels.sort();
@@ -101,15 +123,14 @@ pub(super) async fn identities(
         labels: facts.labels.to_texts(),
         ..rest::Identity::default()
     });
-    let found: Vec<_> = all
-        .filter(|of| wanted.as_ref().is_none_or(|wanted| of.labels == *wanted))
-        .collect();
-    match wanted {
-        Some(wanted) if found.is_empty() => Err(Refusal::not_found(format!(
+    let found = all.filter(|of| wanted.as_ref().is_none_or(|wanted| of.labels == *wanted));
+    match (list(found)?, &wanted) {
+        (Some(found), _) => Ok(found),
+        (None, None) => Ok(empty_list()),
+        (None, Some(wanted)) => Err(Refusal::not_found(format!(
             "no identity with the labels {}",
             wanted.join(",")
         ))),
-        _ => Ok(Json(found)),
     }
 }
 
@@ -154,7 +175,7 @@ pub(super) struct AddressQuery {
 pub(super) async fn addresses(
     State(api): State<Api>,
     Query(query): Query<AddressQuery>,
-) -> Result<Json<Vec<rest::IpListEntry>>, Refusal> {
+) -> Result<Response, Refusal> {
     let view = api.view.get();
     let wanted = match query.cidr.as_str() {
         "" => None,
@@ -175,12 +196,10 @@ pub(super) async fn addresses(
         encrypt_key: row.encryption_key.into(),
         metadata: Some(metadata(&view, net.addr(), row)),
     });
-    let found: Vec<_> = entries.collect();
-    match wanted {
-        Some(wanted) if found.is_empty() => {
-            Err(Refusal::not_found(format!("nothing is known of {wanted}")))
-        }
-        _ => Ok(Json(found)),
+    match (list(entries)?, wanted) {
+        (Some(found), _) => Ok(found),
+        (None, None) => Ok(empty_list()),
+        (None, Some(wanted)) => Err(Refusal::not_found(format!("nothing is known of {wanted}"))),
     }
 }
 

@@ -250,8 +250,8 @@ fn covers<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>) -> bool {
 }
 
 /// Judges a known connection anew, from initiator to responder. Identities are those of its first packet, unless the
-/// tables now say otherwise, or the packet's own VNI: a pod may have got another identity. A node's own stack says in its
-/// VNI who it is only when it begins. Done if there is nothing to judge, because it lost its backend.
+/// tables now say otherwise, or the packet's own VNI: a pod may have got another identity. Which node another is, its address
+/// says better than its VNI. Done if there is nothing to judge, because it lost its backend.
 #[inline(always)]
 pub(crate) fn judge_again<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     let Some(entry) = cx.entry else {

@@ -2,7 +2,7 @@
 
 use crate::{
     Packet, Verdict,
-    abi::{Drop, endpoint::Hop, ipcache::identity, node::Node},
+    abi::{Drop, connection::Way, endpoint::Hop, ipcache::identity, node::Node},
     context::{Cx, Seams, Step},
     packet::Tunnel,
     stages::reject,
@@ -17,13 +17,23 @@ pub fn encap<S: Seams>(cx: &mut Cx<'_, S>, hop: &Hop) -> Result<Step, Drop> {
     if cx.node.overlay == 0 || hop.tunnel.is_none() {
         return Err(Drop::NoTunnelOrEncapsulationEndpoint);
     }
-    let identity = on_the_wire(cx.node, cx.source.identity);
+    let identity = on_the_wire(cx.node, sender(cx));
     cx.packet.set_tunnel(&Tunnel {
         identity,
         remote: hop.tunnel,
     })?;
     let ifindex = cx.node.overlay;
     cx.done(Verdict::Redirect { ifindex })
+}
+
+/// Who sends: of a connection that is known, whoever was judged as that end of it.
+#[inline(always)]
+fn sender<S: Seams>(cx: &Cx<'_, S>) -> u32 {
+    match (cx.entry, cx.way()) {
+        (None, _) => cx.source.identity,
+        (Some(entry), Way::Forward) => entry.source_identity(),
+        (Some(entry), Way::Reply) => entry.destination_identity(),
+    }
 }
 
 /// The identity that other nodes may hear of: numbers of this node's own and both worlds are the world, this node is a

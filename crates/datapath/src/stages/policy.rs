@@ -13,8 +13,9 @@ use crate::{
     environment::Feature,
 };
 
-/// Peers below this number are reserved identities, which every policy knows.
-pub const RESERVED: u32 = 256;
+/// Peers below this number are reserved identities, which every policy knows. Those above that are not known have no class, not
+/// even the default of their scope, which is made for those that are.
+pub const RESERVED: u32 = 16;
 
 /// Judges the packet at both of its ends that are endpoints of this node: sender first. `port` is that of the responder,
 /// network order; for ICMP the type in the first octet.

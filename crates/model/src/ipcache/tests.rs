@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::identity::Reserved;
 use crate::node::{IpPair, Locality, NodeRow};
 use crate::policy::cidr::{CidrSelector, Reach};
 
@@ -61,7 +62,7 @@ fn the_strongest_source_wins_and_what_it_hid_comes_back() {
         &pod("web"),
         remote_endpoint_claims(&remote(300, "10.0.1.5", "192.0.2.2", 0), &[]),
     );
-    let row = snapshot.row(at, &none).unwrap();
+    let row = snapshot.row(at, &none, &mut Covers::default()).unwrap();
     assert_eq!(
         (row.identity, row.location),
         (
@@ -75,7 +76,7 @@ fn the_strongest_source_wins_and_what_it_hid_comes_back() {
         snapshot.apply(&pod("web"), Vec::new()),
         BTreeSet::from([at])
     );
-    let row = snapshot.row(at, &none).unwrap();
+    let row = snapshot.row(at, &none, &mut Covers::default()).unwrap();
     assert_eq!(
         (row.identity, row.location),
         (Identity(0x0100_0001), Location::World)
@@ -93,7 +94,11 @@ fn of_two_pods_that_claim_an_address_the_younger_has_it() {
     }
     assert_eq!(
         snapshot
-            .row(net("10.0.1.5/32"), &CidrIndex::default())
+            .row(
+                net("10.0.1.5/32"),
+                &CidrIndex::default(),
+                &mut Covers::default()
+            )
             .unwrap()
             .identity,
         Identity(302)
@@ -120,7 +125,14 @@ fn nodes_are_host_here_and_remote_node_elsewhere() {
         snapshot.apply(&Resource::Node(of.name.clone()), node_claims(of));
     }
     let show = |snapshot: &Snapshot| -> Vec<String> {
-        let row = |at| (at, snapshot.row(at, &CidrIndex::default()).unwrap());
+        let row = |at| {
+            (
+                at,
+                snapshot
+                    .row(at, &CidrIndex::default(), &mut Covers::default())
+                    .unwrap(),
+            )
+        };
         snapshot
             .keys()
             .map(row)
@@ -190,26 +202,35 @@ fn a_block_that_cuts_through_an_identity_makes_two_peers_of_it() {
     );
     let mut numbers = PeerNumbers::default();
     let (inside, outside) = (
-        snapshot.row(net("10.0.1.5/32"), &cidrs).unwrap(),
-        snapshot.row(net("10.0.2.5/32"), &cidrs).unwrap(),
+        snapshot
+            .row(net("10.0.1.5/32"), &cidrs, &mut Covers::default())
+            .unwrap(),
+        snapshot
+            .row(net("10.0.2.5/32"), &cidrs, &mut Covers::default())
+            .unwrap(),
     );
-    let part = numbers.acquire(&inside).unwrap();
+    // The identity's own number is for those like the first; the others are a part.
+    assert_eq!(numbers.acquire(&outside, None), Ok(300));
+    let part = numbers.acquire(&inside, None).unwrap();
     assert_eq!(part >> 24, 3);
-    assert_eq!(numbers.acquire(&inside), Ok(part));
-    assert_eq!(numbers.acquire(&outside), Ok(300));
+    assert_eq!(numbers.acquire(&inside, None), Ok(part));
     assert_eq!(
-        (numbers.release(&inside), numbers.release(&outside)),
+        (
+            numbers.release(&inside, part),
+            numbers.release(&outside, 300)
+        ),
         (None, None)
     );
-    assert_eq!(numbers.release(&inside), Some(part));
-    assert_eq!(numbers.forget(part), inside.part());
+    assert_eq!(numbers.release(&inside, part), Some(part));
+    numbers.forget(part);
+    assert!(!numbers.is_used(part));
     // A node's parts are of the nodes' scope.
     let host = Row {
         identity: Reserved::RemoteNode.id(),
         location: Location::RemoteNode,
         ..inside
     };
-    assert_eq!(numbers.acquire(&host).unwrap() >> 24, 2);
+    assert_eq!(numbers.acquire(&host, None).unwrap() >> 24, 2);
 }
 
 #[test]
@@ -223,7 +244,9 @@ fn the_range_of_another_nodes_pods_is_unmanaged_and_reached_through_that_node() 
     for of in [&here, &there] {
         snapshot.apply(&Resource::Node(of.name.clone()), node_claims(of));
     }
-    let row = |snapshot: &Snapshot, at| snapshot.row(net(at), &CidrIndex::default());
+    let row = |snapshot: &Snapshot, at| {
+        snapshot.row(net(at), &CidrIndex::default(), &mut Covers::default())
+    };
     for range in ["10.0.1.0/24", "fd00:1::/64"] {
         let row = row(&snapshot, range).unwrap();
         assert_eq!(row.identity, Reserved::Unmanaged.id());
@@ -265,7 +288,9 @@ fn prefixes_of_policies_cut_a_range_of_pods_but_do_not_make_it_the_world() {
     assert!(touched.contains(&net("10.0.1.128/25")), "{touched:?}");
     let show = |snapshot: &Snapshot| -> Vec<String> {
         let row = |(at, _)| {
-            let row = snapshot.row(net(at), &cidrs).unwrap();
+            let row = snapshot
+                .row(net(at), &cidrs, &mut Covers::default())
+                .unwrap();
             let cover: Vec<String> = row
                 .cover
                 .selectors()
@@ -370,13 +395,77 @@ proptest! {
                 Change::Block(block, false) => { cidrs.release(&block); snapshot.inside(block.net()) }
             };
             for at in touched {
-                match snapshot.row(at, &cidrs) {
+                match snapshot.row(at, &cidrs, &mut Covers::default()) {
                     Some(row) => kept.insert(at, row),
                     None => kept.remove(&at),
                 };
             }
-            let anew: BTreeMap<IpNet, Row> = snapshot.keys().map(|at| (at, snapshot.row(at, &cidrs).unwrap())).collect();
+            let anew: BTreeMap<IpNet, Row> = snapshot.keys().map(|at| (at, snapshot.row(at, &cidrs, &mut Covers::default()).unwrap())).collect();
             prop_assert_eq!(&kept, &anew);
         }
     }
+}
+
+fn covered(identity: u32, selectors: &[CidrSelector]) -> Row {
+    Row {
+        identity: Identity(identity),
+        cover: selectors.iter().cloned().collect(),
+        location: Location::RemoteEndpoint {
+            node: "192.0.2.2".parse().unwrap(),
+        },
+        encryption_key: 0,
+        source: Source::K8s,
+    }
+}
+
+fn block(text: &str) -> CidrSelector {
+    CidrSelector::new(net(text), [], Reach::Everything)
+}
+
+#[test]
+fn an_identity_whose_addresses_are_all_covered_alike_is_one_peer() {
+    let mut numbers = PeerNumbers::default();
+    let (all, both) = (block("10.0.0.0/8"), block("10.1.0.0/16"));
+    let (before, after) = (covered(300, &[]), covered(300, std::slice::from_ref(&all)));
+    assert_eq!(numbers.acquire(&before, None), Ok(300));
+    assert_eq!(numbers.acquire(&before, None), Ok(300));
+    // A selector that covers one of them makes two peers, one that covers both leaves them one.
+    assert!(!numbers.move_whole(Identity(300), 1, &after.cover));
+    assert!(numbers.move_whole(Identity(300), 2, &after.cover));
+    assert_eq!(numbers.cover_of(Identity(300)), after.cover);
+    for _ in 0..2 {
+        assert_eq!(numbers.acquire(&after, None), Ok(300));
+        assert_eq!(numbers.release(&before, 300), None);
+    }
+    let cut = covered(300, &[all, both]);
+    let part = numbers.acquire(&cut, None).unwrap();
+    assert_eq!(part >> 24, 3);
+    // While the tables may name the identity's number it means what it meant, and can mean another thing afterwards.
+    numbers.release(&after, 300);
+    numbers.release(&after, 300);
+    assert_eq!(numbers.acquire(&cut, None), Ok(part));
+    assert_eq!(numbers.release(&cut, part), None);
+    numbers.settle();
+    assert_eq!(numbers.acquire(&cut, None), Ok(300));
+    assert_eq!(numbers.release(&cut, part), Some(part));
+}
+
+#[test]
+fn a_part_keeps_the_number_by_which_the_tables_know_it() {
+    let mut numbers = PeerNumbers::default();
+    let (one, other) = (block("10.0.0.0/8"), block("172.16.0.0/12"));
+    numbers.begin_after([0x0300_0009]);
+    let part = covered(300, std::slice::from_ref(&one));
+    assert_eq!(numbers.acquire(&part, Some(0x0300_0009)), Ok(0x0300_0009));
+    // A number has one meaning, and new ones are none that the tables have.
+    let another = covered(300, std::slice::from_ref(&other));
+    assert_eq!(
+        numbers.acquire(&another, Some(0x0300_0009)),
+        Ok(0x0300_000a)
+    );
+    assert_eq!(numbers.acquire(&part, None), Ok(300));
+    assert_eq!(numbers.settle(), BTreeSet::new());
+    numbers.release(&part, 300);
+    assert_eq!(numbers.settle(), BTreeSet::from([Identity(300)]));
+    assert!(numbers.is_used(0x0300_0009) && !numbers.is_used(0x0300_0008));
 }

@@ -3,6 +3,7 @@
 //! A policy never looks at an address: addresses become peers in the ipcache, and a peer carries its [`Cover`], the set
 //! of CIDR selectors that cover its addresses. Two addresses of one identity with different covers are two peers.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -117,8 +118,25 @@ impl fmt::Display for CidrSelector {
 }
 
 /// The set of CIDR selectors that cover an address: sorted, shared, compared by content.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cover(Arc<[CidrSelector]>);
+
+impl Ord for Cover {
+    /// Most that are compared are one and the same, of as many selectors as there are policies with prefixes.
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            Ordering::Equal
+        } else {
+            self.0.cmp(&other.0)
+        }
+    }
+}
+
+impl PartialOrd for Cover {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Default for Cover {
     fn default() -> Self {
@@ -159,7 +177,7 @@ pub struct CidrIndex {
     by_net: HashMap<IpNet, OrdSet<CidrSelector>>,
     /// Every prefix that a selector or an exception names, and how many do.
     named: OrdMap<IpNet, usize>,
-    /// How many of the selectors' prefixes have a given length, per family: what has to be tried for an address.
+    /// How many named prefixes have a given length, per family: what has to be tried for an address.
     lengths: OrdMap<(Family, u8), usize>,
 }
 
@@ -204,11 +222,8 @@ impl CidrIndex {
             .insert(selector.clone());
         for prefix in std::iter::once(&selector.net).chain(selector.except.iter()) {
             count_up(&mut self.named, *prefix);
+            count_up(&mut self.lengths, (family(prefix), prefix.prefix_len()));
         }
-        count_up(
-            &mut self.lengths,
-            (family(&selector.net), selector.net.prefix_len()),
-        );
         true
     }
 
@@ -225,11 +240,8 @@ impl CidrIndex {
         }
         for prefix in std::iter::once(&selector.net).chain(selector.except.iter()) {
             count_down(&mut self.named, prefix);
+            count_down(&mut self.lengths, &(family(prefix), prefix.prefix_len()));
         }
-        count_down(
-            &mut self.lengths,
-            &(family(&selector.net), selector.net.prefix_len()),
-        );
         true
     }
 
@@ -240,16 +252,25 @@ impl CidrIndex {
             .map(|(selector, users)| (selector, *users))
     }
 
-    fn containing(&self, net: IpNet) -> impl Iterator<Item = &CidrSelector> {
+    /// The prefix and those around it that could be named, the widest first.
+    fn around(&self, net: IpNet) -> impl DoubleEndedIterator<Item = IpNet> {
         let of_family = self
             .lengths
             .range((family(&net), 0)..=(family(&net), net.prefix_len()));
         of_family
-            .filter_map(move |((_, length), _)| {
-                let wider = IpNet::new(net.addr(), *length).ok()?.trunc();
-                self.by_net.get(&wider)
-            })
+            .filter_map(move |((_, length), _)| Some(IpNet::new(net.addr(), *length).ok()?.trunc()))
+    }
+
+    fn containing(&self, net: IpNet) -> impl Iterator<Item = &CidrSelector> {
+        self.around(net)
+            .filter_map(|wider| self.by_net.get(&wider))
             .flatten()
+    }
+
+    /// The prefix of the partition that a prefix lies in.
+    fn cell(&self, net: IpNet) -> Option<IpNet> {
+        let named = |wider: &IpNet| self.named.contains_key(wider);
+        self.around(net).rev().find(named)
     }
 
     /// Which selectors cover an address of that owner.
@@ -279,6 +300,32 @@ impl CidrIndex {
             .iter()
             .map(|(prefix, _)| (*prefix, self.cover_prefix(prefix)))
             .collect()
+    }
+}
+
+/// Covers that were asked for, each once: all addresses of a prefix of the partition share theirs, which among many policies
+/// with prefixes is the largest part of what is known of an address. To be cleared when a selector came or went.
+#[derive(Clone, Debug, Default)]
+pub struct Covers(HashMap<(IpNet, Owner), Cover>);
+
+impl Covers {
+    /// Which selectors cover a prefix of that owner.
+    pub fn of(&mut self, index: &CidrIndex, net: IpNet, owner: Owner) -> Cover {
+        let Some(cell) = index.cell(net.trunc()) else {
+            return Cover::default();
+        };
+        let covers = || {
+            let all = index.cover_prefix(&cell);
+            let reaching = all.selectors().iter();
+            let reaching = reaching.filter(|selector| selector.reach().includes(owner));
+            reaching.cloned().collect()
+        };
+        self.0.entry((cell, owner)).or_insert_with(covers).clone()
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 }
 

@@ -16,6 +16,16 @@ pub(crate) use decide::{Decider, Ranked, port_names};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer(pub u32);
 
+impl Peer {
+    /// Peers below this number are there for every policy, told of or not: the data plane does not ask whether they are known.
+    pub const FIXED: u32 = 16;
+
+    /// Whether the peer is one of those below [`Self::FIXED`].
+    pub const fn is_fixed(self) -> bool {
+        self.0 < Self::FIXED
+    }
+}
+
 /// Peers that a policy treats alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Class(pub u16);
@@ -171,7 +181,25 @@ pub struct PolicyRows {
     /// Class numbers of the version before, which are not given to other classes.
     reserved: BTreeSet<Class>,
     classes_run_out: bool,
+    /// How many peers had rows when the defaults were chosen.
+    rows_at_choice: usize,
+    /// Whether a row came, went or changed in this round.
+    changed: bool,
 }
+
+/// What became of rows that were brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// No endpoint uses the policy any more.
+    Gone,
+    /// They are as they were.
+    Same,
+    /// They are others.
+    Changed,
+}
+
+/// Peers that may have rows before it is asked again which class spares the most of them.
+const FEW_ROWS: usize = 64;
 
 impl PolicyRows {
     /// Rows without peers. The classes of `before` keep their numbers.
@@ -207,6 +235,8 @@ impl PolicyRows {
                 .map(|before| before.signatures.keys().copied().collect())
                 .unwrap_or_default(),
             classes_run_out: false,
+            rows_at_choice: 0,
+            changed: true,
         };
         rows.classes.values_mut().for_each(|entry| entry.peers = 0);
         for scope in Scope::ALL {
@@ -261,6 +291,7 @@ impl PolicyRows {
         if kept {
             return;
         }
+        self.changed = true;
         if let Some(class) = old {
             self.peers.remove(&peer);
             self.leave(class);
@@ -338,8 +369,24 @@ impl PolicyRows {
         }
     }
 
-    pub(crate) fn lacks_classes(&self) -> bool {
-        self.classes_run_out
+    /// Whether other defaults could help: there are no classes left, no room, or many more peers with rows than at the choice.
+    pub(crate) fn wants_other_defaults(&self) -> bool {
+        self.fit != Fit::Whole || self.peers.len() > 2 * self.rows_at_choice + FEW_ROWS
+    }
+
+    /// Ends the making of rows under newly chosen defaults.
+    pub(crate) fn finish_whole(&mut self) {
+        self.rows_at_choice = self.peers.len();
+        self.finish();
+    }
+
+    /// Whether a row changed since the last call.
+    pub(crate) fn take_changed(&mut self) -> Refreshed {
+        if std::mem::take(&mut self.changed) {
+            Refreshed::Changed
+        } else {
+            Refreshed::Same
+        }
     }
 
     /// Ends a round of changes: forgets classes without peers and checks the quota.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use ipnet::IpNet;
 
-use super::classes::{Decider, Peer, PolicyRows, Ranked, Scope, Signature, port_names};
+use super::classes::{Decider, Peer, PolicyRows, Ranked, Refreshed, Scope, Signature, port_names};
 use super::ids::{Origin, RuleId, RuleIds};
 use super::parse::CidrGroup;
 use super::parts::{PartId, Parts, PeerFacts, PeerList};
@@ -130,6 +130,13 @@ struct ActivePeer {
     parts: Arc<[PartId]>,
 }
 
+impl ActivePeer {
+    /// A policy has few lists, a peer may be on many.
+    fn is_on(&self, part: &PartId) -> bool {
+        self.parts.binary_search(part).is_ok()
+    }
+}
+
 #[derive(Clone, Debug)]
 struct ActiveSubject {
     facts: Arc<SubjectFacts>,
@@ -162,8 +169,9 @@ pub struct Snapshot {
     keys: OrdMap<PolicyKey, ActiveKey>,
 }
 
-/// A peer of a scope of which nothing is known but its scope. It decides what the scope's default class is: any choice
-/// is right, since peers that differ from it have rows; this one makes the rows few.
+/// A peer of a scope of which nothing is known but its scope. It decides what the default class of the world and of nodes is, and of
+/// pods where no kind of them is more than half: any choice is right, since peers that differ from it have rows; this one makes
+/// the rows few.
 fn bare_peer(scope: Scope, cluster: &Arc<str>) -> PeerFacts {
     let labels: LabelSet = match scope {
         Scope::Cluster => [
@@ -353,22 +361,63 @@ impl Snapshot {
         let active = self.keys.get(key)?;
         let own_ports = (key.direction == Direction::Ingress).then(|| key.named_ports.clone());
         let decider = Decider::new(self.ranked(&key.rules), key.default, own_ports);
-        let defaults = Scope::ALL.map(|scope| signature(active, &self.bare[scope as usize]));
+        let [_, world, node] = &self.bare;
+        let usual = [self.usual(active), world, node];
         let mut rows = PolicyRows::new(
             key.clone(),
             decider,
-            defaults,
+            usual.map(|of| signature(active, of)),
             self.settings.row_quota,
             before,
         );
-        for (peer, of) in &self.peers {
+        for (peer, of) in self
+            .peers
+            .iter()
+            .map(|(peer, of)| (*peer, of))
+            .chain(self.untold())
+        {
             // Most peers are nothing special to most policies: that has to be seen without allocating.
-            if !is_bare(active, of, &self.bare[Scope::of(*peer) as usize]) {
-                rows.set_peer(*peer, Some(signature(active, of)));
+            if !are_alike(active, of, usual[Scope::of(peer) as usize]) {
+                rows.set_peer(peer, Some(signature(active, of)));
             }
         }
-        rows.finish();
+        rows.finish_whole();
         Some(rows)
+    }
+
+    /// What most pods are in the eyes of a policy; the bare one, if no kind of them is more than half.
+    fn usual(&self, key: &ActiveKey) -> &ActivePeer {
+        let bare = &self.bare[Scope::Cluster as usize];
+        let pods = || {
+            let all = self.peers.range(Peer(Peer::FIXED)..);
+            all.filter(|(peer, _)| Scope::of(**peer) == Scope::Cluster)
+                .map(|(_, of)| of)
+        };
+        // Boyer and Moore's vote: what is more than half of them is left over in the end.
+        let (mut usual, mut lead) = (bare, 0_usize);
+        for of in pods() {
+            if lead == 0 {
+                (usual, lead) = (of, 1);
+            } else if are_alike(key, of, usual) {
+                lead += 1;
+            } else {
+                lead -= 1;
+            }
+        }
+        let number = |kind: &ActivePeer| pods().filter(|of| are_alike(key, of, kind)).count();
+        if number(usual) > number(bare) {
+            usual
+        } else {
+            bare
+        }
+    }
+
+    /// Peers that policies have to know although nobody told of them.
+    fn untold(&self) -> impl Iterator<Item = (Peer, &ActivePeer)> {
+        let fixed = (0..Peer::FIXED).map(Peer);
+        fixed
+            .filter(|peer| !self.peers.contains_key(peer))
+            .map(|peer| (peer, &self.bare[Scope::of(peer) as usize]))
     }
 
     pub(super) fn ranked(&self, rules: &[RuleId]) -> Vec<Ranked> {
@@ -396,49 +445,59 @@ impl Snapshot {
         signature(&active, &peer)
     }
 
-    /// Brings rows up to date after a change; what they become is what [`Snapshot::row`] makes. False if no endpoint
-    /// uses the policy any more.
-    pub fn refresh(&self, rows: &mut PolicyRows, extent: &Extent) -> bool {
+    /// Brings rows up to date after a change; their verdicts become those that [`Snapshot::row`] makes.
+    pub fn refresh(&self, rows: &mut PolicyRows, extent: &Extent) -> Refreshed {
         let Some(active) = self.keys.get(&rows.key) else {
-            return false;
+            return Refreshed::Gone;
         };
         match extent {
-            Extent::Gone => return false,
-            Extent::Peers(_) if rows.lacks_classes() => return self.refresh(rows, &Extent::Whole),
-            Extent::Whole => match self.row(&rows.key.clone(), Some(rows)) {
-                Some(new) => *rows = new,
-                None => return false,
-            },
+            Extent::Gone => return Refreshed::Gone,
+            Extent::Whole => return self.make_anew(rows),
             Extent::Peers(peers) => {
                 for peer in peers {
-                    rows.set_peer(*peer, self.peers.get(peer).map(|of| signature(active, of)));
+                    let fixed = || {
+                        peer.is_fixed()
+                            .then_some(&self.bare[Scope::of(*peer) as usize])
+                    };
+                    let of = self.peers.get(peer).or_else(fixed);
+                    rows.set_peer(*peer, of.map(|of| signature(active, of)));
                 }
                 rows.finish();
             }
         }
-        true
+        if rows.wants_other_defaults() {
+            return self.make_anew(rows);
+        }
+        rows.take_changed()
+    }
+
+    fn make_anew(&self, rows: &mut PolicyRows) -> Refreshed {
+        match self.row(&rows.key.clone(), Some(rows)) {
+            Some(new) => {
+                *rows = new;
+                rows.take_changed()
+            }
+            None => Refreshed::Gone,
+        }
     }
 }
 
-/// Whether a policy sees no difference between a peer and its scope's bare one.
-fn is_bare(key: &ActiveKey, peer: &ActivePeer, bare: &ActivePeer) -> bool {
-    let on = |part: &&PartId| key.parts.binary_search(part).is_ok();
-    (key.names.is_empty() || peer.facts.named_ports.is_empty())
-        && peer
+/// Whether a policy sees no difference between two peers.
+fn are_alike(key: &ActiveKey, one: &ActivePeer, other: &ActivePeer) -> bool {
+    let unnamed = |of: &ActivePeer| key.names.is_empty() || of.facts.named_ports.is_empty();
+    let named_alike = (unnamed(one) && unnamed(other))
+        || signature(key, one).named == signature(key, other).named;
+    named_alike
+        && key
             .parts
             .iter()
-            .filter(on)
-            .eq(bare.parts.iter().filter(on))
+            .all(|part| one.is_on(part) == other.is_on(part))
 }
 
 /// What makes a peer what it is in the eyes of a policy.
 fn signature(key: &ActiveKey, peer: &ActivePeer) -> Signature {
-    let parts = peer
-        .parts
-        .iter()
-        .filter(|part| key.parts.binary_search(part).is_ok())
-        .copied()
-        .collect();
+    let parts = key.parts.iter().filter(|part| peer.is_on(part));
+    let parts = parts.copied().collect();
     let mut named = NamedPorts::default();
     for (name, protocol) in key.names.iter() {
         for port in peer.facts.named_ports.get(name, *protocol) {

@@ -124,11 +124,41 @@ fn a_new_peer_costs_one_row() {
     web.push("k8s:team=a".to_owned());
     let web: LabelSet = LabelSet::parse(web.iter().map(String::as_str)).unwrap();
     let touched = snapshot.apply(Change::Peer(Peer(1003), facts(web)));
-    let (key, extent) = touched.policies.iter().next().unwrap();
-    assert_eq!((touched.policies.len(), key), (1, &rows.key));
-    assert!(snapshot.refresh(&mut rows, extent));
+    let extent = &touched.policies[&rows.key];
+    assert_eq!(snapshot.refresh(&mut rows, extent), Refreshed::Changed);
     assert_eq!(rows.peers.len(), peers + 1);
     assert_eq!(rows.ports, ports);
     let none = snapshot.apply(Change::Peer(Peer(1004), facts(pod("other"))));
-    assert!(none.policies.is_empty(), "no policy cares");
+    let extent = &none.policies[&rows.key];
+    assert_eq!(snapshot.refresh(&mut rows, extent), Refreshed::Same);
+}
+
+#[test]
+fn what_most_pods_are_to_a_policy_costs_no_rows() {
+    let mut snapshot = shop();
+    add(&mut snapshot, &allow_web());
+    let all = 5000;
+    for peer in 0..all {
+        let app = if peer % 100 == 0 { "other" } else { "web" };
+        snapshot.apply(Change::Peer(Peer(10_000 + peer), facts(pod(app))));
+    }
+    let mut rows = ingress(&snapshot);
+    assert!(rows.peers.len() < 80, "{} rows", rows.peers.len());
+    let verdict = |rows: &PolicyRows, peer| rows.look_up(Peer(peer), Protocol::TCP, 80).verdict;
+    assert_eq!(verdict(&rows, 10_001), Verdict::Allow);
+    assert_eq!(verdict(&rows, 10_100), Verdict::DefaultDeny);
+    // Peers that nobody told of are not most pods.
+    for peer in (0..Peer::FIXED).filter(|peer| *peer != HOST.0) {
+        assert_ne!(verdict(&rows, peer), Verdict::Allow, "{peer}");
+    }
+    // When most are others, others have rows.
+    for peer in 0..all {
+        let touched = snapshot.apply(Change::Peer(Peer(10_000 + peer), facts(pod("other"))));
+        if let Some(extent) = touched.policies.get(&rows.key) {
+            snapshot.refresh(&mut rows, extent);
+        }
+    }
+    assert!(rows.peers.len() < 80, "{} rows", rows.peers.len());
+    assert_eq!(verdict(&rows, 10_001), Verdict::DefaultDeny);
+    assert_eq!(ingress(&snapshot).peers, rows.peers);
 }

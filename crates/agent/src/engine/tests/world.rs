@@ -236,7 +236,8 @@ pub(super) struct Picture {
     pub(super) known: Vec<u32>,
     pub(super) hops: usize,
     pub(super) heads: usize,
-    pub(super) rows: (usize, usize),
+    /// Rows of versions that are not in force, and of peers that nobody knows. Which class has none is a matter of history.
+    pub(super) strays: usize,
 }
 
 pub(super) struct World {
@@ -921,11 +922,26 @@ impl World {
             known,
             hops: hops.count(),
             heads: heads.len(),
-            rows: (
-                self.maps.policy_peers.count().unwrap(),
-                self.maps.policy_ports.count().unwrap(),
-            ),
+            strays: self.strays(),
         }
+    }
+
+    fn strays(&self) -> usize {
+        let heads: BTreeMap<u32, _> = self.maps.policies.dump().unwrap().into_iter().collect();
+        let known = self.maps.known_identities.dump().unwrap();
+        let known: BTreeSet<u32> = known.into_iter().map(|(peer, _)| peer).collect();
+        let peers = self.maps.policy_peers.dump().unwrap().into_iter();
+        let peers = peers.filter(|(key, _)| {
+            let head = heads.get(&key.policy).copied().unwrap_or_default();
+            let known = known.contains(&key.peer) || key.peer < Peer::FIXED;
+            !known || head.peers_version() != key.version
+        });
+        let ports = self.maps.policy_ports.dump().unwrap().into_iter();
+        let ports = ports.filter(|(key, _)| {
+            let head = heads.get(&u32::from(key.policy)).copied();
+            head.unwrap_or_default().ports_version() != key.version
+        });
+        peers.count() + ports.count()
     }
 
     /// All of the tables, as text.

@@ -93,7 +93,11 @@ proptest! {
                 selectors.iter().filter(|selector| selector.covers(address, Owner::World)).cloned().collect();
             let longest = partition.iter().filter(|(net, _)| net.contains(&address)).max_by_key(|(net, _)| net.prefix_len());
             prop_assert_eq!(longest.map(|(_, cover)| cover.clone()).unwrap_or_default(), expected.clone());
-            prop_assert_eq!(index.cover(address, Owner::World), expected);
+            prop_assert_eq!(index.cover(address, Owner::World), expected.clone());
+            let mut covers = Covers::default();
+            prop_assert_eq!(covers.of(&index, address.into(), Owner::World), expected.clone());
+            prop_assert_eq!(covers.of(&index, address.into(), Owner::Pod), Cover::default());
+            prop_assert_eq!(covers.of(&index, address.into(), Owner::World), expected);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ActivePeer, Peer, PeerFacts, Scope, Snapshot, Touched, signature};
+use super::{ActivePeer, Peer, PeerFacts, Scope, Snapshot, Touched, are_alike};
 use crate::policy::parts::PartId;
 
 impl Snapshot {
@@ -24,7 +24,8 @@ impl Snapshot {
         self.touch_peer(peer, old.as_ref(), None, touched);
     }
 
-    /// A policy that sees no difference is not touched; a peer that is not there counts as its scope's bare one.
+    /// A policy that sees no difference is not touched. A pod that comes or goes may be another than what most pods are to a policy,
+    /// which only its rows know; any other that is not there counts as its scope's bare one.
     fn touch_peer(
         &self,
         peer: Peer,
@@ -32,10 +33,12 @@ impl Snapshot {
         new: Option<&ActivePeer>,
         touched: &mut Touched,
     ) {
-        let bare = &self.bare[Scope::of(peer) as usize];
+        let scope = Scope::of(peer);
+        let bare = &self.bare[scope as usize];
+        let any = scope == Scope::Cluster && !peer.is_fixed() && old.is_some() != new.is_some();
+        let (old, new) = (old.unwrap_or(bare), new.unwrap_or(bare));
         for (key, active) in &self.keys {
-            let before = signature(active, old.unwrap_or(bare));
-            if before != signature(active, new.unwrap_or(bare)) {
+            if any || !are_alike(active, old, new) {
                 touched.peer(key, peer);
             }
         }
