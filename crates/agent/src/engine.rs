@@ -5,6 +5,7 @@
 
 mod absorb;
 mod addresses;
+mod announced;
 mod compose;
 mod endpoints;
 pub mod interfaces;
@@ -42,7 +43,8 @@ use crate::metrics::{Metrics, Outcome};
 use crate::node::{Addressing, Devices};
 use crate::view::{Known, View, ViewWriter};
 
-pub use absorb::{AnnouncedPorts, Seen};
+pub use absorb::Seen;
+pub use announced::AnnouncedPorts;
 use compose::{Stale, net_of, settings};
 pub use endpoints::read_saved;
 pub use interfaces::Interfaces;
@@ -140,6 +142,8 @@ pub struct Engine {
     addresses: OrdMap<IpNet, Known>,
     peers: ipcache::PeerNumbers,
     covers: policy::cidr::Covers,
+    /// What covers most identities, as policies were told.
+    usual: policy::cidr::Cover,
     /// Peers that no address has any more; policies know them until no table has them either.
     departing: BTreeSet<u32>,
     prefixes: Numbers<IpNet>,
@@ -240,6 +244,7 @@ impl Engine {
             addresses: OrdMap::new(),
             peers: ipcache::PeerNumbers::default(),
             covers: policy::cidr::Covers::default(),
+            usual: policy::cidr::Cover::default(),
             departing: BTreeSet::new(),
             prefixes: Numbers::new(0x0100_0001..=0x01ff_ffff),
             services,

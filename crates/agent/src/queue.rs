@@ -15,6 +15,8 @@ const LOCK: &str = "lockfile";
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 const EVERY: Duration = Duration::from_secs(5);
+/// Whoever writes a file for so long was killed.
+const UNFINISHED: Duration = Duration::from_mins(1);
 
 /// Keeps the plugin from adding while it is held: taken before the agent listens and let go after, so that a plugin which
 /// found nobody either gets its file replayed or finds the agent at its second try.
@@ -51,7 +53,9 @@ pub async fn replay(api: Api, stop: CancellationToken) {
 
 /// Carries out those that wait now.
 pub async fn replay_once(api: &Api) {
-    for (path, request) in waiting(&api.config.state_dir.join(DIRECTORY)) {
+    let directory = api.config.state_dir.join(DIRECTORY);
+    drop_unfinished(&directory);
+    for (path, request) in waiting(&directory) {
         match crate::local_api::delete_attachments(api, &request).await {
             Ok(count) => {
                 tracing::info!(
@@ -66,6 +70,19 @@ pub async fn replay_once(api: &Api) {
                 ?error,
                 "a deferred deletion is not done yet"
             ),
+        }
+    }
+}
+
+/// Removes what plugins that were killed left half-written; their calls failed, and come again.
+fn drop_unfinished(directory: &Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let unfinished = name.to_string_lossy().contains(".delete.");
+        let age = entry.metadata().and_then(|of| of.modified());
+        let age = age.ok().and_then(|written| written.elapsed().ok());
+        if unfinished && age.is_some_and(|age| age > UNFINISHED) {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
@@ -93,3 +110,6 @@ fn waiting(directory: &Path) -> Vec<(std::path::PathBuf, EndpointBatchDeleteRequ
     all.sort_by(|a: &(std::path::PathBuf, _), b| a.0.cmp(&b.0));
     all
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ pub(crate) fn forget(
     if agent.delete(body)? == Deleted::Yes {
         return Ok(());
     }
-    let queue = match Queue::lock(&config.state) {
+    let queue = match Queue::open(&config.state) {
         Ok(queue) => queue,
         Err(error) => {
             log.error(&format!(

@@ -28,15 +28,16 @@ pub const EXTENSION: &str = "delete";
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// The queue, locked against the agent's replay.
+/// The queue; locked, an agent that starts replays what is added before anybody finds it.
 pub(crate) struct Queue {
     directory: std::path::PathBuf,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Queue {
-    /// Makes the directory if need be and takes the lock; `TimedOut` when the agent keeps it.
-    pub(crate) fn lock(state: &Path) -> io::Result<Self> {
+    /// Makes the directory if need be and takes the lock. An agent that keeps it, because it has much to replay, finds the file
+    /// later, when it looks again.
+    pub(crate) fn open(state: &Path) -> io::Result<Self> {
         let directory = state.join(DIRECTORY);
         fs::create_dir_all(&directory)?;
         let lock = File::options()
@@ -50,13 +51,18 @@ impl Queue {
                 Ok(()) => {
                     return Ok(Self {
                         directory,
-                        _lock: lock,
+                        _lock: Some(lock),
                     });
                 }
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(LOCK_PAUSE);
                 }
-                Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(TryLockError::WouldBlock) => {
+                    return Ok(Self {
+                        directory,
+                        _lock: None,
+                    });
+                }
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use model::endpoint::{EndpointId, NamedPort, PodName};
+use model::endpoint::{EndpointId, NamedPort};
 use model::identity::Identity;
 use model::labels::LabelSet;
 use model::policy::{
@@ -28,66 +28,6 @@ pub struct Seen {
     tables: BTreeMap<&'static str, Revision>,
     faults: BTreeMap<ObjectKey, String>,
     complete: bool,
-}
-
-/// Named ports of endpoints, as their agents announce them; of those that have any. Pods of one identity mostly have the same, which
-/// are held once.
-#[derive(Debug, Default)]
-pub struct AnnouncedPorts {
-    /// Lists of ports, and how many pods have each.
-    by_identity: BTreeMap<Identity, BTreeMap<Arc<[NamedPort]>, usize>>,
-    by_pod: BTreeMap<PodName, (Identity, Arc<[NamedPort]>)>,
-}
-
-impl AnnouncedPorts {
-    /// Takes in the named ports of an announced endpoint; names the identities that have others now.
-    fn note(&mut self, name: &PodName, row: Option<&RemoteEndpoint>) -> Vec<Identity> {
-        let new = row.filter(|row| !row.named_ports.is_empty());
-        let old = self.by_pod.get(name);
-        if old.map(|(id, ports)| (*id, &**ports))
-            == new.map(|row| (row.identity, row.named_ports.as_slice()))
-        {
-            return Vec::new();
-        }
-        let mut changed = Vec::new();
-        if let Some((id, ports)) = self.by_pod.remove(name) {
-            self.release(id, &ports);
-            changed.push(id);
-        }
-        if let Some(row) = new {
-            let lists = self.by_identity.entry(row.identity).or_default();
-            let known = lists.get_key_value(row.named_ports.as_slice());
-            let ports =
-                known.map_or_else(|| row.named_ports.clone().into(), |(of, _)| Arc::clone(of));
-            *lists.entry(Arc::clone(&ports)).or_default() += 1;
-            self.by_pod.insert(name.clone(), (row.identity, ports));
-            changed.push(row.identity);
-        }
-        changed
-    }
-
-    fn release(&mut self, id: Identity, ports: &Arc<[NamedPort]>) {
-        let Some(lists) = self.by_identity.get_mut(&id) else {
-            return;
-        };
-        if let Some(pods) = lists.get_mut(ports) {
-            *pods -= 1;
-            if *pods == 0 {
-                lists.remove(ports);
-            }
-        }
-        if lists.is_empty() {
-            self.by_identity.remove(&id);
-        }
-    }
-
-    /// Ports of an identity's pods.
-    fn of(&self, id: Identity) -> impl Iterator<Item = &NamedPort> {
-        let lists = self.by_identity.get(&id).into_iter();
-        lists
-            .flat_map(BTreeMap::keys)
-            .flat_map(|ports| ports.iter())
-    }
 }
 
 /// What became of the store's identities.
@@ -303,7 +243,7 @@ impl Engine {
                 ipcache::Resource::CiliumEndpoint(name) => Some(name.clone()),
                 _ => None,
             });
-            let with_ports = self.announced_ports.by_pod.keys().cloned();
+            let with_ports = self.announced_ports.pods().cloned();
             claiming.chain(with_ports).collect()
         };
         let changes = self.seen.changes(&table, known);

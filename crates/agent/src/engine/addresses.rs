@@ -111,6 +111,22 @@ impl Engine {
             self.departing.extend(unused);
         }
         self.stale.nets = again;
+        self.tell_usual(touched);
+    }
+
+    /// Tells what covers identities of which no address is known, when that changed.
+    fn tell_usual(&mut self, touched: &mut Touched) {
+        let usual = self.peers.usual_cover();
+        if usual == self.usual {
+            return;
+        }
+        let all = self.policy.peers().map(|(peer, _)| Identity(peer.0));
+        let bare = all.filter(|identity| self.peers.is_bare(*identity));
+        let bare: Vec<Identity> = bare.collect();
+        self.usual = usual;
+        for identity in bare {
+            self.tell_part(identity.0, identity, self.peers.cover_of(identity), touched);
+        }
     }
 
     /// Where all addresses that an identity's number stands for are covered by other selectors now, the number moves with them.
@@ -250,6 +266,16 @@ impl Engine {
             touched.merge(self.policy.apply(Change::PeerGone(Peer(number))));
         }
         let left = self.peers.settle();
+        for identity in &left {
+            self.tell_part(
+                identity.0,
+                *identity,
+                self.peers.cover_of(*identity),
+                &mut touched,
+            );
+        }
+        let cut = |identity: &Identity| self.peers.parts_of(*identity).next().is_some();
+        let left: BTreeSet<Identity> = left.into_iter().filter(cut).collect();
         if !left.is_empty() {
             let all = self.addresses.iter();
             let of_them = all.filter(|(_, known)| left.contains(&known.row.identity));

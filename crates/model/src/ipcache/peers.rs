@@ -3,13 +3,18 @@
 //! An address is known by its identity, unless CIDR selectors cut through the identity. Then those of its addresses that are covered as
 //! the first was that anybody saw keep the identity's own number, the *whole*, and each further set of addresses that are covered alike
 //! is a *part*, which gets a number of this node's own. Where prefixes of policies contain all pods, as they mostly do, nobody is cut.
+//! An identity of which no address is known is taken to be covered as most are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::Row;
 use crate::identity::{Identity, IdentityScope, Reserved};
 use crate::numbers::{Exhausted, Numbers, Release};
 use crate::policy::cidr::{Cover, Owner};
+
+/// Identities that are given to pods, and do not mean the same everywhere.
+const PODS: Range<u32> = 256..1 << 24;
 
 /// A part of an identity: those of its addresses that the same CIDR selectors cover.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +37,8 @@ struct Whole {
 #[derive(Debug, Clone)]
 pub struct PeerNumbers {
     wholes: BTreeMap<Identity, Whole>,
+    /// How many wholes that have addresses are covered by what.
+    covers: BTreeMap<Cover, usize>,
     /// Wholes that lost their last address since [`Self::settle`]: the tables may still name them.
     left: BTreeSet<Identity>,
     nodes: Numbers<PartKey>,
@@ -43,6 +50,7 @@ impl Default for PeerNumbers {
         // Half of the scope's numbers are for parts, the other half for nodes that have identities of their own.
         Self {
             wholes: BTreeMap::new(),
+            covers: BTreeMap::new(),
             left: BTreeSet::new(),
             nodes: Numbers::new(0x0280_0000..=0x02ff_ffff),
             pods: Numbers::new(0x0300_0001..=0x03ff_ffff),
@@ -60,6 +68,15 @@ fn is_node(identity: Identity) -> bool {
     .iter()
     .any(|reserved| reserved.id() == identity)
         || IdentityScope::of(identity) == IdentityScope::LocalNode
+}
+
+fn uncount(covers: &mut BTreeMap<Cover, usize>, cover: &Cover) {
+    if let Some(wholes) = covers.get_mut(cover) {
+        *wholes -= 1;
+        if *wholes == 0 {
+            covers.remove(cover);
+        }
+    }
 }
 
 impl PeerNumbers {
@@ -115,12 +132,12 @@ impl PeerNumbers {
             uses: 0,
         });
         if whole.cover != row.cover {
-            if whole.uses > 0 || self.left.contains(&identity) {
-                return false;
-            }
-            whole.cover = row.cover.clone();
+            return false;
         }
         whole.uses += 1;
+        if whole.uses == 1 {
+            *self.covers.entry(row.cover.clone()).or_default() += 1;
+        }
         true
     }
 
@@ -130,6 +147,7 @@ impl PeerNumbers {
             if let Some(whole) = self.wholes.get_mut(&row.identity) {
                 whole.uses = whole.uses.saturating_sub(1);
                 if whole.uses == 0 {
+                    uncount(&mut self.covers, &whole.cover);
                     self.left.insert(row.identity);
                 }
             }
@@ -149,33 +167,48 @@ impl PeerNumbers {
         let Some(whole) = whole.filter(|of| of.uses == addresses && of.cover != *cover) else {
             return false;
         };
+        uncount(&mut self.covers, &whole.cover);
+        *self.covers.entry(cover.clone()).or_default() += 1;
         whole.cover = cover.clone();
         true
     }
 
-    /// What covers the addresses that are known by an identity's own number.
+    /// What covers the addresses that are known by an identity's own number; where there are none, [`Self::usual_cover`].
     pub fn cover_of(&self, identity: Identity) -> Cover {
-        let whole = self.wholes.get(&identity);
-        whole.map(|of| of.cover.clone()).unwrap_or_default()
+        match self.wholes.get(&identity) {
+            Some(whole) => whole.cover.clone(),
+            None if self.is_bare(identity) => self.usual_cover(),
+            None => Cover::default(),
+        }
     }
 
-    /// The tables name nobody any more who is not in use. Returns the identities that have parts and no whole: one of the parts can
-    /// be that again.
+    /// What covers most identities.
+    pub fn usual_cover(&self) -> Cover {
+        let most = self.covers.iter().max_by_key(|(_, wholes)| **wholes);
+        most.map(|(cover, _)| cover.clone()).unwrap_or_default()
+    }
+
+    /// Whether an identity is of pods, and no address is known by its own number.
+    pub fn is_bare(&self, identity: Identity) -> bool {
+        PODS.contains(&identity.0) && !self.wholes.contains_key(&identity)
+    }
+
+    /// The tables name nobody any more who is not in use. Returns the identities whose number lost its last address: it may stand for
+    /// other addresses from now on.
     pub fn settle(&mut self) -> BTreeSet<Identity> {
         let mut left = std::mem::take(&mut self.left);
         left.retain(|identity| {
             let whole = self.wholes.get(identity);
-            whole.is_none_or(|of| of.uses == 0) && self.parts_of(*identity).next().is_some()
+            whole.is_none_or(|of| of.uses == 0)
         });
+        for identity in &left {
+            self.wholes.remove(identity);
+        }
         left
     }
 
     /// Frees an unused number, once no table names it any more.
     pub fn forget(&mut self, number: u32) {
-        let identity = Identity(number);
-        if self.wholes.get(&identity).is_some_and(|of| of.uses == 0) {
-            self.wholes.remove(&identity);
-        }
         self.nodes.forget(number);
         self.pods.forget(number);
     }

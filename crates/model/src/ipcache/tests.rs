@@ -465,7 +465,9 @@ fn a_part_keeps_the_number_by_which_the_tables_know_it() {
     );
     assert_eq!(numbers.acquire(&part, None), Ok(300));
     assert_eq!(numbers.settle(), BTreeSet::new());
+    assert_eq!(numbers.cover_of(Identity(999)), part.cover, "as most are");
     numbers.release(&part, 300);
     assert_eq!(numbers.settle(), BTreeSet::from([Identity(300)]));
+    assert_eq!(numbers.cover_of(Identity(999)), Cover::default());
     assert!(numbers.is_used(0x0300_0009) && !numbers.is_used(0x0300_0008));
 }

@@ -19,9 +19,12 @@ use super::rule::{
 use crate::labels::{CLUSTER, Label, LabelSet, NAMESPACE};
 use crate::selector::{LabelSelector, Requirement, SelectorIndex, SelectorKey};
 
+use usual::are_alike;
+
 mod objects;
 mod peers;
 mod subjects;
+mod usual;
 
 /// Which endpoint of this node; a number of the caller's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,8 +135,8 @@ struct ActivePeer {
 
 impl ActivePeer {
     /// A policy has few lists, a peer may be on many.
-    fn is_on(&self, part: &PartId) -> bool {
-        self.parts.binary_search(part).is_ok()
+    fn is_on(&self, part: PartId) -> bool {
+        self.parts.binary_search(&part).is_ok()
     }
 }
 
@@ -385,41 +388,6 @@ impl Snapshot {
         Some(rows)
     }
 
-    /// What most pods are in the eyes of a policy; the bare one, if no kind of them is more than half.
-    fn usual(&self, key: &ActiveKey) -> &ActivePeer {
-        let bare = &self.bare[Scope::Cluster as usize];
-        let pods = || {
-            let all = self.peers.range(Peer(Peer::FIXED)..);
-            all.filter(|(peer, _)| Scope::of(**peer) == Scope::Cluster)
-                .map(|(_, of)| of)
-        };
-        // Boyer and Moore's vote: what is more than half of them is left over in the end.
-        let (mut usual, mut lead) = (bare, 0_usize);
-        for of in pods() {
-            if lead == 0 {
-                (usual, lead) = (of, 1);
-            } else if are_alike(key, of, usual) {
-                lead += 1;
-            } else {
-                lead -= 1;
-            }
-        }
-        let number = |kind: &ActivePeer| pods().filter(|of| are_alike(key, of, kind)).count();
-        if number(usual) > number(bare) {
-            usual
-        } else {
-            bare
-        }
-    }
-
-    /// Peers that policies have to know although nobody told of them.
-    fn untold(&self) -> impl Iterator<Item = (Peer, &ActivePeer)> {
-        let fixed = (0..Peer::FIXED).map(Peer);
-        fixed
-            .filter(|peer| !self.peers.contains_key(peer))
-            .map(|peer| (peer, &self.bare[Scope::of(peer) as usize]))
-    }
-
     pub(super) fn ranked(&self, rules: &[RuleId]) -> Vec<Ranked> {
         let known = rules.iter().filter_map(|id| self.rules.get(id));
         known.map(|rule| rule.ranked.clone()).collect()
@@ -482,22 +450,10 @@ impl Snapshot {
     }
 }
 
-/// Whether a policy sees no difference between two peers.
-fn are_alike(key: &ActiveKey, one: &ActivePeer, other: &ActivePeer) -> bool {
-    let unnamed = |of: &ActivePeer| key.names.is_empty() || of.facts.named_ports.is_empty();
-    let named_alike = (unnamed(one) && unnamed(other))
-        || signature(key, one).named == signature(key, other).named;
-    named_alike
-        && key
-            .parts
-            .iter()
-            .all(|part| one.is_on(part) == other.is_on(part))
-}
-
 /// What makes a peer what it is in the eyes of a policy.
 fn signature(key: &ActiveKey, peer: &ActivePeer) -> Signature {
-    let parts = key.parts.iter().filter(|part| peer.is_on(part));
-    let parts = parts.copied().collect();
+    let parts = key.parts.iter().copied();
+    let parts = parts.filter(|part| peer.is_on(*part)).collect();
     let mut named = NamedPorts::default();
     for (name, protocol) in key.names.iter() {
         for port in peer.facts.named_ports.get(name, *protocol) {
