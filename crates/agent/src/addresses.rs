@@ -222,6 +222,15 @@ impl Addresses {
         self.with(|held| held.ipam.confirm(address, self.masked(token)))
     }
 
+    /// Takes an address back that no endpoint has confirmed, before its time.
+    pub fn give_up(&self, address: IpAddr, token: Token) {
+        let token = self.masked(token);
+        if self.with(|held| held.ipam.expire(address, token)).is_some() {
+            self.changed.send_replace(());
+            self.metrics.address("release", address);
+        }
+    }
+
     /// Takes an address back, if it is that owner's; whoever it is when none is named.
     pub fn release(&self, address: IpAddr, owner: &str) -> Result<(), IpamError> {
         self.with(|held| {

@@ -3,6 +3,7 @@
 mod answers;
 mod ask;
 mod change;
+mod create;
 mod endpoint;
 mod errors;
 mod ipam;
@@ -94,7 +95,7 @@ pub fn router(api: Api) -> Router {
         .route(
             "/endpoint/{id}",
             get(endpoint::get)
-                .put(endpoint::put)
+                .put(create::put)
                 .patch(change::endpoint)
                 .delete(endpoint::delete),
         )

@@ -1,26 +1,19 @@
 //! `/v1/endpoint`: what the plugin asks for, and what there is.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Json;
 use local_api::endpoint as rest;
 use model::endpoint::{EndpointId, EndpointRow, LifeCycle, Mac, PodName, State as Life};
-use model::ipam::{IpamError, Token};
 use model::node::IpPair;
 use model::policy::{DefaultVerdict, Direction, SubjectId};
 use tokio::sync::oneshot;
 
 use super::ask::{Body, MaybeBody};
 use super::{Api, Refusal};
-use crate::addresses::owner;
 use crate::engine::Command;
 use crate::view::View;
-
-/// How long a new endpoint waits for the agent's inputs.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `GET /v1/endpoint`: all, or those that have the labels of the body.
 pub(super) async fn list(
@@ -100,98 +93,6 @@ pub(super) async fn labels(
         status: Some(status),
         ..Default::default()
     }))
-}
-
-/// `PUT /v1/endpoint/{id}`: answers when the endpoint is in force, or with why it is not.
-pub(super) async fn put(
-    State(api): State<Api>,
-    Body(request): Body<rest::EndpointChangeRequest>,
-) -> Result<(StatusCode, Json<rest::Endpoint>), Refusal> {
-    let mut row = row_of(&request)?;
-    let attachment = format!("{}:{}", row.container_id, row.container_interface);
-    if find(&api.view.get(), &format!("cni-attachment-id:{attachment}")).is_ok() {
-        return Err(Refusal::conflict(format!(
-            "there is an endpoint of attachment {attachment} already"
-        )));
-    }
-    until_complete(&api).await?;
-    if let Some(name) = row.pod.clone() {
-        let waiting = |error: crate::identity::Error| Refusal::unavailable(error.to_string());
-        let pod = api.identities.pod(&name).await.map_err(waiting)?;
-        row.labels = api.identities.labels(&name, &pod).await.map_err(waiting)?;
-        row.identity = Some(
-            api.identities
-                .identity(&row.labels)
-                .await
-                .map_err(waiting)?,
-        );
-        row.named_ports.clone_from(&pod.named_ports);
-        row.service_account.clone_from(&pod.service_account);
-        row.pod_uid = Some(pod.uid.clone());
-    }
-    confirm(&api, &request, &owner(&row))?;
-    let (answer, result) = oneshot::channel();
-    let stopped = || Refusal::unavailable("the agent is stopping");
-    api.engine
-        .send(Command::Create(Box::new(row), answer))
-        .await
-        .map_err(|_| stopped())?;
-    let row = result
-        .await
-        .map_err(|_| stopped())?
-        .map_err(|error| match error {
-            crate::engine::Error::Waiting(_) => Refusal::unavailable(error.to_string()),
-            error => Refusal::failed(error.to_string()),
-        })?;
-    Ok((
-        StatusCode::CREATED,
-        Json(endpoint(&api, &api.view.get(), &row)),
-    ))
-}
-
-/// A pod that comes while the agent starts waits for the agent rather than fails.
-async fn until_complete(api: &Api) -> Result<(), Refusal> {
-    let mut view = api.view.clone();
-    let complete = async { while !view.get().waiting_for.is_empty() && view.changed().await {} };
-    let _ = tokio::time::timeout(PATIENCE, complete).await;
-    match api.view.get().waiting_for.as_slice() {
-        [] => Ok(()),
-        waiting => Err(Refusal::unavailable(format!(
-            "waiting for {}",
-            waiting.join(", ")
-        ))),
-    }
-}
-
-/// The addresses are used from now on, and do not go back by themselves. One that was not asked for is taken, if it is of
-/// this node's ranges.
-fn confirm(api: &Api, request: &rest::EndpointChangeRequest, owner: &str) -> Result<(), Refusal> {
-    let Some(pair) = &request.addressing else {
-        return Ok(());
-    };
-    for (field, text, token) in [
-        ("ipv4", &pair.ipv4, &pair.ipv4_expiration_uuid),
-        ("ipv6", &pair.ipv6, &pair.ipv6_expiration_uuid),
-    ] {
-        let Ok(address) = text.parse::<IpAddr>() else {
-            continue;
-        };
-        let taken = if token.is_empty() {
-            match api.addresses.allocate_at(address, owner) {
-                Err(IpamError::NotUsable { .. }) => Ok(()),
-                taken => taken,
-            }
-        } else {
-            let token = token.parse().map(Token).map_err(|_| {
-                Refusal::bad(format!(
-                    "addressing.{field}-expiration-uuid: {token:?} is none of this agent's"
-                ))
-            })?;
-            api.addresses.confirm(address, token)
-        };
-        taken.map_err(|error| Refusal::conflict(format!("addressing.{field}: {error}")))?;
-    }
-    Ok(())
 }
 
 /// `DELETE /v1/endpoint/{id}`.
@@ -303,7 +204,7 @@ pub(super) fn find<'a>(view: &'a View, id: &str) -> Result<&'a EndpointRow, Refu
         .ok_or_else(|| Refusal::not_found(format!("no endpoint {id}")))
 }
 
-fn row_of(request: &rest::EndpointChangeRequest) -> Result<EndpointRow, Refusal> {
+pub(super) fn row_of(request: &rest::EndpointChangeRequest) -> Result<EndpointRow, Refusal> {
     let mac = |field: &str, text: &str| {
         text.parse::<Mac>()
             .map_err(|error| Refusal::bad(format!("{field}: {error}")))
@@ -371,7 +272,7 @@ fn addresses_of(request: &rest::EndpointChangeRequest) -> Result<IpPair, Refusal
 }
 
 #[allow(clippy::too_many_lines, reason = "one answer, field by field")]
-fn endpoint(api: &Api, view: &View, row: &EndpointRow) -> rest::Endpoint {
+pub(super) fn endpoint(api: &Api, view: &View, row: &EndpointRow) -> rest::Endpoint {
     let pod = row.pod.as_ref();
     let text = |address: Option<IpAddr>| address.map(|a| a.to_string()).unwrap_or_default();
     let pool = |address: Option<IpAddr>| {

@@ -976,6 +976,71 @@ async fn an_endpoint_is_made_with_its_address_and_deleted_with_it() {
     );
 }
 
+/// Asks for an address of this family that goes back unless it is confirmed; with its token.
+async fn given(node: &Node) -> (String, String) {
+    let request = Request::post("/v1/ipam?family=ipv4&owner=shop%2Fnew")
+        .header("expiration", "true")
+        .body(Body::empty());
+    let response = node.router.clone().oneshot(request.unwrap()).await.unwrap();
+    let octets = axum::body::to_bytes(response.into_body(), 1 << 20).await;
+    let answer: Value = serde_json::from_slice(&octets.unwrap()).unwrap();
+    let text = |field: &str| answer["address"][field].as_str().unwrap().to_owned();
+    (text("ipv4"), text("ipv4-expiration-uuid"))
+}
+
+async fn is_free(node: &Node, address: &str) -> bool {
+    let (_, health) = node.ask("GET /healthz", &Value::Null).await;
+    let held = format!("/ipam/allocations/{address}");
+    health.pointer(&held).is_none()
+}
+
+#[tokio::test]
+async fn addresses_of_an_endpoint_that_does_not_come_about_go_back() {
+    let (mut api, view) = parts(&[("k8s-node-name", "n1")], Inputs::nothing()).await;
+    let (engine, mut orders) = mpsc::channel(4);
+    api.engine = engine;
+    tokio::spawn(async move {
+        while let Some(order) = orders.recv().await {
+            if let Command::Create(_, answer) = order {
+                let full = crate::engine::Error::Exhausted("this node is full".to_owned());
+                let _ = answer.send(Err(full));
+            }
+        }
+    });
+    let node = Node::of(api, view);
+    let (address, token) = given(&node).await;
+    assert!(!is_free(&node, &address).await);
+    let asked = but(
+        "addressing",
+        json!({ "ipv4": address, "ipv4-expiration-uuid": token }),
+    );
+    let (status, answer) = node.ask("PUT /endpoint/cilium-local:0", &asked).await;
+    assert_eq!(status, 500, "{answer}");
+    assert!(is_free(&node, &address).await, "refused by the engine");
+}
+
+#[tokio::test]
+async fn addresses_go_back_when_nobody_waits_for_the_endpoint_any_more() {
+    let node = node().await;
+    let (address, token) = given(&node).await;
+    let mut asked = but(
+        "addressing",
+        json!({ "ipv4": address, "ipv4-expiration-uuid": token }),
+    );
+    // Nobody knows of this pod, so that its labels are waited for.
+    asked["k8s-namespace"] = "shop".into();
+    asked["k8s-pod-name"] = "new".into();
+    let request = Request::put("/v1/endpoint/cilium-local:0")
+        .header("content-type", "application/json")
+        .body(Body::from(asked.to_string()));
+    let waiting = tokio::spawn(node.router.clone().oneshot(request.unwrap()));
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert!(!waiting.is_finished() && !is_free(&node, &address).await);
+    waiting.abort();
+    waiting.await.unwrap_err();
+    assert!(is_free(&node, &address).await);
+}
+
 #[tokio::test]
 async fn the_health_api_tells_of_the_agent_and_of_nodes_that_were_probed() {
     let node = node().await;
