@@ -15,8 +15,8 @@ mod service;
 pub use self::apiextensions::CustomResourceDefinition;
 pub use self::coordination::{Lease, LeaseSpec};
 pub use self::core::{
-    Container, ContainerPort, Namespace, NamespaceStatus, Pod, PodCondition, PodIp, PodSpec,
-    PodStatus, ServiceAccount,
+    ConfigMap, Container, ContainerPort, Namespace, NamespaceStatus, Pod, PodCondition, PodIp,
+    PodSpec, PodStatus, Secret, ServiceAccount,
 };
 pub use self::discovery::{
     Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference,

@@ -10,6 +10,7 @@ pub mod etcd;
 mod metrics;
 mod pace;
 mod reflect;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 

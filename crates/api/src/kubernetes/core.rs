@@ -1,4 +1,7 @@
-//! Pods, namespaces and service accounts of the core group.
+//! Pods, namespaces, service accounts, ConfigMaps and secrets of the core group.
+
+use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -180,6 +183,60 @@ pub struct ServiceAccount {
     pub metadata: ObjectMeta,
 }
 resource!(ServiceAccount, "", "v1", "serviceaccounts", namespaced);
+
+/// A ConfigMap; what is not text is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConfigMap {
+    /// Type.
+    pub api_version: ApiVersion<ConfigMap>,
+    /// Type.
+    pub kind: KindName<ConfigMap>,
+    /// Metadata.
+    pub metadata: ObjectMeta,
+    /// Texts by key.
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub data: BTreeMap<String, String>,
+}
+resource!(ConfigMap, "", "v1", "configmaps", namespaced);
+
+/// A secret. What it holds is never shown.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Secret {
+    /// Type.
+    pub api_version: ApiVersion<Secret>,
+    /// Type.
+    pub kind: KindName<Secret>,
+    /// Metadata.
+    pub metadata: ObjectMeta,
+    /// What it holds by key, in base64; nothing is an empty value.
+    #[serde(
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub data: BTreeMap<String, Option<String>>,
+    /// `Opaque`, or a kind of content that the server checks.
+    #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
+    pub of_type: String,
+    /// Neither the content nor this may be changed any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<bool>,
+}
+resource!(Secret, "", "v1", "secrets", namespaced);
+
+/// Without annotations as well: one of them may repeat the content.
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ObjectMeta {
+            namespace, name, ..
+        } = &self.metadata;
+        write!(f, "Secret {namespace}/{name}")
+    }
+}
 
 #[allow(
     clippy::trivially_copy_pass_by_ref,

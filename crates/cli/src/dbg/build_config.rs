@@ -3,15 +3,11 @@
 //! Sources are `config-map:[NAMESPACE/]NAME`, `cilium-node-config:[NAMESPACE]` and `node:[NAME]` (its annotations
 //! `config.cilium.io/KEY`); a later one overrides an earlier one, the first one is the base that nothing restricts.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use api::cilium::{CiliumNodeConfig, LabelRequirement, LabelSelector};
-use api::kubernetes::Node;
-use http::Method;
-use store::{Client, Scope};
+use anyhow::{Context as _, ensure};
+use store::settings::{self, Overrides, Settings, Source};
 
 use super::api_server::ApiServerArgs;
 use super::context::{Context, Outcome};
@@ -19,9 +15,6 @@ use super::context::{Context, Outcome};
 /// The API server is asked again for so long: a node that just booted has no route to it yet.
 const PATIENCE: Duration = Duration::from_mins(2);
 const PAUSE: Duration = Duration::from_secs(2);
-/// Annotations of a node that are settings.
-const ANNOTATION: &str = "config.cilium.io/";
-const PAGE: u32 = 500;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct BuildConfigArgs {
@@ -66,88 +59,33 @@ pub(super) struct BuildConfigArgs {
     server: ApiServerArgs,
 }
 
-type Settings = BTreeMap<String, String>;
-
-/// A source, parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    ConfigMap { namespace: String, name: String },
-    NodeConfigs { namespace: String },
-    Node { name: String },
-}
-
-impl Source {
-    /// Parses `KIND:[NAMESPACE/]NAME`, with defaults for what it leaves out.
-    pub(super) fn parse(text: &str, namespace: &str, node: &str) -> anyhow::Result<Self> {
-        let (kind, rest) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
-        let own = || namespace.to_owned();
-        Ok(match kind {
-            "config-map" => {
-                let (namespace, name) = match rest.split_once('/') {
-                    Some((namespace, name)) => (namespace.to_owned(), name.to_owned()),
-                    None => (own(), rest.to_owned()),
-                };
-                ensure!(
-                    !name.is_empty(),
-                    "--source {text}: the ConfigMap has no name"
-                );
-                Self::ConfigMap { namespace, name }
-            }
-            "cilium-node-config" => Self::NodeConfigs {
-                namespace: Some(rest.trim_end_matches('/').to_owned())
-                    .filter(|rest| !rest.is_empty())
-                    .unwrap_or_else(own),
-            },
-            "node" => Self::Node {
-                name: if rest.is_empty() { node } else { rest }.to_owned(),
-            },
-            _ => bail!("--source {text}: config-map, cilium-node-config and node are known"),
-        })
-    }
-}
-
 pub(super) fn run(context: &mut Context<'_>, args: &BuildConfigArgs) -> anyhow::Result<Outcome> {
+    let parse = |text: &String| Source::parse(text, &args.k8s_namespace, &args.node_name);
     let sources: Vec<Source> = args
         .source
         .iter()
-        .map(|text| Source::parse(text, &args.k8s_namespace, &args.node_name))
-        .collect::<anyhow::Result<_>>()?;
+        .map(parse)
+        .collect::<Result<_, _>>()
+        .context("--source")?;
     let layers = crate::program::block_on(read_patiently(args, &sources))?;
-    let (settings, refused) = merge(layers, |key| is_overridable(args, key));
+    let overrides = Overrides {
+        allow_config_keys: args.allow_config_keys.clone(),
+        deny_config_keys: args.deny_config_keys.clone(),
+    };
+    let (mut settings, refused) = settings::merge(layers, &overrides);
     for key in refused {
         writeln!(context.out, "{key}: may not be overridden, ignored")?;
     }
-    write(&args.dest, &settings)?;
     let (count, at) = (settings.len(), args.dest.display());
+    // So the agent knows what to compare with its settings later on.
+    settings.insert(settings::SOURCES.into(), serde_json::to_string(&sources)?);
+    settings.insert(
+        settings::OVERRIDES.into(),
+        serde_json::to_string(&overrides)?,
+    );
+    write(&args.dest, &settings)?;
     writeln!(context.out, "{count} settings written to {at}")?;
     Ok(Outcome::Good)
-}
-
-fn is_overridable(args: &BuildConfigArgs, key: &str) -> bool {
-    let has = |keys: &[String]| keys.iter().any(|of| of.trim() == key);
-    if args.allow_config_keys.is_empty() {
-        !has(&args.deny_config_keys)
-    } else {
-        has(&args.allow_config_keys)
-    }
-}
-
-/// Later layers over earlier ones, and the keys that were not let through.
-pub(super) fn merge(
-    layers: Vec<Settings>,
-    is_overridable: impl Fn(&str) -> bool,
-) -> (Settings, BTreeSet<String>) {
-    let mut layers = layers.into_iter();
-    let mut settings = layers.next().unwrap_or_default();
-    let mut refused = BTreeSet::new();
-    for (key, value) in layers.flatten() {
-        if is_overridable(&key) {
-            settings.insert(key, value);
-        } else {
-            refused.insert(key);
-        }
-    }
-    (settings, refused)
 }
 
 async fn read_patiently(
@@ -157,110 +95,17 @@ async fn read_patiently(
     let client = args.server.client().await?;
     let begun = Instant::now();
     loop {
-        let error = match read(&client, sources, &args.node_name).await {
+        let error = match settings::read(&client, sources, &args.node_name).await {
             Err(error) if begun.elapsed() < PATIENCE => error,
-            result => return result,
+            result => return Ok(result?),
         };
         // What was refused for good is refused again: only silence and an overloaded server are waited for.
-        let refusal = error
-            .downcast_ref::<store::Error>()
-            .and_then(store::Error::status);
-        if refusal.is_some_and(|status| status < 500 && status != 429) {
-            return Err(error);
+        let is_final = |status| status < 500 && status != 429;
+        if error.status().is_some_and(is_final) {
+            return Err(error.into());
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-async fn read(
-    client: &Client,
-    sources: &[Source],
-    node_name: &str,
-) -> anyhow::Result<Vec<Settings>> {
-    let mut layers = Vec::new();
-    for source in sources {
-        match source {
-            Source::ConfigMap { namespace, name } => {
-                let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
-                let object = client.raw(Method::GET, &path, None).await?;
-                let data = object.get("data").cloned().unwrap_or_default();
-                let data: Option<Settings> = serde_json::from_value(data)
-                    .with_context(|| format!("ConfigMap {namespace}/{name}"))?;
-                layers.push(data.unwrap_or_default());
-            }
-            Source::NodeConfigs { namespace } => {
-                let found = node_configs(client, namespace).await?;
-                if !found.is_empty() {
-                    let labels = client.get::<Node>(None, node_name).await?.metadata.labels;
-                    layers.extend(of_node(found, &labels));
-                }
-            }
-            Source::Node { name } => {
-                let node = client.get::<Node>(None, name).await?;
-                let annotations = node.metadata.annotations.into_iter();
-                let settings = annotations.filter_map(|(key, value)| {
-                    Some((key.strip_prefix(ANNOTATION)?.to_owned(), value))
-                });
-                layers.push(settings.collect());
-            }
-        }
-    }
-    Ok(layers)
-}
-
-/// None where the kind is not registered yet: it is the operator who does that, and it may come later.
-async fn node_configs(client: &Client, namespace: &str) -> anyhow::Result<Vec<CiliumNodeConfig>> {
-    let scope = Scope {
-        namespace: Some(namespace.to_owned()),
-        ..Scope::default()
-    };
-    let (mut found, mut token) = (Vec::new(), String::new());
-    loop {
-        let page = client
-            .list_page::<CiliumNodeConfig>(&scope, PAGE, &token)
-            .await;
-        let page = match page {
-            Err(error) if error.is_not_found() => return Ok(found),
-            page => page?,
-        };
-        for item in &page.items {
-            found.push(serde_json::from_str(item.get()).context("a CiliumNodeConfig")?);
-        }
-        token = page.metadata.continue_token;
-        if token.is_empty() {
-            return Ok(found);
-        }
-    }
-}
-
-/// The settings for a node with these labels, in order of the objects' names.
-pub(super) fn of_node(
-    mut configs: Vec<CiliumNodeConfig>,
-    labels: &BTreeMap<String, String>,
-) -> impl Iterator<Item = Settings> {
-    configs.retain(|of| selects(&of.spec.node_selector, labels));
-    configs.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-    configs.into_iter().map(|of| of.spec.defaults)
-}
-
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let holds = |requirement: &LabelRequirement| {
-        let value = labels.get(&requirement.key);
-        let is_listed = value.is_some_and(|value| requirement.values.contains(value));
-        match requirement.operator.as_str() {
-            "In" => is_listed,
-            "NotIn" => !is_listed,
-            "Exists" => value.is_some(),
-            "DoesNotExist" => value.is_none(),
-            // The API server lets no other in.
-            _ => false,
-        }
-    };
-    selector
-        .match_labels
-        .iter()
-        .all(|(key, value)| labels.get(key) == Some(value))
-        && selector.match_expressions.iter().all(holds)
 }
 
 /// One file a key; what an earlier run left and is no setting any more goes.

@@ -1,8 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test ends the test")]
 
-use api::cilium::NodeConfigSpec;
-use api::kubernetes::ObjectMeta;
-
 use super::*;
 
 fn settings(pairs: &[(&str, &str)]) -> Settings {
@@ -10,109 +7,6 @@ fn settings(pairs: &[(&str, &str)]) -> Settings {
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     owned.collect()
-}
-
-fn config(name: &str, selector: LabelSelector, defaults: &[(&str, &str)]) -> CiliumNodeConfig {
-    CiliumNodeConfig {
-        metadata: ObjectMeta {
-            name: name.to_owned(),
-            ..ObjectMeta::default()
-        },
-        spec: NodeConfigSpec {
-            node_selector: selector,
-            defaults: settings(defaults),
-        },
-        ..CiliumNodeConfig::default()
-    }
-}
-
-fn requirement(key: &str, operator: &str, values: &[&str]) -> LabelSelector {
-    LabelSelector {
-        match_expressions: vec![LabelRequirement {
-            key: key.to_owned(),
-            operator: operator.to_owned(),
-            values: values.iter().map(|value| (*value).to_owned()).collect(),
-        }],
-        ..LabelSelector::default()
-    }
-}
-
-#[test]
-fn sources_are_understood_as_upstreams_chart_writes_them() {
-    let parse = |text| Source::parse(text, "kube-system", "n1");
-    let map = |namespace: &str, name: &str| Source::ConfigMap {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    };
-    assert_eq!(
-        parse("config-map:cilium-config").unwrap(),
-        map("kube-system", "cilium-config")
-    );
-    assert_eq!(parse("config-map:net/other").unwrap(), map("net", "other"));
-    let of = |namespace: &str| Source::NodeConfigs {
-        namespace: namespace.to_owned(),
-    };
-    assert_eq!(parse("cilium-node-config").unwrap(), of("kube-system"));
-    assert_eq!(parse("cilium-node-config:net").unwrap(), of("net"));
-    assert_eq!(parse("node:").unwrap(), Source::Node { name: "n1".into() });
-    assert_eq!(
-        parse("node:n7").unwrap(),
-        Source::Node { name: "n7".into() }
-    );
-    assert!(parse("config-map:").is_err());
-    assert!(parse("secret:cilium-config").is_err());
-}
-
-#[test]
-fn a_later_layer_overrides_only_what_may_be_overridden() {
-    let layers = vec![
-        settings(&[("debug", "false"), ("mtu", "1500")]),
-        settings(&[("debug", "true"), ("mtu", "9000"), ("devices", "eth1")]),
-    ];
-    let (merged, refused) = merge(layers, |key| key != "mtu");
-    assert_eq!(
-        merged,
-        settings(&[("debug", "true"), ("devices", "eth1"), ("mtu", "1500")])
-    );
-    assert_eq!(Vec::from_iter(refused), ["mtu"]);
-}
-
-#[test]
-fn of_several_objects_for_a_node_the_last_by_name_wins() {
-    let labels = settings(&[("zone", "a"), ("arm", "")]);
-    let configs = vec![
-        config(
-            "z",
-            requirement("zone", "In", &["a", "b"]),
-            &[("debug", "z")],
-        ),
-        config(
-            "a",
-            LabelSelector::default(),
-            &[("debug", "a"), ("mtu", "1400")],
-        ),
-        config(
-            "other",
-            requirement("zone", "NotIn", &["a"]),
-            &[("debug", "other")],
-        ),
-        config(
-            "no-arm",
-            requirement("arm", "DoesNotExist", &[]),
-            &[("mtu", "1")],
-        ),
-        config(
-            "arm",
-            requirement("arm", "Exists", &[]),
-            &[("devices", "eth9")],
-        ),
-    ];
-    let layers: Vec<Settings> = of_node(configs, &labels).collect();
-    let (merged, _) = merge([vec![Settings::new()], layers].concat(), |_| true);
-    assert_eq!(
-        merged,
-        settings(&[("debug", "z"), ("devices", "eth9"), ("mtu", "1400")])
-    );
 }
 
 #[test]
