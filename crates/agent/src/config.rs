@@ -3,6 +3,7 @@
 //! Key names are upstream's. An unknown key is remembered and shown, a key that asks for something we lack stops the
 //! start by name, and its off value is accepted.
 
+mod drift;
 mod keys;
 mod kvstore;
 mod read;
@@ -24,6 +25,7 @@ use crate::cni_conf::Cni;
 use clap::{ArgMatches, Command};
 use daemon::settings::{self, Reader};
 pub use daemon::settings::{Error, Given};
+pub use drift::Drift;
 use keys::ALL;
 
 use crate::inputs::Announcements;
@@ -251,6 +253,8 @@ pub struct Config {
     pub debug: bool,
     /// All keys with the value in force, for status and `config`.
     pub effective: Vec<(String, String)>,
+    /// With what the settings are compared while the agent runs.
+    pub drift: Option<Drift>,
     /// Keys that nobody knows.
     pub unknown: Vec<String>,
 }
@@ -331,6 +335,7 @@ impl Config {
             log_json: read.text("log-format") == "json",
             debug: read.flag("debug")?,
             effective: read.effective(),
+            drift: drift::drift(&read, given)?,
             unknown: read.unknown(),
         };
         config.check()?;

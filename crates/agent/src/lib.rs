@@ -4,6 +4,7 @@ pub mod addresses;
 pub mod announce;
 pub mod cni_conf;
 pub mod config;
+pub mod drift;
 pub mod engine;
 pub mod explain;
 pub mod flows;

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Addresses;
 use crate::config::Config;
+use crate::drift::Changed;
 use crate::engine::Command;
 use crate::health::Health;
 use crate::identity::Identities;
@@ -69,6 +70,8 @@ pub struct Api {
     pub etcd: Option<tokio::sync::watch::Receiver<store::etcd::Health>>,
     /// Destinations that are not masqueraded, from a file.
     pub spare: tokio::sync::watch::Receiver<Spared>,
+    /// Settings that the cluster has changed since this agent started.
+    pub drift: tokio::sync::watch::Receiver<Changed>,
     /// Tables of the kernel, to be looked at.
     pub maps: kernel::Maps,
     /// What happened to endpoints.

@@ -43,7 +43,7 @@ use crate::own_node::{Own, own_addressing};
 use crate::pools::Pools;
 use crate::sockets::Closer;
 use crate::view::{self, ViewReader};
-use crate::{announce, cni_conf, health, layouts, masquerade, policy_status, queue};
+use crate::{announce, cni_conf, drift, health, layouts, masquerade, policy_status, queue};
 use flows::start_flows;
 use kernel::{attach_devices, check_pins, load, report_features, table_sizes};
 use node::keep_routes;
@@ -147,6 +147,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         move |stop| identities.serve(wanting, commands, stop)
     });
     let pools = Pools::follow(&client, &config, &identities, &tasks);
+    let drift = drift::follow(&client, &config, &tasks);
     start_policy_conditions(&client, &inputs, &tasks);
     tasks.spawn("what is in force", {
         let enforcement = config.policy.enforcement;
@@ -206,6 +207,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         maps: maps.clone(),
         sizes: table_sizes(&config),
         health: health.clone(),
+        drift: drift.clone(),
         metrics: metrics.clone(),
     };
     let asked = (&requests, kvstore.as_ref().map(|of| of.etcd.metrics()));
@@ -222,6 +224,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         flows: intake,
         etcd: kvstore.map(|of| of.etcd.health()),
         spare,
+        drift,
         maps,
         log,
         features: Arc::new(features),

@@ -5,6 +5,8 @@
 mod cases;
 #[path = "nodes/churn.rs"]
 mod churn;
+#[path = "nodes/drift.rs"]
+mod drift;
 #[path = "nodes/health.rs"]
 mod health;
 #[path = "nodes/hundred.rs"]
@@ -268,12 +270,29 @@ fn every_connection_is_told_by_exactly_its_flows() {
 }
 
 #[test]
+fn settings_that_the_cluster_changes_are_shown_until_the_agent_starts_with_them() {
+    if !possible() {
+        return;
+    }
+    let mut cluster = cluster('t', |options| {
+        let options = options.with("prometheus-serve-addr", &format!(":{}", scraped::PORT));
+        Options {
+            nodes: 1,
+            ..options
+        }
+    });
+    drift::shown(&mut cluster);
+}
+
+#[test]
 fn dashboards_alerts_and_documentation_name_what_agents_and_operator_show() {
     if !possible() {
         return;
     }
     let cluster = cluster('m', |options| {
-        options.with("prometheus-serve-addr", &format!(":{}", scraped::PORT))
+        options
+            .with("prometheus-serve-addr", &format!(":{}", scraped::PORT))
+            .with("config-sources", scraped::SOURCES)
     });
     scraped::agents(&cluster);
     scraped::operator(&cluster);

@@ -109,3 +109,24 @@ priorityClassName: {{ index . 2 }}
 {{- end -}}
 {{- join " " $pools -}}
 {{- end -}}
+
+{{- /* Names of the ConfigMaps that agents read their settings from, as JSON. */ -}}
+{{- define "axoneme.configMaps" -}}
+{{- $names := list -}}
+{{- range splitList "," (.Values.daemon.configSources | default "config-map:cilium-config") -}}
+{{- $source := trim . -}}
+{{- if hasPrefix "config-map:" $source -}}
+{{- $names = append $names (trimPrefix "config-map:" $source | splitList "/" | last) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end }}
+
+{{- /* All that agents and operators read at their start and never again. */ -}}
+{{- define "axoneme.startSettings" -}}
+{{ include "axoneme.config" . }}
+{{ toYaml .Values.extraConfig }}
+{{- if .Values.etcd.enabled }}
+{{ include "axoneme.etcd" . }}
+{{- end }}
+{{- end }}

@@ -307,6 +307,23 @@ const KEYS: &[Key] = &[
         "false",
         "The CNI configuration goes with the agent (see axoneme node remove-conf)",
     ),
+    key(
+        "config-sources",
+        "",
+        "Objects that the settings came from, as build-config writes it; empty: nothing is compared",
+    ),
+    key(
+        "config-sources-overrides",
+        "",
+        "Which settings a later one of these might override, as build-config writes it",
+    ),
+    key("enable-dynamic-config", "true", "Watch these objects"),
+    key(
+        "enable-drift-checker",
+        "true",
+        "Show which settings differ from what the agent runs with",
+    ),
+    key("ignore-flags-drift-checker", "", "Settings that may differ"),
     key("log-format", "text", "Logs as text or json"),
     key("debug", "false", "Log more"),
 ];

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -201,7 +202,19 @@ fn remarks(api: &Api) -> String {
     if !api.config.unknown.is_empty() {
         words.push(format!("unknown keys: {}", api.config.unknown.join(", ")));
     }
+    let changed = drifted(api);
+    if !changed.is_empty() {
+        let (count, keys) = (changed.len(), changed.join(", "));
+        words.push(format!(
+            "settings that a restart would change: {count} ({keys})"
+        ));
+    }
     words.join("; ")
+}
+
+/// Settings that the cluster has changed since this agent started.
+fn drifted(api: &Api) -> Arc<[String]> {
+    api.drift.borrow().clone().unwrap_or_default()
 }
 
 fn masquerading(api: &Api) -> Masquerading {
@@ -291,6 +304,7 @@ pub(super) async fn config(State(api): State<Api>) -> Json<DaemonConfiguration> 
         ipam_mode: api.config.ipam.to_string(),
         masquerade: api.config.datapath.masquerade.ipv4 || api.config.datapath.masquerade.ipv6,
         daemon_configuration_map: BTreeMap::from([
+            ("Drifted".to_owned(), serde_json::json!(&*drifted(&api))),
             ("Unknown".to_owned(), serde_json::json!(api.config.unknown)),
             (
                 "RoutingMode".to_owned(),

@@ -275,6 +275,7 @@ async fn parts(keys: &[(&str, &str)], inputs: Inputs) -> (Api, ViewWriter) {
         flows: None,
         etcd: None,
         spare: tokio::sync::watch::channel(Spared::default()).1,
+        drift: tokio::sync::watch::channel(None).1,
         maps,
         log,
         features: Arc::new(Vec::new()),

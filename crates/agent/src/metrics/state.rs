@@ -10,11 +10,13 @@ use model::identity::Reserved;
 use model::policy::{DefaultVerdict, Direction, SubjectId};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
+use tokio::sync::watch;
 
 use super::show::Page;
 use super::{Metrics, features, kernel};
 use crate::addresses::Addresses;
 use crate::config::Config;
+use crate::drift::Changed;
 use crate::health::Health;
 use crate::inputs::Inputs;
 use crate::node::Addressing;
@@ -39,6 +41,8 @@ pub struct State {
     pub sizes: ::kernel::Config,
     /// What is known of other nodes' health.
     pub health: Health,
+    /// Settings that the cluster has changed since this agent started.
+    pub drift: watch::Receiver<Changed>,
     /// What is counted elsewhere.
     pub metrics: Metrics,
 }
@@ -105,6 +109,7 @@ impl Collector for Shown {
         kernel::tables(page, &of.maps, &of.sizes, &view.plan, connections)?;
         kernel::held(page)?;
         proxy(page)?;
+        drift(page, of)?;
         features::write(page, &of.config)
     }
 }
@@ -133,6 +138,15 @@ fn health(page: &mut Page<'_, '_>, of: &State) -> Result<(), Error> {
     let help = "Health endpoints that this node does not reach";
     let count = numbers.endpoints.unreachable;
     page.gauge(("unreachable_health_endpoints", help), count)
+}
+
+/// Shown as soon as it is known.
+fn drift(page: &mut Page<'_, '_>, of: &State) -> Result<(), Error> {
+    let help = "Settings to which a restart would give another value";
+    let changed = of.drift.borrow().clone();
+    changed.map_or(Ok(()), |changed| {
+        page.gauge(("drift_checker_config_delta", help), changed.len())
+    })
 }
 
 fn version(page: &mut Page<'_, '_>) -> Result<(), Error> {

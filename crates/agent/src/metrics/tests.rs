@@ -49,6 +49,7 @@ fn registry(choice: &[&str]) -> (Registry, Metrics) {
         inputs: Inputs::nothing(),
         maps,
         sizes,
+        drift: tokio::sync::watch::channel(Some(["mtu".to_owned()].into())).1,
         metrics: metrics.clone(),
     };
     let choice: Vec<String> = choice.iter().map(|&name| name.to_owned()).collect();

@@ -57,15 +57,16 @@ fn show(context: &mut Context<'_>, args: &ConfigArgs) -> anyhow::Result<Outcome>
     }
     table.write(context.out)?;
     let status = answer.typed.status.unwrap_or_default();
-    let unknown = status
-        .daemon_configuration_map
-        .get("Unknown")
-        .and_then(Value::as_array);
-    for key in unknown.into_iter().flatten().filter_map(Value::as_str) {
-        let warning = context
-            .paint
-            .warn(&format!("{key}: nobody knows this key, it has no effect"));
-        writeln!(context.out, "{warning}")?;
+    for (list, what) in [
+        ("Unknown", "nobody knows this key, it has no effect"),
+        ("Drifted", "the cluster has another value by now"),
+    ] {
+        let keys = status.daemon_configuration_map.get(list);
+        let keys = keys.and_then(Value::as_array).into_iter().flatten();
+        for key in keys.filter_map(Value::as_str) {
+            let warning = context.paint.warn(&format!("{key}: {what}"));
+            writeln!(context.out, "{warning}")?;
+        }
     }
     Ok(Outcome::Good)
 }

@@ -76,3 +76,47 @@ fn every_name_is_a_flag_once_and_what_we_lack_is_hidden() {
     assert_eq!(read.text("mtu"), "7");
     assert_eq!(read.list("devices"), ["eth1", "eth2"]);
 }
+
+#[test]
+fn files_change_what_neither_flags_nor_the_environment_say() {
+    let directory = tempfile::tempdir().unwrap();
+    for (key, value) in [
+        ("mtu", "1400\n"),
+        ("devices", "eth1"),
+        ("serve", ":1"),
+        ("of-another", "x"),
+        ("of-nobody", "y"),
+    ] {
+        std::fs::write(directory.path().join(key), value).unwrap();
+    }
+    let at = directory.path().to_str().unwrap();
+    let matches = command("program", "what it does", ALL).get_matches_from([
+        "program",
+        "--config-dir",
+        at,
+        "--serve=:2",
+    ]);
+    let environment = |name: &str| (name == "CILIUM_DEVICES").then(|| "eth2".to_owned());
+    let given = gather(ALL, &matches, environment).unwrap();
+    let changed =
+        |files: &[(&str, &str)]| given.changed_by(ALL, &Given::from_files(files.iter().copied()));
+    let same = [("mtu", "1400"), ("of-nobody", "y")];
+    assert_eq!(changed(&same), Vec::<String>::new());
+    // What is said elsewhere stays, whatever the files say; the default that is written down is no change.
+    let elsewhere = [
+        ("devices", "eth3"),
+        ("serve", ":3"),
+        ("of-another", "z"),
+        ("every", "15s"),
+    ];
+    assert_eq!(
+        changed(&[&same[..], &elsewhere].concat()),
+        Vec::<String>::new()
+    );
+    // One that is gone has its default again.
+    assert_eq!(
+        changed(&[("of_nobody", "n"), ("kvstore", "etcd")]),
+        ["kvstore", "mtu", "of-nobody"]
+    );
+    assert_eq!(changed(&[("mtu", "0"), ("of-nobody", "y")]), ["mtu"]);
+}

@@ -13,6 +13,10 @@ use crate::cases::{only_from, run, within};
 /// Port of the agents' metrics.
 pub(crate) const PORT: u16 = 9962;
 
+/// Where the agents' settings would have come from. Flags have the last word, so nothing differs.
+pub(crate) const SOURCES: &str =
+    r#"[{"kind":"config-map","namespace":"kube-system","name":"cilium-config"}]"#;
+
 fn file(path: &str) -> String {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/chart/files");
     std::fs::read_to_string(folder.join(path)).expect("a file of the chart")
@@ -67,6 +71,7 @@ pub(crate) fn agents(cluster: &Cluster) {
             "cilium_policy_endpoint_enforcement_status{enforcement=\"ingress\"} 1",
             "cilium_nodes_all_num 2",
             "cilium_controllers_failing 0",
+            "cilium_drift_checker_config_delta 0",
         ] {
             ensure!(
                 text.lines().any(|shown| shown == line),
