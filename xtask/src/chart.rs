@@ -46,6 +46,7 @@ pub(crate) const VERB: Verb = Verb {
                 "what does not go together is refused by name",
                 refuses_conflicts,
             ),
+            ("what is read at the start rolls out", rolls_out),
             ("each key is known to agent or operator", writes_known_keys),
             (
                 "each key of the relay is known to it",
@@ -348,6 +349,46 @@ fn refuses_conflicts(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
         if !said.contains(&format!("{named}: ")) {
             bail!("{named}: {said}");
         }
+    }
+    Ok(())
+}
+
+/// The checksums on the pods of agents and operators are others when what these read at their start is, and only then.
+fn rolls_out(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
+    let sums = |more: &[(&str, Value)]| -> Result<Vec<String>> {
+        let mut values = serde_json::json!({
+            "rollOutCiliumPods": true, "operator": { "rollOutPods": true },
+            "identityAllocationMode": "kvstore",
+            "etcd": { "enabled": true, "ssl": true, "endpoints": ["https://one:2379"] },
+        });
+        for (name, value) in more {
+            table::set(&mut values, name, value.clone());
+        }
+        let text = helm.template_with(&values)?;
+        let sums = text
+            .lines()
+            .filter(|line| line.contains("cilium.io/cilium-configmap-checksum: "));
+        Ok(sums.map(str::to_owned).collect())
+    };
+    let before = sums(&[])?;
+    if before.len() != 2 {
+        bail!("there are {} checksums", before.len());
+    }
+    for (name, value) in [
+        ("etcd.endpoints", serde_json::json!(["https://two:2379"])),
+        (
+            "extraConfig",
+            serde_json::json!({ "crd-wait-timeout": "1m" }),
+        ),
+        ("debug.enabled", true.into()),
+    ] {
+        let after = sums(&[(name, value)])?;
+        if after.iter().any(|sum| before.contains(sum)) {
+            bail!("{name}: {after:?} is as before");
+        }
+    }
+    if sums(&[("podLabels", serde_json::json!({ "team": "net" }))])? != before {
+        bail!("podLabels: the checksums are others");
     }
     Ok(())
 }
