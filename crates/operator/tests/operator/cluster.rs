@@ -51,6 +51,14 @@ impl Operator {
         Self::with(config(url, name, pairs))
     }
 
+    /// One that takes a lease over soon and does not notice when its own has run out: how long the test's machine pauses ends
+    /// no term of it.
+    pub(crate) fn heedless(url: &str, name: &str, pairs: &[(&str, &str)]) -> Self {
+        let mut config = config(url, name, &[&SHORT_LEASE[..], pairs].concat());
+        config.lease.renew = Duration::from_mins(10);
+        Self::with(config)
+    }
+
     pub(crate) fn with(config: Config) -> Self {
         let stop = CancellationToken::new();
         let task = tokio::spawn(operator::wiring::run(config, stop.clone()));

@@ -155,12 +155,8 @@ async fn two_leaders_never_give_one_range_of_a_pool_to_two_nodes() {
         let pairs = &[
             ("ipam", "multi-pool"),
             ("auto-create-cilium-pod-ip-pools", small),
-            cluster::SHORT_LEASE[0],
-            cluster::SHORT_LEASE[1],
         ];
-        let mut config = cluster::config(&url, "late", pairs);
-        config.lease.renew = Duration::from_mins(10);
-        let first = Operator::with(config);
+        let first = Operator::heedless(&url, "late", pairs);
         until("the first leader", || holder(&store)).await;
         let one = json!([wish("default", 8, 0)]);
         add_node(&store, "n0", &one).await;
@@ -174,7 +170,7 @@ async fn two_leaders_never_give_one_range_of_a_pool_to_two_nodes() {
         add_node(&store, "n2", &one).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
         late.hold(Method::PUT, "");
-        let second = Operator::start(&store.url, "second", pairs);
+        let second = Operator::heedless(&store.url, "second", pairs);
         until("the second leader", || async {
             holder(&store).await.filter(|of| of.starts_with("second-"))
         })

@@ -226,12 +226,8 @@ async fn two_leaders_never_give_one_range_to_two_nodes() {
         let pairs = &[
             ("cluster-pool-ipv4-cidr", "10.1.0.0/26"),
             ("cluster-pool-ipv4-mask-size", "28"),
-            cluster::SHORT_LEASE[0],
-            cluster::SHORT_LEASE[1],
         ];
-        let mut config = cluster::config(&url, "late", pairs);
-        config.lease.renew = Duration::from_mins(10);
-        let first = Operator::with(config);
+        let first = Operator::heedless(&url, "late", pairs);
         until("the first leader", || holder(&store)).await;
         add_node(&store, "n0", &[]).await;
         until("the first range", || cluster::range(&store, "n0")).await;
@@ -243,7 +239,7 @@ async fn two_leaders_never_give_one_range_to_two_nodes() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         // From now on it cannot renew either, and does not notice.
         late.hold(Method::PUT, "");
-        let second = Operator::start(&store.url, "second", pairs);
+        let second = Operator::heedless(&store.url, "second", pairs);
         until("the second leader", || async {
             holder(&store).await.filter(|of| of.starts_with("second-"))
         })
@@ -285,12 +281,8 @@ async fn what_a_former_leader_claimed_and_writes_late_was_given_to_nobody_else()
     let pairs = &[
         ("cluster-pool-ipv4-cidr", "10.1.0.0/26"),
         ("cluster-pool-ipv4-mask-size", "28"),
-        cluster::SHORT_LEASE[0],
-        cluster::SHORT_LEASE[1],
     ];
-    let mut config = cluster::config(&url, "late", pairs);
-    config.lease.renew = Duration::from_mins(10);
-    let first = Operator::with(config);
+    let first = Operator::heedless(&url, "late", pairs);
     until("the first leader", || holder(&store)).await;
     add_node(&store, "n0", &[]).await;
     until("the first range", || cluster::range(&store, "n0")).await;
@@ -312,7 +304,7 @@ async fn what_a_former_leader_claimed_and_writes_late_was_given_to_nobody_else()
         .send(Method::DELETE, &format!("{NODES}/n0"), None)
         .await;
     store.proxy.hold(Method::PUT, "/ciliumnodes/n1");
-    let second = Operator::start(&store.url, "second", pairs);
+    let second = Operator::heedless(&store.url, "second", pairs);
     for name in ["n2", "n3", "n4"] {
         add_node(&store, name, &[]).await;
         until("a range of the second leader", || {
