@@ -157,18 +157,20 @@ fn drain(mut stream: TcpStream) -> std::io::Result<()> {
 
 fn echo(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut message = [0; MESSAGE];
     loop {
-        stream.read_exact(&mut message)?;
-        stream.write_all(&message)?;
+        reply(&mut stream)?;
     }
+}
+
+fn reply(stream: &mut TcpStream) -> std::io::Result<()> {
+    let mut message = [0; MESSAGE];
+    stream.read_exact(&mut message)?;
+    stream.write_all(&message)
 }
 
 fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
-    let mut message = [0; MESSAGE];
-    stream.read_exact(&mut message)?;
-    stream.write_all(&message)
+    reply(&mut stream)
 }
 
 /// Makes load until the window is over.
@@ -235,7 +237,8 @@ fn measure(
         step()?;
     }
     let (begun, before) = (Instant::now(), Processors::now()?);
-    let mut units = 0;
+    // One step at least: on a busy machine the window may be over before the first.
+    let mut units = step()?;
     while begun.elapsed() < window {
         units += step()?;
     }
