@@ -11,4 +11,5 @@ pub mod programs;
 pub mod scale;
 pub mod scrape;
 pub mod shop;
+pub mod streams;
 pub mod topology;

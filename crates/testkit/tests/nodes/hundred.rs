@@ -7,9 +7,9 @@ use anyhow::{Context, ensure};
 use testkit::cluster::{Cluster, Node};
 use testkit::kubelet::{Pod, RunningPod};
 use testkit::programs::program;
+use testkit::streams::Stream;
 
 use crate::cases::{eventually, only_from, run};
-use crate::restart::{Prober, gaps};
 use crate::sockets;
 
 /// How many pods are made at the same time.
@@ -38,24 +38,29 @@ pub(crate) fn restarts(cluster: &mut Cluster, pods: usize, number: usize) {
         })
         .expect("denied");
     }
-    let allowed = [&near, &far].map(|pod| Prober::start(&pod.sandbox, &server));
-    let denied = [&near_denied, &far_denied].map(|pod| Prober::start(&pod.sandbox, &server));
+    let allowed = [&near, &far].map(|pod| Stream::start(&pod.sandbox, &server).expect("a stream"));
+    let denied = [&near_denied, &far_denied]
+        .map(|pod| Stream::start(&pod.sandbox, &server).expect("a stream"));
     let took: Vec<Duration> = (0..number)
         .map(|round| restart(&mut cluster.nodes[0], round, pods))
         .collect();
     report(pods, &took);
-    for (sent, arrived) in denied.map(Prober::finish) {
-        assert!(sent > 500, "the denied sender hardly sent");
+    for told in denied.map(|stream| stream.finish().expect("a stream")) {
+        assert!(told.sent > 500, "the denied sender hardly sent");
         assert_eq!(
-            arrived,
+            told.arrived,
             Vec::<u64>::new(),
             "denied datagrams were delivered"
         );
     }
-    for (sent, arrived) in allowed.map(Prober::finish) {
-        println!("allowed: {sent} sent, {} arrived", arrived.len());
+    for told in allowed.map(|stream| stream.finish().expect("a stream")) {
+        println!(
+            "allowed: {} sent, {} arrived",
+            told.sent,
+            told.arrived.len()
+        );
         assert_eq!(
-            gaps(sent, &arrived),
+            told.missing(),
             Vec::<u64>::new(),
             "allowed datagrams were lost"
         );

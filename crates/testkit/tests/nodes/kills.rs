@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use testkit::cluster::{Cluster, Node, relay_address};
 use testkit::kubelet::{Pod, RunningPod, addresses_of};
 use testkit::oracle::Dice;
+use testkit::streams::{Stream, Told, Way};
 use testkit::topology::Process;
 
 use crate::cases::{self, eventually, only_from, within};
 use crate::churn;
-use crate::restart::{Prober, gaps};
 use crate::services::servers::PORT;
 use crate::services::{FRONT, cluster_ips, service};
 use crate::sockets;
@@ -312,9 +312,14 @@ impl Residents {
     }
 
     /// One allowed directly, one through the service, two that are denied.
-    fn probers(&self) -> [Prober; 4] {
+    fn probers(&self) -> [Stream; 4] {
         let through = |from: &RunningPod, port, service| {
-            Prober::through(&from.sandbox, &self.server, port, service)
+            let way = Way {
+                port,
+                service,
+                ..Way::default()
+            };
+            Stream::by(way, &from.sandbox, &self.server).expect("a stream")
         };
         [
             through(&self.allowed, 0, None),
@@ -385,10 +390,10 @@ pub(crate) fn at_random(cluster: &Cluster, number: usize) {
             .map(drop)
     });
     let took = begun.elapsed();
-    let ended = probers.map(Prober::finish);
+    let ended = probers.map(|stream| stream.finish().expect("a stream"));
     let sum = |range: std::ops::Range<usize>| {
-        ended[range].iter().fold((0, 0), |sum, (sent, arrived)| {
-            (sum.0 + sent, sum.1 + arrived.len())
+        ended[range].iter().fold((0, 0), |sum, told: &Told| {
+            (sum.0 + told.sent, sum.1 + told.arrived.len())
         })
     };
     let (allowed, denied) = (sum(0..2), sum(2..4));
@@ -403,8 +408,8 @@ pub(crate) fn at_random(cluster: &Cluster, number: usize) {
         denied.0,
     );
     churned.expect("pods come and go in spite of kills");
-    for (what, (sent, arrived)) in ["directly", "through the service"].iter().zip(&ended) {
-        assert_eq!(gaps(*sent, arrived), Vec::<u64>::new(), "lost {what}");
+    for (what, told) in ["directly", "through the service"].iter().zip(&ended) {
+        assert_eq!(told.missing(), Vec::<u64>::new(), "lost {what}");
     }
     assert_eq!(denied.1, 0, "delivered in spite of the policy");
     assert!(denied.0 > 1000 && made.load(Ordering::Relaxed) > number / 4);

@@ -4,9 +4,9 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use testkit::cluster::Cluster;
 use testkit::kubelet::{Pod, RunningPod};
+use testkit::streams::Stream;
 
 use crate::cases::eventually;
-use crate::restart::{Prober, gaps};
 use crate::sockets;
 
 /// A pod with two labels.
@@ -74,10 +74,10 @@ pub(crate) fn a_further_label(cluster: &Cluster) {
         Ok(front)
     };
     let before = same().expect("no policy tells the two apart");
-    let allowed = Prober::start(&front.sandbox, &server);
+    let allowed = Stream::start(&front.sandbox, &server).expect("a stream");
     let denied = strangers
         .each_ref()
-        .map(|pod| Prober::start(&pod.sandbox, &server));
+        .map(|pod| Stream::start(&pod.sandbox, &server).expect("a stream"));
     cluster
         .apply(&policy(&json!({ "app": "client", "tier": "front" })))
         .expect("a policy");
@@ -94,21 +94,22 @@ pub(crate) fn a_further_label(cluster: &Cluster) {
     eventually(|| reached(&back, &server)).expect("the label does not count any more");
     let ids = ["front", "back"].map(|pod| identity(cluster, pod).expect("an identity"));
     assert_ne!(ids[0], ids[1], "identities go back later");
-    let (sent, arrived) = allowed.finish();
-    let denied = denied.map(Prober::finish);
+    let told = allowed.finish().expect("a stream");
+    let denied = denied.map(|stream| stream.finish().expect("a stream"));
     println!(
-        "figure: a label more and less, {} of {sent} allowed arrived, {} of {} denied arrived",
-        arrived.len(),
-        denied.iter().map(|of| of.1.len()).sum::<usize>(),
-        denied.iter().map(|of| of.0).sum::<u64>(),
+        "figure: a label more and less, {} of {} allowed arrived, {} of {} denied arrived",
+        told.arrived.len(),
+        told.sent,
+        denied.iter().map(|of| of.arrived.len()).sum::<usize>(),
+        denied.iter().map(|of| of.sent).sum::<u64>(),
     );
-    assert!(denied.iter().all(|of| of.0 > 2000), "they hardly sent");
+    assert!(denied.iter().all(|of| of.sent > 2000), "they hardly sent");
     assert!(
-        denied.iter().all(|of| of.1.is_empty()),
+        denied.iter().all(|of| of.arrived.is_empty()),
         "denied datagrams were delivered"
     );
     assert_eq!(
-        gaps(sent, &arrived),
+        told.missing(),
         Vec::<u64>::new(),
         "allowed datagrams were lost"
     );

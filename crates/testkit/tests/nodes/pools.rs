@@ -10,9 +10,9 @@ use netlink::{NamedNamespace, Namespace};
 use serde_json::Value;
 use testkit::cluster::{Cluster, OUTSIDE, underlay_v4};
 use testkit::kubelet::{Pod, RunningPod};
+use testkit::streams::Stream;
 
 use crate::cases::{eventually, within};
-use crate::restart::{Prober, gaps};
 use crate::sockets;
 
 /// The second has three ranges of two IPv4 addresses, and they are not one beside the other.
@@ -147,7 +147,7 @@ pub(crate) fn grow_and_survive_a_kill(cluster: &mut Cluster) {
     let address = server.ipv4().expect("an address");
     eventually(|| sockets::tcp(&first.sandbox, &server.sandbox, address)).expect("before");
     let before = (in_use(cluster, 0), ranges(cluster, 0, "blue"));
-    let prober = Prober::start(&first.sandbox, &server);
+    let prober = Stream::start(&first.sandbox, &server).expect("a stream");
     std::thread::sleep(Duration::from_millis(300));
     cluster.nodes[0].kill_agent().expect("kill");
     std::thread::sleep(Duration::from_millis(300));
@@ -168,13 +168,13 @@ pub(crate) fn grow_and_survive_a_kill(cluster: &mut Cluster) {
         let back = pod.ipv4().expect("an address");
         eventually(|| sockets::tcp(&server.sandbox, &pod.sandbox, back)).expect("and back");
     }
-    let (sent, arrived) = prober.finish();
-    println!("figure: over a kill {} of {sent} arrived", arrived.len());
-    assert_eq!(
-        gaps(sent, &arrived),
-        Vec::<u64>::new(),
-        "datagrams were lost"
+    let told = prober.finish().expect("a stream");
+    println!(
+        "figure: over a kill {} of {} arrived",
+        told.arrived.len(),
+        told.sent
     );
+    assert_eq!(told.missing(), Vec::<u64>::new(), "datagrams were lost");
     for pod in more.into_iter().chain([first]) {
         delete(cluster, 0, pod);
     }

@@ -1,106 +1,15 @@
 //! Agents and stores that die under traffic.
 
-use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use netlink::{NamedNamespace, Namespace};
+use netlink::NamedNamespace;
 use testkit::cluster::Cluster;
 use testkit::kubelet::{Pod, RunningPod};
+use testkit::streams::Stream;
 
 use crate::cases::{eventually, only_from, run, within};
 use crate::sockets;
-
-/// Numbered datagrams, 1,000 a second, until told to stop.
-pub(crate) struct Prober {
-    stop: Arc<AtomicBool>,
-    sender: JoinHandle<u64>,
-    receiver: JoinHandle<Vec<u64>>,
-}
-
-impl Prober {
-    pub(crate) fn start(from: &Namespace, server: &RunningPod) -> Self {
-        Self::through(from, server, 0, None)
-    }
-
-    /// To that port of the server (0 for any), by way of a service's address if there is one.
-    pub(crate) fn through(
-        from: &Namespace,
-        server: &RunningPod,
-        port: u16,
-        service: Option<SocketAddr>,
-    ) -> Self {
-        let address = server.ipv4().expect("address");
-        let socket = server
-            .sandbox
-            .run(|| UdpSocket::bind((address, port)))
-            .expect("namespace")
-            .expect("bind");
-        // Room for some seconds: what the receiver is too late for is not lost by the network.
-        rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 16 << 20).expect("buffer");
-        let to = service.unwrap_or_else(|| socket.local_addr().expect("address"));
-        let here = from
-            .run(|| UdpSocket::bind("0.0.0.0:0"))
-            .expect("namespace")
-            .expect("bind");
-        let stop = Arc::new(AtomicBool::new(false));
-        let (sending, receiving) = (Arc::clone(&stop), Arc::clone(&stop));
-        let receiver = std::thread::spawn(move || receive(&socket, &receiving));
-        let sender = std::thread::spawn(move || send(&here, to, &sending));
-        Self {
-            stop,
-            sender,
-            receiver,
-        }
-    }
-
-    /// How many were sent, and which arrived, sorted.
-    pub(crate) fn finish(self) -> (u64, Vec<u64>) {
-        self.stop.store(true, Ordering::Relaxed);
-        let sent = self.sender.join().expect("sender");
-        let mut arrived = self.receiver.join().expect("receiver");
-        arrived.sort_unstable();
-        arrived.dedup();
-        (sent, arrived)
-    }
-}
-
-fn send(socket: &UdpSocket, to: SocketAddr, stop: &AtomicBool) -> u64 {
-    let (start, mut number) = (Instant::now(), 0_u64);
-    while !stop.load(Ordering::Relaxed) {
-        let due = start + Duration::from_millis(number);
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        // A denied sender may be told so by an ICMP error; that is not the prober's matter.
-        let _ = socket.send_to(&number.to_be_bytes(), to);
-        number += 1;
-    }
-    number
-}
-
-fn receive(socket: &UdpSocket, stop: &AtomicBool) -> Vec<u64> {
-    socket
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .expect("timeout");
-    let (mut arrived, mut buffer) = (Vec::new(), [0; 8]);
-    loop {
-        match socket.recv(&mut buffer) {
-            Ok(8) => arrived.push(u64::from_be_bytes(buffer)),
-            Err(_) if stop.load(Ordering::Relaxed) => return arrived,
-            Ok(_) | Err(_) => {}
-        }
-    }
-}
-
-pub(crate) fn gaps(sent: u64, arrived: &[u64]) -> Vec<u64> {
-    let mut missing: Vec<u64> = (0..sent)
-        .filter(|number| arrived.binary_search(number).is_err())
-        .collect();
-    missing.truncate(20);
-    missing
-}
 
 /// One allowed and one denied stream across nodes while both agents are killed again and again.
 #[allow(clippy::too_many_lines, reason = "one story from its begin to its end")]
@@ -128,9 +37,9 @@ pub(crate) fn kills(cluster: &mut Cluster, number: usize) {
         .expect("the policy comes into force");
     }
     let probers = [
-        Prober::start(&allowed.sandbox, server),
-        Prober::start(&denied.sandbox, server),
-        Prober::start(&near.sandbox, server),
+        Stream::start(&allowed.sandbox, server).expect("a stream"),
+        Stream::start(&denied.sandbox, server).expect("a stream"),
+        Stream::start(&near.sandbox, server).expect("a stream"),
     ];
     let mut slowest = Duration::ZERO;
     for round in 0..number {
@@ -151,25 +60,25 @@ pub(crate) fn kills(cluster: &mut Cluster, number: usize) {
         node.wait_ready(Duration::from_secs(30))
             .expect("ready at the end");
     }
-    let [allowed, denied, near] = probers.map(Prober::finish);
+    let [allowed, denied, near] = probers.map(|stream| stream.finish().expect("a stream"));
     println!(
         "figure: {number} kills, {} of {} allowed arrived, {} of {} denied arrived, slowest start {slowest:.1?}",
-        allowed.1.len(),
-        allowed.0,
-        denied.1.len() + near.1.len(),
-        denied.0 + near.0,
+        allowed.arrived.len(),
+        allowed.sent,
+        denied.arrived.len() + near.arrived.len(),
+        denied.sent + near.sent,
     );
     assert!(
-        denied.0 > 500 && near.0 > 500,
+        denied.sent > 500 && near.sent > 500,
         "the denied senders hardly sent"
     );
     assert_eq!(
-        (denied.1, near.1),
+        (denied.arrived, near.arrived),
         (vec![], vec![]),
         "denied datagrams were delivered"
     );
     assert_eq!(
-        gaps(allowed.0, &allowed.1),
+        allowed.missing(),
         Vec::<u64>::new(),
         "allowed datagrams were lost"
     );
@@ -212,7 +121,7 @@ pub(crate) fn store_away(cluster: &mut Cluster) {
     let address = server.ipv4().expect("address");
     eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("before");
     let before = pinned(cluster);
-    let prober = Prober::start(&client.sandbox, &server);
+    let prober = Stream::start(&client.sandbox, &server).expect("a stream");
     std::thread::sleep(Duration::from_millis(500));
     cluster.kill_apiserver().expect("kill");
     std::thread::sleep(Duration::from_secs(3));
@@ -260,7 +169,7 @@ pub(crate) fn store_away(cluster: &mut Cluster) {
         bound.plugin(cluster, "DEL").expect("delete");
         bound.plugin(cluster, "DEL").expect("delete again");
     }
-    let (_, arrived) = prober.finish();
+    let arrived = prober.finish().expect("a stream").arrived;
     assert!(
         arrived.len() > 2500,
         "only {} datagrams arrived while the store was away",

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use testkit::cluster::{Cluster, Node};
 use testkit::kubelet::RunningPod;
+use testkit::streams::Stream;
 
-use crate::restart::{Prober, gaps};
 use crate::{cases, churn, services, sockets};
 
 /// After the store was away, a node may wait for its longest back-off before it hears of a pod.
@@ -130,7 +130,7 @@ pub(crate) fn live(cluster: &mut Cluster, length: Duration) {
     let residents = Residents::settle(cluster);
     let before: Vec<_> = cluster.nodes.iter().map(churn::settled).collect();
     let probers = [&residents.allowed, &residents.denied]
-        .map(|from| Prober::start(&from.sandbox, &residents.server));
+        .map(|from| Stream::start(&from.sandbox, &residents.server).expect("a stream"));
     let (begun, mut counts, mut early) = (Instant::now(), Counts::default(), None);
     while begun.elapsed() < length {
         round(cluster, &residents, &mut counts);
@@ -138,7 +138,7 @@ pub(crate) fn live(cluster: &mut Cluster, length: Duration) {
             early = Some(Held::by(&mut cluster.nodes[1]));
         }
     }
-    let [allowed, denied] = probers.map(Prober::finish);
+    let [allowed, denied] = probers.map(|stream| stream.finish().expect("a stream"));
     services::set_ready(cluster, "open", "True");
     cluster.delete(&shifting(0)).expect("policy");
     for (node, before) in cluster.nodes.iter_mut().zip(&before) {
@@ -154,18 +154,18 @@ pub(crate) fn live(cluster: &mut Cluster, length: Duration) {
         counts.rounds,
         counts.agents_killed,
         counts.stores_killed,
-        allowed.1.len(),
-        allowed.0,
-        denied.1.len(),
-        denied.0,
+        allowed.arrived.len(),
+        allowed.sent,
+        denied.arrived.len(),
+        denied.sent,
         early.kibibytes / 1024,
         early.files,
         late.kibibytes / 1024,
         late.files,
     );
-    assert_eq!(gaps(allowed.0, &allowed.1), Vec::<u64>::new(), "lost");
+    assert_eq!(allowed.missing(), Vec::<u64>::new(), "lost");
     assert_eq!(
-        denied.1,
+        denied.arrived,
         Vec::<u64>::new(),
         "delivered in spite of the policy"
     );

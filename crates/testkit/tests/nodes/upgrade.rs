@@ -17,10 +17,10 @@ use netlink::Namespace;
 use serde_json::json;
 use testkit::cluster::{Cluster, Node};
 use testkit::kubelet::RunningPod;
+use testkit::streams::Stream;
 use testkit::topology::Process;
 
 use crate::cases::{eventually, only_from, run};
-use crate::restart::{Prober, gaps};
 use crate::services::clients::{Client, Task, Until};
 use crate::services::servers::{PORT, Server};
 use crate::services::{FRONT, cluster_ips, results, service, start};
@@ -188,7 +188,7 @@ pub(crate) fn there_and_back(cluster: &mut Cluster, previous: Option<&Path>) {
     let done = cluster.topology.directory().join("done");
     let before = drops(cluster);
     let probers = [&scene.allowed, &scene.denied, &scene.near]
-        .map(|from| Prober::start(&from.sandbox, &scene.server));
+        .map(|from| Stream::start(&from.sandbox, &scene.server).expect("a stream"));
     let connections = scene.connections();
     let mut processes = scene.processes(cluster, &done);
     // Sockets are open before the first change.
@@ -232,7 +232,7 @@ pub(crate) fn there_and_back(cluster: &mut Cluster, previous: Option<&Path>) {
         .iter_mut()
         .flat_map(|process| results::<Vec<Client>>(process, Duration::from_secs(30)))
         .collect();
-    let [allowed, denied, near] = probers.map(Prober::finish);
+    let [allowed, denied, near] = probers.map(|stream| stream.finish().expect("a stream"));
     let answers: u64 = lives.iter().map(|life| life.answers).sum();
     let worst = held.iter().map(|client| client.worst_ms).max().unwrap_or(0);
     let longest = lives.iter().map(|life| life.longest).max();
@@ -244,10 +244,10 @@ pub(crate) fn there_and_back(cluster: &mut Cluster, previous: Option<&Path>) {
         lives.len(),
         held.len(),
         longest.map_or(0, |longest| longest.as_millis()).max(worst),
-        allowed.1.len(),
-        allowed.0,
-        denied.1.len() + near.1.len(),
-        denied.0 + near.0,
+        allowed.arrived.len(),
+        allowed.sent,
+        denied.arrived.len() + near.arrived.len(),
+        denied.sent + near.sent,
     );
     assert!(lives.iter().all(|life| life.answers > 100), "{lives:#?}");
     let cut: Vec<_> = held
@@ -261,8 +261,12 @@ pub(crate) fn there_and_back(cluster: &mut Cluster, previous: Option<&Path>) {
     );
     // What is slow here is the machine; a connection that waits for a time-out is not.
     assert!(worst < 5000, "an answer came after {worst} ms");
-    assert_eq!(gaps(allowed.0, &allowed.1), Vec::<u64>::new(), "lost");
-    assert_eq!((denied.1, near.1), (vec![], vec![]), "delivered");
+    assert_eq!(allowed.missing(), Vec::<u64>::new(), "lost");
+    assert_eq!(
+        (denied.arrived, near.arrived),
+        (vec![], vec![]),
+        "delivered"
+    );
     // New pods' stacks ask for routers and report multicast groups, which nobody here answers.
     let expected = [
         Reason::PolicyDenied,
@@ -404,7 +408,7 @@ pub(crate) fn refused(cluster: &mut Cluster) {
     let (client, server) = (run(cluster, 0, "client"), run(cluster, 1, "server"));
     let address = server.ipv4().expect("address");
     eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("before");
-    let prober = Prober::start(&client.sandbox, &server);
+    let prober = Stream::start(&client.sandbox, &server).expect("a stream");
     let cases: [(&str, Leave); 3] = [
         ("a map", later_map),
         ("state files", later_files),
@@ -429,11 +433,12 @@ pub(crate) fn refused(cluster: &mut Cluster) {
         node.start_agent().expect("start");
         node.wait_ready(Duration::from_secs(30)).expect(case);
     }
-    let (sent, arrived) = prober.finish();
+    let told = prober.finish().expect("a stream");
     println!(
-        "figure: {} refusals, {} of {sent} arrived",
+        "figure: {} refusals, {} of {} arrived",
         cases.len(),
-        arrived.len()
+        told.arrived.len(),
+        told.sent
     );
-    assert_eq!(gaps(sent, &arrived), Vec::<u64>::new(), "lost");
+    assert_eq!(told.missing(), Vec::<u64>::new(), "lost");
 }
