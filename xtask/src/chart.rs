@@ -328,6 +328,20 @@ const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
         &[("hubble.relay.tls.server.mtls", "true")],
     ),
     (
+        "tls.secretSync.enabled",
+        &[
+            ("tls.secretSync.enabled", "true"),
+            ("operator.enabled", "false"),
+        ],
+    ),
+    (
+        "tls.secretsNamespace.name",
+        &[
+            ("tls.secretSync.enabled", "true"),
+            ("tls.secretsNamespace.name", "\"\""),
+        ],
+    ),
+    (
         "tls.ca.cert",
         &[
             ("hubble.relay.enabled", "true"),

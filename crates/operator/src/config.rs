@@ -119,6 +119,8 @@ pub struct Config {
     pub nodes: NodeDuties,
     /// Restart of unmanaged pods.
     pub unmanaged: Option<Unmanaged>,
+    /// Namespace into which secrets of policies are copied, if they are.
+    pub secrets: Option<String>,
     /// Structured logs as JSON.
     pub log_json: bool,
     /// Log more.
@@ -168,6 +170,7 @@ impl Config {
             slices: read::slices(&read)?,
             nodes: read::node_duties(&read, &namespace)?,
             unmanaged: read::unmanaged(&read)?,
+            secrets: read::secrets(&read)?,
             log_json: read.text("log-format") == "json",
             debug: read.flag("debug")?,
             unknown: read.unknown(),

@@ -8,6 +8,7 @@
 //!                                                   ├─ kvstore: heartbeat of etcd, numbers there that nobody uses
 //!                                                   ├─ nodes: taints and conditions by the state of the agents
 //!                                                   ├─ unmanaged: pods that no agent knows
+//!                                                   ├─ secrets: copies of those that policies refer to
 //!                                                   ├─ in_force: on which nodes policies are
 //!                                                   └─ accepted: what nobody acts on says so
 //! ```
@@ -25,6 +26,7 @@ pub mod leader;
 pub mod lease;
 pub mod metrics;
 pub mod nodes;
+pub mod secrets;
 pub mod slices;
 pub mod unmanaged;
 pub mod wiring;

@@ -18,7 +18,8 @@ use crate::metrics::Metrics;
 use crate::slices::Leftover;
 use crate::unmanaged::Restarter;
 use crate::{
-    accepted, collect, definitions, health, in_force, inputs, ipam, kvstore, lease, nodes, slices,
+    accepted, collect, definitions, health, in_force, inputs, ipam, kvstore, lease, nodes, secrets,
+    slices,
 };
 
 /// Ends of tasks are waited for so long.
@@ -128,6 +129,9 @@ async fn start_duties(
                 stop,
             )
         });
+    }
+    if let Some(namespace) = &config.secrets {
+        secrets::start(leader, namespace, duties);
     }
     accepted::start(leader, duties);
 }

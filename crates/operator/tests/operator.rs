@@ -17,6 +17,8 @@ mod kvstore;
 mod pools;
 #[path = "operator/ranges.rs"]
 mod ranges;
+#[path = "operator/secrets.rs"]
+mod secrets;
 #[path = "operator/slices.rs"]
 mod slices;
 #[path = "../../testkit/tests/control_plane/store.rs"]

@@ -55,6 +55,8 @@ const KEYS: &[Key] = &[
     key("remove-cilium-node-taints", "true", "Remove the taint once the agent is ready"),
     key("set-cilium-node-taints", "false", "Set the taint while the agent is not ready"),
     key("set-cilium-is-up-condition", "true", "State that the network of nodes with a ready agent is there"),
+    key("enable-policy-secrets-sync", "false", "Copy secrets that policies refer to into one namespace"),
+    key("policy-secrets-namespace", "cilium-secrets", "That namespace"),
     key("log-format", "text", "Logs as text or json"),
     key("debug", "false", "Log more"),
 ];

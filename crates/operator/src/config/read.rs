@@ -147,3 +147,12 @@ pub(super) fn unmanaged(read: &Reader<'_>) -> Result<Option<Unmanaged>, Error> {
         .filter(|_| known && !selector.is_empty())
         .map(|every| Unmanaged { every, selector }))
 }
+
+pub(super) fn secrets(read: &Reader<'_>) -> Result<Option<String>, Error> {
+    let key = "policy-secrets-namespace";
+    match (read.flag("enable-policy-secrets-sync")?, read.text(key)) {
+        (false, _) => Ok(None),
+        (true, "") => Err(read.invalid(key, "the name of a namespace")),
+        (true, namespace) => Ok(Some(namespace.to_owned())),
+    }
+}
