@@ -14,6 +14,8 @@ macro_rules! need {
 
 #[path = "etcd/allocation.rs"]
 mod allocation;
+#[path = "etcd/login.rs"]
+mod login;
 #[path = "etcd/misfortunes.rs"]
 mod misfortunes;
 #[path = "etcd/world.rs"]

@@ -11,9 +11,11 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::guard::Health;
+use super::login::{Login, Service};
 use super::metrics::Metrics;
 use super::operations::{after, delete_op, end_of, is_absent, put, put_op};
 use super::options::Options;
+use super::proto::lease_client::LeaseClient;
 use super::proto::{
     self, Compare, KeyValue, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
     RangeRequest, RequestOp, ResponseHeader, StatusRequest, StatusResponse, TxnRequest,
@@ -151,6 +153,7 @@ pub(super) struct Shared {
     /// A call had no answer.
     pub(super) trouble: Notify,
     pub(super) health: watch::Sender<Health>,
+    pub(super) login: Login,
     losses: broadcast::Sender<Loss>,
     pace: Pace,
 }
@@ -179,6 +182,7 @@ impl Etcd {
             changed: watch::Sender::new(0),
             trouble: Notify::new(),
             health: watch::Sender::new(Health::default()),
+            login: Login::default(),
             losses: broadcast::Sender::new(LOSSES),
             pace,
         };
@@ -224,16 +228,26 @@ impl Etcd {
         self.shared.current.load().channel.clone()
     }
 
-    fn kv(&self) -> proto::kv_client::KvClient<Channel> {
-        proto::kv_client::KvClient::new(self.channel()).max_decoding_message_size(LARGEST)
+    /// Makes a call and waits for the answer, but not for ever. One that is refused because of who we are is made once more,
+    /// as whom the options say.
+    pub(super) async fn ask<T, F: Future<Output = Result<T, Status>>>(
+        &self,
+        verb: &'static str,
+        key: &str,
+        call: impl Fn(Service) -> F,
+    ) -> Result<T, Error> {
+        let bearer = self.shared.login.bearer();
+        let service = |bearer| Service::new(self.channel(), bearer);
+        let result = self.once(verb, key, call(service(bearer.clone()))).await;
+        let Some(user) = result.as_ref().err().and_then(|error| self.user_for(error)) else {
+            return result;
+        };
+        self.log_in(user, &bearer).await?;
+        let bearer = self.shared.login.bearer();
+        self.once(verb, key, call(service(bearer))).await
     }
 
-    fn lease(&self) -> proto::lease_client::LeaseClient<Channel> {
-        proto::lease_client::LeaseClient::new(self.channel())
-    }
-
-    /// Waits for the answer, but not for ever.
-    pub(super) async fn ask<T>(
+    pub(super) async fn once<T>(
         &self,
         verb: &'static str,
         key: &str,
@@ -307,8 +321,11 @@ impl Etcd {
         key: &str,
         request: RangeRequest,
     ) -> Result<Page, Error> {
-        let mut kv = self.kv();
-        let answer = self.ask(verb, key, kv.range(request)).await?.into_inner();
+        let call = |service| {
+            let (mut kv, request) = (kv(service), request.clone());
+            async move { kv.range(request).await }
+        };
+        let answer = self.ask(verb, key, call).await?.into_inner();
         Ok(Page {
             pairs: answer.kvs.into_iter().map(Pair::of).collect(),
             header: answer.header.unwrap_or_default(),
@@ -318,9 +335,11 @@ impl Etcd {
 
     /// Writes a key without a lease.
     pub async fn put(&self, key: &str, value: &str) -> Result<(), Error> {
-        let request = put(key, value, 0);
-        let mut kv = self.kv();
-        self.ask("put", key, kv.put(request)).await.map(drop)
+        let call = |service| {
+            let (mut kv, request) = (kv(service), put(key, value, 0));
+            async move { kv.put(request).await }
+        };
+        self.ask("put", key, call).await.map(drop)
     }
 
     /// Deletes a key; one that is not there is fine.
@@ -352,8 +371,11 @@ impl Etcd {
             success,
             failure: Vec::new(),
         };
-        let mut kv = self.kv();
-        Ok(self.ask(verb, key, kv.txn(request)).await?.into_inner())
+        let call = |service| {
+            let (mut kv, request) = (kv(service), request.clone());
+            async move { kv.txn(request).await }
+        };
+        Ok(self.ask(verb, key, call).await?.into_inner())
     }
 
     /// A new lease of so many seconds.
@@ -361,16 +383,18 @@ impl Etcd {
         let request = LeaseGrantRequest {
             ttl: i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX).max(1),
         };
-        let mut lease = self.lease();
-        let call = lease.lease_grant(request);
+        let call = |service| {
+            let mut lease = LeaseClient::new(service);
+            async move { lease.lease_grant(request).await }
+        };
         Ok(self.ask("grant", "lease", call).await?.into_inner().id)
     }
 
     /// Prolongs a lease; says whether it still was one.
     pub(super) async fn keep_alive(&self, id: i64) -> Result<bool, Error> {
-        let mut lease = self.lease();
-        let call = async {
+        let call = |service| async move {
             let requests = tokio_stream::once(LeaseKeepAliveRequest { id });
+            let mut lease = LeaseClient::new(service);
             let mut answers = lease.lease_keep_alive(requests).await?.into_inner();
             answers.message().await
         };
@@ -380,8 +404,10 @@ impl Etcd {
 
     /// Ends a lease, and all keys that still have it; one that is over is fine.
     pub(super) async fn revoke(&self, id: i64) -> Result<(), Error> {
-        let mut lease = self.lease();
-        let call = lease.lease_revoke(LeaseRevokeRequest { id });
+        let call = |service| {
+            let mut lease = LeaseClient::new(service);
+            async move { lease.lease_revoke(LeaseRevokeRequest { id }).await }
+        };
         match self.ask("revoke", "lease", call).await {
             Err(error) if !error.is_lease_gone() => Err(error),
             _ => Ok(()),
@@ -431,19 +457,23 @@ impl Etcd {
         let create = WatchRequest {
             request_union: Some(watch_request::RequestUnion::CreateRequest(create)),
         };
-        let requests =
-            futures::StreamExt::chain(tokio_stream::once(create), tokio_stream::pending());
-        let mut request = tonic::Request::new(requests);
-        // A member that lost the others then ends the stream instead of being silent.
-        let yes = tonic::metadata::MetadataValue::from_static("true");
-        request.metadata_mut().insert("hasleader", yes);
-        let mut watch = proto::watch_client::WatchClient::new(self.channel())
-            .max_decoding_message_size(LARGEST);
-        Ok(self
-            .ask("watch", prefix, watch.watch(request))
-            .await?
-            .into_inner())
+        let call = |service| {
+            let create = tokio_stream::once(create.clone());
+            let requests = futures::StreamExt::chain(create, tokio_stream::pending());
+            let mut request = tonic::Request::new(requests);
+            // A member that lost the others then ends the stream instead of being silent.
+            let yes = tonic::metadata::MetadataValue::from_static("true");
+            request.metadata_mut().insert("hasleader", yes);
+            let watch = proto::watch_client::WatchClient::new(service);
+            let mut watch = watch.max_decoding_message_size(LARGEST);
+            async move { watch.watch(request).await }
+        };
+        Ok(self.ask("watch", prefix, call).await?.into_inner())
     }
+}
+
+fn kv(service: Service) -> proto::kv_client::KvClient<Service> {
+    proto::kv_client::KvClient::new(service).max_decoding_message_size(LARGEST)
 }
 
 fn channel(options: &Options, index: usize) -> Result<Channel, Error> {

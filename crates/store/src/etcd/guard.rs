@@ -168,6 +168,9 @@ impl<'a> Guard<'a> {
             }
         }
         if health.fault.is_none() {
+            health.fault = self.etcd.shared.login.fault();
+        }
+        if health.fault.is_none() {
             health.fault = self.silence();
             if health.fault.is_some() {
                 self.etcd.metrics().faulty(Fault::Silence);

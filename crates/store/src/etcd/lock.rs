@@ -25,12 +25,15 @@ impl Etcd {
     /// Waits for a lock, as long as an answer may take.
     pub(super) async fn lock(&self, name: &str) -> Result<Lock<'_>, Error> {
         let lease = self.grant(LEASE).await?;
-        let mut client = LockClient::new(self.channel());
         let request = LockRequest {
             name: Bytes::copy_from_slice(name.as_bytes()),
             lease,
         };
-        match self.ask("lock", name, client.lock(request)).await {
+        let call = |service| {
+            let (mut client, request) = (LockClient::new(service), request.clone());
+            async move { client.lock(request).await }
+        };
+        match self.ask("lock", name, call).await {
             Ok(answer) => Ok(Lock {
                 etcd: self,
                 lease,

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::client::Error;
+use super::login::User;
 use super::metrics::Metrics;
 
 /// A call is answered within this time, or fails.
@@ -28,6 +29,8 @@ pub struct Options {
     pub trusted_ca_file: Option<PathBuf>,
     /// Our certificate and its key, read anew for each connection.
     pub client: Option<(PathBuf, PathBuf)>,
+    /// As whom etcd is asked, if it wants to know.
+    pub user: Option<User>,
     /// A call is answered within this time.
     pub answer: Duration,
     /// Pause between two looks at the connection.
@@ -43,7 +46,8 @@ pub struct Options {
 }
 
 /// The file that `etcd.config` names: etcd's own client configuration, of which these fields have a meaning here.
-#[derive(Debug, Default, Deserialize)]
+/// It is never shown: it may hold a password.
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 struct Given {
     endpoints: Vec<String>,
@@ -52,6 +56,7 @@ struct Given {
     cert_file: String,
     key_file: String,
     username: String,
+    password: String,
 }
 
 impl Options {
@@ -61,6 +66,7 @@ impl Options {
             endpoints: endpoints.into_iter().collect(),
             trusted_ca_file: None,
             client: None,
+            user: None,
             answer: ANSWER,
             look: LOOK,
             heartbeat: HEARTBEAT,
@@ -94,13 +100,13 @@ impl Options {
         };
         let text = std::fs::read_to_string(path).map_err(|error| bad(&error))?;
         let file: Given = serde_yaml_ng::from_str(&text).map_err(|error| bad(&error))?;
-        if !file.username.is_empty() {
-            return Err(bad(
-                &"username: not available in this version, give a certificate",
-            ));
-        }
         self.endpoints.extend(file.endpoints);
         let given = |name: String| Some(name).filter(|name| !name.is_empty());
+        self.user = match (given(file.username), given(file.password)) {
+            (Some(name), Some(password)) => Some(User { name, password }),
+            (None, None) => None,
+            _ => return Err(bad(&"username, password: give both or neither")),
+        };
         let authorities = given(file.trusted_ca_file).or_else(|| given(file.ca_file));
         self.trusted_ca_file = authorities.map(PathBuf::from);
         self.client = match (given(file.cert_file), given(file.key_file)) {

@@ -178,16 +178,49 @@ impl Server {
     /// Lets it forget what was before a revision.
     pub fn compact(&self, revision: i64) -> Result<()> {
         let body = format!("{{\"revision\": {revision}, \"physical\": true}}");
+        self.post("kv/compaction", &body, None).map(drop)
+    }
+
+    /// Lets it ask from now on who its clients are. It knows `root` and another one, who may read and write all keys, both with
+    /// this password.
+    pub fn ask_for_users(&self, other: &str, password: &str) -> Result<()> {
+        let all = r#"{"permType": "READWRITE", "key": "AA==", "range_end": "AA=="}"#;
+        for name in ["root", other] {
+            let user = format!(r#"{{"name": "{name}", "password": "{password}"}}"#);
+            self.post("auth/user/add", &user, None)?;
+            let role = format!(r#"{{"name": "{name}"}}"#);
+            self.post("auth/role/add", &role, None)?;
+            let grant = format!(r#"{{"user": "{name}", "role": "{name}"}}"#);
+            self.post("auth/user/grant", &grant, None)?;
+        }
+        let grant = format!(r#"{{"name": "{other}", "perm": {all}}}"#);
+        self.post("auth/role/grant", &grant, None)?;
+        self.post("auth/enable", "{}", None).map(drop)
+    }
+
+    /// Changes something about its users, so that tokens are of before.
+    pub fn add_role(&self, name: &str, password: &str) -> Result<()> {
+        let root = format!(r#"{{"name": "root", "password": "{password}"}}"#);
+        let answer = self.post("auth/authenticate", &root, None)?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("no body")?;
+        let body: serde_json::Value = serde_json::from_str(body.trim())?;
+        let token = body["token"].as_str().context("no token")?;
+        let role = format!(r#"{{"name": "{name}"}}"#);
+        self.post("auth/role/add", &role, Some(token)).map(drop)
+    }
+
+    fn post(&self, path: &str, body: &str, token: Option<&str>) -> Result<String> {
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.port()))?;
+        let token = token.map_or_else(String::new, |token| format!("Authorization: {token}\r\n"));
         write!(
             stream,
-            "POST /v3/kv/compaction HTTP/1.0\r\nHost: etcd\r\nContent-Length: {}\r\n\r\n{body}",
+            "POST /v3/{path} HTTP/1.0\r\nHost: etcd\r\n{token}Content-Length: {}\r\n\r\n{body}",
             body.len()
         )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        anyhow::ensure!(answer.contains(" 200 "), "compaction: {answer}");
-        Ok(())
+        anyhow::ensure!(answer.contains(" 200 "), "{path}: {answer}");
+        Ok(answer)
     }
 
     /// Lets it stand still, or go on.

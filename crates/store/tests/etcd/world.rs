@@ -101,7 +101,11 @@ impl World {
     /// A node with a name, by which it knows the leases of its former runs. It has a client of its own, and follows the keys
     /// that it owns, as an agent does.
     pub(crate) fn node(&self, name: &str, ttl: Duration) -> Node {
-        let etcd = client(&self.server);
+        self.node_of(client(&self.server), name, ttl)
+    }
+
+    /// The same with this client.
+    pub(crate) fn node_of(&self, etcd: Etcd, name: &str, ttl: Duration) -> Node {
         let (writer, wanted) = Table::new("wanted", &["node"]);
         let file = self.folder.path().join(name);
         let owned = Owned::new(etcd.clone(), wanted, ttl, file);

@@ -38,7 +38,25 @@ fn what_leads_to_no_etcd_is_refused_by_name() {
     assert!(Options::read(None, None).is_err());
     assert!(refused("endpoints: []").contains("etcd.address nor etcd.config"));
     assert!(refused("endpoints: [https://a]\ncert-file: /c").contains("key-file"));
-    assert!(refused("endpoints: [https://a]\nusername: root").contains("username"));
+    for half in ["username: root", "password: hidden"] {
+        let said = refused(&format!("endpoints: [https://a]\n{half}"));
+        assert!(said.ends_with("username, password: give both or neither"));
+    }
+    let said = refused("endpoints: [https://a]\nusername: root\npassword: [hidden]");
+    assert!(!said.contains("hidden"), "{said}");
     let missing = Options::read(None, Some(Path::new("/nowhere/etcd.config")));
     assert!(missing.unwrap_err().to_string().contains("/nowhere"));
+}
+
+#[test]
+fn a_user_has_a_password_that_nobody_shows() {
+    let (_folder, path) = file("endpoints: [https://a]\nusername: root\npassword: hidden\n");
+    let options = Options::read(None, Some(&path)).unwrap();
+    let user = options.user.as_ref().unwrap();
+    assert_eq!((&*user.name, &*user.password), ("root", "hidden"));
+    let shown = format!("{options:?}");
+    assert!(
+        shown.contains("User root") && !shown.contains("hidden"),
+        "{shown}"
+    );
 }
