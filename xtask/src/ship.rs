@@ -7,6 +7,7 @@ mod sbom;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -106,17 +107,24 @@ const LINKS: &[(&str, &str)] = &[
     ("/usr/bin/cilium-operator-generic", "axoneme-operator"),
 ];
 
+/// The shell of init steps, static, under the names that upstream's chart has for it. Busybox's own has no `bash`, and prefers its applets
+/// (an `nsenter` that knows no control groups) to what is on the path.
+const SHELL: Part = Part {
+    file: "/bin/mksh-static",
+    package: "mksh",
+};
+
 /// What init steps, probes and people call, all of busybox.
 const BUSYBOX: Part = Part {
     file: "/bin/busybox",
     package: "busybox-static",
 };
 const APPLETS: &[&str] = &[
-    "awk", "basename", "bash", "cat", "chmod", "cp", "date", "df", "dirname", "du", "env", "false",
-    "find", "grep", "gunzip", "gzip", "head", "hostname", "id", "kill", "less", "ln", "ls",
-    "mkdir", "mount", "mv", "nc", "netstat", "nslookup", "ping", "printf", "ps", "readlink", "rm",
-    "sed", "seq", "sh", "sleep", "sort", "stat", "tail", "tar", "tee", "test", "top", "touch",
-    "tr", "true", "umount", "uname", "uniq", "vi", "wc", "wget", "xargs",
+    "awk", "basename", "cat", "chmod", "cp", "date", "df", "dirname", "du", "env", "false", "find",
+    "grep", "gunzip", "gzip", "head", "hostname", "id", "kill", "less", "ln", "ls", "mkdir",
+    "mount", "mv", "nc", "netstat", "nslookup", "ping", "printf", "ps", "readlink", "rm", "sed",
+    "seq", "sleep", "sort", "stat", "tail", "tar", "tee", "test", "top", "touch", "tr", "true",
+    "umount", "uname", "uniq", "vi", "wc", "wget", "xargs",
 ];
 
 const SCRIPTS: &[&str] = &["cni-uninstall.sh", "init-container.sh", "install-plugin.sh"];
@@ -132,7 +140,11 @@ pub(crate) fn reference(place: &Place) -> Result<String> {
 /// Builds what is packed and writes the archive.
 pub(crate) fn make(place: &Place, build: Build) -> Result<(PathBuf, Written)> {
     setup::ensure(place)?;
-    setup::need(&[BUSYBOX])?;
+    setup::need(&[BUSYBOX, SHELL])?;
+    let has = answer(BUSYBOX.file, &["--list"]).context("busybox does not tell its applets")?;
+    if let Some(name) = absent(&has) {
+        bail!("this machine's busybox has no '{name}', and the image would have a link to it");
+    }
     ebpf::object(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
     let folder = match build {
         Build::Dev => compile_dev(place)?,
@@ -142,6 +154,12 @@ pub(crate) fn make(place: &Place, build: Build) -> Result<(PathBuf, Written)> {
     let to = place.cache.join(ARCHIVE);
     let written = image.write(&to)?;
     Ok((to, written))
+}
+
+/// The first applet that a list of busybox's lacks: a link of its name would end with "applet not found".
+fn absent(list: &str) -> Option<&'static str> {
+    let has: BTreeSet<&str> = list.lines().map(str::trim).collect();
+    APPLETS.iter().copied().find(|name| !has.contains(name))
 }
 
 /// The programs whose sources are there.
@@ -175,6 +193,10 @@ fn contents(place: &Place, folder: &Path, build: Build) -> Result<Image> {
     });
     image.folders.push("/run".to_owned());
     image.file(Path::new(BUSYBOX.file), "/bin/busybox");
+    image.file(Path::new(SHELL.file), "/bin/mksh");
+    for name in ["/bin/bash", "/bin/sh"] {
+        image.links.insert(name.to_owned(), "mksh".to_owned());
+    }
     let applets = APPLETS
         .iter()
         .map(|name| (format!("/bin/{name}"), "busybox".to_owned()));

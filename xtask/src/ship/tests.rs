@@ -54,6 +54,26 @@ fn every_link_leads_to_a_file_of_the_image() -> Result<()> {
 }
 
 #[test]
+fn an_applet_that_busybox_lacks_is_named() {
+    let all = APPLETS.join("\n");
+    assert_eq!(absent(&all), None);
+    assert_eq!(absent(&all.replace("\nless\n", "\n")), Some("less"));
+}
+
+#[test]
+fn the_shell_of_init_steps_is_none_that_prefers_its_own_programs() -> Result<()> {
+    let (place, folder) = fake("shell", &["agent", "cli", "cni"])?;
+    let image = contents(&place, &folder, Build::Dev)?;
+    for name in ["/bin/sh", "/bin/bash"] {
+        assert_eq!(image.links[name], "mksh");
+    }
+    for name in ["sh", "bash", "nsenter"] {
+        assert!(!APPLETS.contains(&name), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_program_without_sources_leaves_no_link_behind() -> Result<()> {
     let (place, folder) = fake("absent", &["agent", "cli", "cni"])?;
     let image = contents(&place, &folder, Build::Dev)?;
@@ -71,6 +91,7 @@ fn the_same_programs_make_the_same_image() -> Result<()> {
         let here = Place::find()?;
         let mut image = contents(&place, &folder, Build::Dev)?;
         image.file(Path::new("/bin/true"), BUSYBOX.file);
+        image.file(Path::new("/bin/true"), "/bin/mksh");
         for script in SCRIPTS {
             let file = here.repo.join("deploy/image").join(script);
             image.file(&file, &format!("/{script}"));
