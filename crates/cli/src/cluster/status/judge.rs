@@ -228,20 +228,24 @@ impl Report {
             return;
         };
         let ours = |pod: &&Pod| pod.is_alive() && !pod.host_network && !pod.node.is_empty();
-        let pods: Vec<String> = facts.pods.iter().filter(ours).map(Pod::full_name).collect();
-        let unmanaged: Vec<String> = pods
-            .iter()
-            .filter(|name| !endpoints.contains(*name))
-            .cloned()
-            .collect();
-        if !unmanaged.is_empty() {
+        let pods: Vec<&Pod> = facts.pods.iter().filter(ours).collect();
+        let managed = |pod: &&&Pod| endpoints.contains(&pod.full_name());
+        let unmanaged: Vec<&Pod> = pods.iter().filter(|of| !managed(of)).copied().collect();
+        let starting = unmanaged.iter().filter(|pod| pod.addresses.is_empty());
+        let (all, starting) = (pods.len(), starting.count());
+        if unmanaged.len() > starting {
             let what = format!(
-                "{} of {} pods are not in this network; those from before the installation have to be restarted",
-                unmanaged.len(),
-                pods.len()
+                "{} of {all} pods are not in this network; those from before the installation have to be restarted",
+                unmanaged.len() - starting,
             );
             self.warning("cluster", what);
         }
+        if starting > 0 {
+            let what =
+                format!("{starting} of {all} pods have no address yet; their events say why");
+            self.warning("cluster", what);
+        }
+        let unmanaged: Vec<String> = unmanaged.into_iter().map(Pod::full_name).collect();
         self.pods = Network {
             managed: pods.len() - unmanaged.len(),
             pods: pods.len(),

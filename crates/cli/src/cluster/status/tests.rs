@@ -8,7 +8,7 @@ fn pod(name: &str, node: &str) -> Pod {
     Pod::of(
         &json!({ "metadata": { "namespace": "kube-system", "name": name }, "spec": { "nodeName": node,
         "containers": [{ "name": "cilium-agent", "image": "axoneme:1" }] },
-        "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] } }),
+        "status": { "phase": "Running", "podIPs": [{ "ip": "10.0.0.9" }], "conditions": [{ "type": "Ready", "status": "True" }] } }),
     )
 }
 
@@ -152,6 +152,15 @@ fn pods_outside_of_the_network_are_a_warning_and_those_of_nodes_are_none() {
         "{}",
         warnings[0]
     );
+    let mut starting = pod("new", "n1");
+    (starting.phase, starting.addresses) = ("Pending".to_owned(), Vec::new());
+    facts.pods.push(starting);
+    let (_, warnings) = problems(&facts);
+    let wanted = [
+        "cluster: 1 of 3 pods are not in this network; those from before the installation have to be restarted",
+        "cluster: 1 of 3 pods have no address yet; their events say why",
+    ];
+    assert_eq!(warnings, wanted);
     facts.endpoints = None;
     assert!(problems(&facts).0[0].contains("CiliumEndpoint is not registered"));
 }
