@@ -10,6 +10,8 @@ mod identities;
 mod ranges;
 #[path = "control_plane/schemas.rs"]
 mod schemas;
+#[path = "control_plane/slices.rs"]
+mod slices;
 #[path = "control_plane/store.rs"]
 mod stores;
 

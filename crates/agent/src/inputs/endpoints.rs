@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::cilium::{
     CiliumEndpoint, CiliumEndpointSlice, EndpointNetworking, EndpointStatus,
@@ -11,8 +12,9 @@ use model::endpoint::PodName;
 use model::identity::Identity;
 use reconcile::table::Wake;
 use reconcile::tasks::TaskGroup;
-use reconcile::{Changes, Table, TableWriter};
+use reconcile::{Changes, Snapshot, Table, TableWriter};
 use store::{Client, Scope, reflect};
+use tokio_util::sync::CancellationToken;
 
 use super::{RemoteEndpoint, name_of, named_port};
 
@@ -36,14 +38,17 @@ pub(super) struct Sliced {
     endpoint: RemoteEndpoint,
 }
 
+const SINGLE: &str = "ciliumendpoints";
+const SLICES: &str = "ciliumendpointslices";
+/// While CiliumEndpoints are followed besides slices, it is looked so often whether slices have them all.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The table of all endpoints.
 pub(super) fn follow(
     client: &Client,
     tasks: &TaskGroup,
     from: Announcements,
 ) -> Table<PodName, RemoteEndpoint> {
-    const SINGLE: &str = "ciliumendpoints";
-    const SLICES: &str = "ciliumendpointslices";
     let client = client.clone();
     match from {
         Announcements::Single => {
@@ -57,9 +62,10 @@ pub(super) fn follow(
         Announcements::Slices => {
             let (writer, places) = Table::new(SLICES, &[SLICES]);
             let rows = |of: CiliumEndpointSlice| slice_rows(&of);
+            let reader = client.clone();
             tasks.spawn(SLICES, move |stop| {
                 reflect::<CiliumEndpointSlice, _, _>(
-                    client,
+                    reader,
                     Scope::all(),
                     SLICES,
                     writer,
@@ -67,9 +73,12 @@ pub(super) fn follow(
                     stop,
                 )
             });
+            let (writer, unsliced) = Table::new("endpoints before slices", &[SINGLE]);
+            let work = follow_until_sliced(client, places.clone(), writer, tasks.token());
+            tasks.spawn_short("endpoints before slices", work);
             let (writer, table) = Table::new(SINGLE, &[SLICES]);
             tasks.spawn("endpoints of slices", move |stop| async move {
-                let work = merge(places, writer, SLICES);
+                let work = merge(places, unsliced, writer, SLICES);
                 let _: Option<()> = stop.run_until_cancelled(work).await;
             });
             table
@@ -77,37 +86,110 @@ pub(super) fn follow(
     }
 }
 
-/// Keeps one row for each endpoint, however many slices have it. It goes when none has it any more.
+/// Where slices were switched on just now, the operator has not made them yet, and who believed them would forget every pod.
+/// So CiliumEndpoints count as well until slices have them all; that is when the writer goes.
+async fn follow_until_sliced(
+    client: Client,
+    places: Table<Place, Sliced>,
+    writer: TableWriter<PodName, RemoteEndpoint>,
+    stop: CancellationToken,
+) {
+    let first = places.until_initialized().await;
+    let sliced = first.keys().map(|(name, _)| name).collect::<BTreeSet<_>>();
+    if have_all(sliced.len(), announced(&client).await) {
+        return;
+    }
+    tracing::info!(
+        "not all endpoints are in slices yet, CiliumEndpoints are followed until they are"
+    );
+    let single = writer.table();
+    let rows = |of: CiliumEndpoint| endpoint_rows(&of);
+    tokio::select! {
+        () = reflect::<CiliumEndpoint, _, _>(client, Scope::all(), SINGLE, writer, rows, stop) => {}
+        () = all_sliced(&single, &places) => tracing::info!("all endpoints are in slices"),
+    }
+}
+
+/// How many CiliumEndpoints there are, without a list of them; none, if the server does not say.
+async fn announced(client: &Client) -> Option<usize> {
+    let all = Scope::all();
+    let page = client.list_page::<CiliumEndpoint>(&all, 1, "").await.ok()?;
+    let more = match page.metadata.remaining_item_count {
+        None if !page.metadata.continue_token.is_empty() => return None,
+        more => usize::try_from(more.unwrap_or_default()).ok()?,
+    };
+    Some(page.items.len() + more)
+}
+
+/// Whether slices are as whole as they ever are: in a large cluster some endpoints are always on their way into one, and a list
+/// of all for their sake is what slices are to spare.
+fn have_all(sliced: usize, announced: Option<usize>) -> bool {
+    announced.is_some_and(|all| sliced + all / 1000 >= all)
+}
+
+/// Returns when each endpoint that has an object of its own is in a slice.
+async fn all_sliced(single: &Table<PodName, RemoteEndpoint>, places: &Table<Place, Sliced>) {
+    single.until_initialized().await;
+    loop {
+        let (all, now) = (single.snapshot(), places.snapshot());
+        if all.keys().all(|name| last_of(&now, name).is_some()) {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// An endpoint as the slice has it that was written last.
+fn last_of<'a>(now: &'a Snapshot<Place, Sliced>, name: &PodName) -> Option<&'a RemoteEndpoint> {
+    let first = (name.clone(), Arc::from(""));
+    let all = now.iter_from(&first).take_while(|((of, _), _)| of == name);
+    let last = all.max_by_key(|(_, of)| of.version)?;
+    Some(&last.1.endpoint)
+}
+
+/// Keeps one row for each endpoint, however many slices have it; one that none has is as its own object says, as long as somebody
+/// follows these. It goes when none has it any more.
 pub(super) async fn merge(
     places: Table<Place, Sliced>,
+    single: Table<PodName, RemoteEndpoint>,
     mut writer: TableWriter<PodName, RemoteEndpoint>,
     source: &'static str,
 ) {
-    let mut changed = places.subscribe();
-    let mut seen = 0;
+    let (mut sliced, mut announced) = (places.subscribe(), single.subscribe());
+    let mut seen = (0, 0);
+    let mut followed = true;
     loop {
-        if changed.changed().await == Wake::WriterGone {
-            return;
+        let mut ended = false;
+        tokio::select! {
+            wake = sliced.changed() => if wake == Wake::WriterGone {
+                return;
+            },
+            wake = announced.changed(), if followed => ended = wake == Wake::WriterGone,
         }
-        let now = places.snapshot();
-        let touched: BTreeSet<PodName> = match now.changes_since(seen) {
-            Changes::Since(changes) => changes.into_iter().map(|of| of.key.0).collect(),
-            Changes::Everything => {
-                let there = now.keys().map(|(name, _)| name.clone());
-                there.chain(writer.snapshot().keys().cloned()).collect()
-            }
-        };
-        seen = now.revision();
+        followed &= !ended;
+        let (now, own, before) = (places.snapshot(), single.snapshot(), writer.snapshot());
+        let touched: BTreeSet<PodName> =
+            match (now.changes_since(seen.0), own.changes_since(seen.1)) {
+                (Changes::Since(places), Changes::Since(own)) if !ended => {
+                    let places = places.into_iter().map(|of| of.key.0);
+                    places.chain(own.into_iter().map(|of| of.key)).collect()
+                }
+                _ => {
+                    let there = now.keys().map(|(name, _)| name);
+                    let there = there.chain(own.keys()).cloned();
+                    there.chain(before.keys().cloned()).collect()
+                }
+            };
+        seen = (now.revision(), own.revision());
         writer.write(|batch| {
             for name in touched {
-                let first = (name.clone(), Arc::from(""));
-                let all = now.iter_from(&first).take_while(|((of, _), _)| *of == name);
-                match all.max_by_key(|(_, of)| of.version) {
-                    Some((_, last)) => batch.set(name, last.endpoint.clone()),
+                let alone = own.get(&name).filter(|_| followed);
+                match last_of(&now, &name).or(alone) {
+                    Some(endpoint) => batch.set(name, endpoint.clone()),
                     None => batch.remove(&name),
                 };
             }
-            if now.is_initialized() {
+            if now.is_initialized() && (own.is_initialized() || !followed) {
                 batch.mark_initialized(source);
             }
         });

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use reconcile::Table;
 use tokio::time::timeout;
 
-use super::{RemoteEndpoint, endpoint_rows, merge, slice_rows};
+use super::{RemoteEndpoint, all_sliced, endpoint_rows, have_all, merge, slice_rows};
 
 const SOURCE: &str = "slices";
 
@@ -102,11 +102,63 @@ async fn until(table: &Table<PodName, RemoteEndpoint>, wanted: &BTreeMap<PodName
     done.unwrap_or_else(|_| panic!("{:?} and not {wanted:?}", table.snapshot()));
 }
 
+/// CiliumEndpoints that nobody follows any more.
+fn nobody() -> Table<PodName, RemoteEndpoint> {
+    Table::new("single", &["single"]).1
+}
+
+#[tokio::test]
+async fn endpoints_that_are_in_no_slice_yet_are_known_from_their_own_objects_until_all_are_in_one()
+{
+    let (mut places, slices) = Table::new(SOURCE, &[SOURCE]);
+    let (mut alone, single) = Table::new("single", &["single"]);
+    let (writer, table) = Table::new("endpoints", &[SOURCE]);
+    let merging = tokio::spawn(merge(slices.clone(), single.clone(), writer, SOURCE));
+    // No slices is a complete answer of the server's, and still not all that there is.
+    places.mark_initialized(SOURCE);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!table.snapshot().is_initialized());
+    let rows = |endpoints| slice_rows(&slice("a", 1, endpoints));
+    for ((name, _), of) in rows(&[("cart", 7), ("till", 8), ("gone", 9)]) {
+        alone.set(name, of.endpoint);
+    }
+    alone.mark_initialized("single");
+    let all = [("cart", 7), ("till", 8), ("gone", 9)].map(|(of, id)| (name(of), Identity(id)));
+    until(&table, &all.clone().into()).await;
+    table.until_initialized().await;
+    let sliced = tokio::spawn(async move { all_sliced(&single, &slices).await });
+    // What a slice says of an endpoint counts for all nodes, and so for this one.
+    places.replace(rows(&[("cart", 17)]));
+    alone.remove(&name("gone"));
+    let wanted = [(name("cart"), Identity(17)), (name("till"), Identity(8))];
+    until(&table, &wanted.into()).await;
+    assert!(!sliced.is_finished());
+    places.replace(rows(&[("cart", 17), ("till", 8)]));
+    timeout(Duration::from_secs(10), sliced)
+        .await
+        .expect("all are sliced")
+        .expect("no panic");
+    drop(alone);
+    // Now only slices count.
+    places.replace(rows(&[("till", 8)]));
+    until(&table, &[(name("till"), Identity(8))].into()).await;
+    merging.abort();
+}
+
+#[test]
+fn a_list_of_all_endpoints_is_worth_it_where_some_are_in_no_slice_but_not_for_those_on_their_way_in_a_large_cluster()
+ {
+    assert!(have_all(0, Some(0)));
+    assert!(have_all(12, Some(12)) && !have_all(11, Some(12)));
+    assert!(have_all(99_950, Some(100_000)) && !have_all(99_000, Some(100_000)));
+    assert!(!have_all(12, None));
+}
+
 #[tokio::test]
 async fn an_endpoint_that_moves_between_slices_is_there_all_the_time() {
     let (mut places, from) = Table::new(SOURCE, &[SOURCE]);
     let (writer, table) = Table::new("endpoints", &[SOURCE]);
-    let merging = tokio::spawn(merge(from, writer, SOURCE));
+    let merging = tokio::spawn(merge(from, nobody(), writer, SOURCE));
     assert!(!table.snapshot().is_initialized());
     let (old, new) = (slice("a", 1, &[("cart", 7)]), slice("b", 2, &[("cart", 8)]));
     places.replace(slice_rows(&old));
@@ -140,7 +192,7 @@ proptest! {
         runtime.block_on(async {
             let (mut places, from) = Table::new(SOURCE, &[SOURCE]);
             let (writer, table) = Table::new("endpoints", &[SOURCE]);
-            let merging = tokio::spawn(merge(from, writer, SOURCE));
+            let merging = tokio::spawn(merge(from, nobody(), writer, SOURCE));
             let mut version = 0;
             for slices in rounds {
                 let mut wanted = BTreeMap::new();
