@@ -171,7 +171,9 @@ fn read_file(path: &Path, given: &mut Given) -> Result<(), Error> {
     // A file without a key is valid.
     let values: Option<BTreeMap<String, serde_yaml_ng::Value>> =
         serde_yaml_ng::from_str(&text).map_err(|error| failed(error.to_string()))?;
-    for (key, value) in values.unwrap_or_default() {
+    // A key without a value is as good as none: upstream's chart writes those that its values leave open.
+    let said = values.unwrap_or_default().into_iter();
+    for (key, value) in said.filter(|(_, value)| !value.is_null()) {
         let text = scalar(&value)
             .ok_or_else(|| failed(format!("{key}: a value or a list of values was expected")))?;
         given.set(present(&key), &text);

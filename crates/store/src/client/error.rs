@@ -55,6 +55,10 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(404)
     }
+    /// We may not do that.
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(403)
+    }
     /// The object exists already, or has changed since it was read.
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(409)

@@ -1,9 +1,12 @@
 //! Writing differences: read, change, patch what differs, and once more when somebody was quicker.
 
 use api::kubernetes::Resource;
+use http::Method;
 use reconcile::Backoff;
 use serde_json::{Map, Value};
 
+use super::path::object;
+use super::send::{Call, JSON};
 use super::{Client, Error, to_json};
 
 /// Conflicts in a row before the caller is told.
@@ -13,7 +16,8 @@ impl Client {
     /// Changes an object, or its subresource `status`, as it is in the store now. Only what `change` changed is sent, as a
     /// merge patch (RFC 7386) that holds for the version that was read; nothing is sent when nothing differs. When
     /// somebody writes meanwhile, that is read and `change` is asked again. Fields that the type does not model stay as
-    /// they are, but lists are replaced as a whole.
+    /// they are, but lists are replaced as a whole. Who may replace the kind and not patch it (agents CiliumNodes, by upstream's own
+    /// chart) replaces it by what the patch makes of it.
     pub async fn update<R: Resource>(
         &self,
         namespace: Option<&str>,
@@ -31,7 +35,17 @@ impl Client {
                 return Ok(found);
             };
             patch["metadata"]["resourceVersion"] = found.meta().resource_version.clone().into();
-            match self.merge(namespace, name, subresource, &patch).await {
+            let done = match self.merge(namespace, name, subresource, &patch).await {
+                Err(refused) if refused.is_forbidden() => {
+                    let replaced = self.replace_merged(namespace, name, subresource, &patch);
+                    match replaced.await {
+                        Err(error) if error.is_forbidden() => Err(refused),
+                        done => done,
+                    }
+                }
+                done => done,
+            };
+            match done {
                 Err(error) if error.is_conflict() && conflicts < TRIES => {
                     conflicts += 1;
                     let pause = Backoff::default().after(conflicts, &mut rand::rng());
@@ -40,6 +54,26 @@ impl Client {
                 result => return result,
             }
         }
+    }
+
+    /// Replaces an object by what a merge patch makes of it. The patch has the version that was read, so a change since then is a
+    /// conflict.
+    async fn replace_merged<R: Resource>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        subresource: Option<&str>,
+        patch: &Value,
+    ) -> Result<R, Error> {
+        let mut path = object::<R>(namespace, name);
+        let mut whole: Value = self.json(&Call::new("get", Method::GET, &path)).await?;
+        merge(&mut whole, patch);
+        if let Some(subresource) = subresource {
+            path.push('/');
+            path.push_str(subresource);
+        }
+        let call = Call::new("replace", Method::PUT, &path).with(&whole, JSON)?;
+        self.json(&call).await
     }
 
     /// Makes an object be there: creates `new`, or lets `change` bring the one that is there into line.
@@ -60,6 +94,23 @@ impl Client {
                 Err(error) if error.is_conflict() && tries < TRIES => tries += 1,
                 result => return result,
             }
+        }
+    }
+}
+
+/// Applies a merge patch as RFC 7386 says.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        target.clone_from(patch);
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(Map::new());
+    }
+    for (name, value) in patch {
+        match target.as_object_mut() {
+            Some(fields) if value.is_null() => drop(fields.remove(name)),
+            _ => merge(&mut target[name], value),
         }
     }
 }

@@ -103,7 +103,7 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
     let path = directory.path().join("config.yaml");
     let text = "cluster-name: east\nlisten-address: :1\ngops: true\ngops-port: \"9893\"\n\
         sort-buffer-len-max: 7\ndisable-server-tls: true\ndisable-client-tls: true\n\
-        tls-relay-client-ca-files: [a, b]\nlikes: cheese\n";
+        tls-relay-client-ca-files: [a, b]\nretry-timeout: \nsort-buffer-drain-timeout:\nlikes: cheese\n";
     fs::write(&path, text).unwrap();
     let file = path.to_str().unwrap();
     let given = given(&["--config", file, "--listen-address=:2", "--debug", "--gops"]).unwrap();
@@ -111,6 +111,7 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
     assert_eq!(config.cluster, "east");
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.sort.length, 7);
+    assert_eq!(config.sort.delay, Duration::from_secs(1));
     assert_eq!(config.log.level, "debug");
     assert_eq!(config.unknown, ["likes"]);
     assert_eq!(

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::difference;
+use super::{difference, merge};
 use crate::{Client, Options};
 
 /// A server of one namespace, on which somebody else writes just before us, so many times.
@@ -19,6 +19,8 @@ struct Fake {
     writes: u32,
     /// URI, type and body of the last patch.
     asked: String,
+    /// Verbs that we may not use.
+    forbidden: &'static [&'static str],
 }
 
 type Shared = Arc<Mutex<Fake>>;
@@ -66,26 +68,11 @@ async fn read(State(fake): State<Shared>) -> Response {
     }
 }
 
-/// A merge patch as RFC 7386 says.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (name, value) in patch {
-        if value.is_null() {
-            target.as_object_mut().unwrap().remove(name);
-        } else {
-            merge(&mut target[name], value);
-        }
-    }
-}
-
 async fn patch(State(fake): State<Shared>, uri: Uri, headers: HeaderMap, body: String) -> Response {
     let mut fake = fake.lock().unwrap();
+    if fake.forbidden.contains(&"patch") {
+        return refuse(StatusCode::FORBIDDEN);
+    }
     fake.rival();
     let kind = headers["content-type"].to_str().unwrap();
     fake.asked = format!("{uri} {kind} {body}");
@@ -96,6 +83,21 @@ async fn patch(State(fake): State<Shared>, uri: Uri, headers: HeaderMap, body: S
     fake.writes += 1;
     let mut object = fake.object.clone().unwrap();
     merge(&mut object, &patch);
+    fake.store(object)
+}
+
+async fn replace(State(fake): State<Shared>, uri: Uri, body: String) -> Response {
+    let mut fake = fake.lock().unwrap();
+    if fake.forbidden.contains(&"update") {
+        return refuse(StatusCode::FORBIDDEN);
+    }
+    fake.rival();
+    fake.asked = uri.to_string();
+    let object: Value = serde_json::from_str(&body).unwrap();
+    if object["metadata"]["resourceVersion"] != json!(fake.version.to_string()) {
+        return refuse(StatusCode::CONFLICT);
+    }
+    fake.writes += 1;
     fake.store(object)
 }
 
@@ -122,8 +124,11 @@ async fn serve(rivals: u32, object: Option<Value>) -> (Client, Shared) {
     options.urls = vec![format!("http://{}", listener.local_addr().unwrap())];
     let app = axum::Router::new()
         .route("/api/v1/namespaces", post(create))
-        .route("/api/v1/namespaces/a", get(read).patch(patch))
-        .route("/api/v1/namespaces/a/status", axum::routing::patch(patch))
+        .route("/api/v1/namespaces/a", get(read).patch(patch).put(replace))
+        .route(
+            "/api/v1/namespaces/a/status",
+            axum::routing::patch(patch).put(replace),
+        )
         .with_state(Arc::clone(&fake));
     tokio::spawn(async move { axum::serve(listener, app).await });
     (Client::new(options).await.unwrap(), fake)
@@ -216,6 +221,33 @@ async fn only_what_differs_is_sent_under_our_name_and_what_we_do_not_model_stays
         fake.object.clone().unwrap(),
         json!({ "metadata": { "name": "a", "labels": { "count": "11", "kept": "y" }, "resourceVersion": "2",
             "managedFields": [{ "manager": "somebody" }] }, "spec": { "finalizers": ["kubernetes"] } })
+    );
+}
+
+#[tokio::test]
+async fn who_may_replace_and_not_patch_replaces_and_nothing_else_is_lost() {
+    let there = json!({ "metadata": { "name": "a", "labels": { "count": "1", "old": "x" } },
+        "spec": { "finalizers": ["kubernetes"] } });
+    let (client, fake) = serve(2, Some(there)).await;
+    fake.lock().unwrap().forbidden = &["patch"];
+    let change = |namespace: &mut Namespace| {
+        add_ten(namespace);
+        namespace.metadata.labels.remove("old");
+    };
+    let update = || client.update::<Namespace>(None, "a", None, change);
+    update().await.unwrap();
+    assert_eq!(
+        fake.lock().unwrap().object.clone().unwrap(),
+        json!({ "metadata": { "name": "a", "labels": { "count": "13" }, "resourceVersion": "4" },
+            "spec": { "finalizers": ["kubernetes"] } })
+    );
+    let asked = fake.lock().unwrap().asked.clone();
+    assert_eq!(asked, "/api/v1/namespaces/a?fieldManager=test");
+    fake.lock().unwrap().forbidden = &["patch", "update"];
+    let error = update().await.unwrap_err();
+    assert!(
+        error.is_forbidden() && error.to_string().starts_with("patch "),
+        "{error}"
     );
 }
 
