@@ -132,7 +132,7 @@ impl Metrics {
         for outcome in [Outcome::Success, Outcome::Failure] {
             let (long, short) = (outcome.as_str(), outcome.short());
             self.policy_changes
-                .get_or_create(&labels([("outcome", long)]))
+                .get_or_create(&labels([("outcome", short)]))
                 .inc_by(0);
             self.runs
                 .get_or_create(&labels([("status", long)]))
@@ -187,6 +187,7 @@ impl Metrics {
         self.regenerations.get_or_create(&short).inc();
         for (scope, took) in [
             ("policyCalculation", calculated),
+            ("endpointPolicyCalculation", calculated),
             ("mapSync", written),
             ("total", calculated + written),
         ] {
@@ -198,7 +199,7 @@ impl Metrics {
 
     /// A policy was taken in, or refused.
     pub(crate) fn policy(&self, outcome: Outcome) {
-        let of = labels([("outcome", outcome.as_str())]);
+        let of = labels([("outcome", outcome.short())]);
         self.policy_changes.get_or_create(&of).inc();
     }
 

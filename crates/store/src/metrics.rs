@@ -106,6 +106,27 @@ impl Metrics {
         latency.observe(took.as_secs_f64());
     }
 
+    /// A kind is followed: its series are there before anything happens.
+    pub(crate) fn follows(&self, kind: &str) {
+        for action in ["create", "update", "delete"] {
+            let events = [
+                ("scope", scope(kind)),
+                ("action", action.to_owned()),
+                ("status", "success".to_owned()),
+            ];
+            self.events.get_or_create(&events).inc_by(0);
+            for equal in ["true", "false"] {
+                let received = [
+                    ("scope", scope(kind)),
+                    ("action", action.to_owned()),
+                    ("valid", "false".to_owned()),
+                    ("equal", equal.to_owned()),
+                ];
+                self.received.get_or_create(&received).inc_by(0);
+            }
+        }
+    }
+
     pub(crate) fn told(&self, told: Told) {
         let (scope, action) = (scope(told.kind), told.action.to_owned());
         let word = |is: bool| if is { "true" } else { "false" }.to_owned();

@@ -82,6 +82,7 @@ pub async fn reflect<R: Resource, K: Key, V: Value>(
     rows: impl Rows<R, K, V>,
     stop: CancellationToken,
 ) {
+    client.metrics().follows(R::KIND);
     let mut reflector = Reflector::<R, K, V, _> {
         client: &client,
         scope: &scope,

@@ -3,9 +3,11 @@
 use std::fmt::Error;
 
 use daemon::metrics::labels;
+use store::etcd::Mode;
 
 use super::show::Page;
 use crate::config::{Config, Ipam, Routing};
+use crate::inputs::Announcements;
 
 const CONNECT: &str = "feature_adv_connect_and_lb_";
 
@@ -25,7 +27,6 @@ const ABSENT: &[(&str, &[&str])] = &[
             "vtep_enabled",
         ],
     ),
-    ("feature_controlplane_", &["cilium_endpoint_slices_enabled"]),
     ("feature_datapath_", &["endpoint_routes_enabled"]),
     (
         "feature_network_policies_",
@@ -52,6 +53,10 @@ pub(super) fn write(page: &mut Page<'_, '_>, config: &Config) -> Result<(), Erro
         (&format!("{CONNECT}kube_proxy_replacement_enabled"), HELP),
         services,
     )?;
+    page.gauge(
+        ("feature_controlplane_cilium_endpoint_slices_enabled", HELP),
+        i64::from(config.announcements == Announcements::Slices),
+    )?;
     let node_port = labels([
         ("mode", "snat"),
         ("algorithm", "random"),
@@ -68,6 +73,12 @@ pub(super) fn write(page: &mut Page<'_, '_>, config: &Config) -> Result<(), Erro
         (false, true) => "ipv6-only",
         _ => "ipv4-only",
     };
+    let identities = match config.kvstore.as_ref().map(|settings| settings.mode) {
+        None => "crd",
+        Some(Mode::Kvstore) => "kvstore",
+        Some(Mode::ReadKvstore) => "doublewrite-readkvstore",
+        Some(Mode::ReadCrd) => "doublewrite-readcrd",
+    };
     let ipam = match config.ipam {
         Ipam::Kubernetes => "kubernetes",
         Ipam::ClusterPool => "cluster-pool",
@@ -77,13 +88,18 @@ pub(super) fn write(page: &mut Page<'_, '_>, config: &Config) -> Result<(), Erro
         (
             "controlplane_identity_allocation",
             "mode",
-            &["crd", "kvstore"][..],
-            "crd",
+            &[
+                "crd",
+                "kvstore",
+                "doublewrite-readkvstore",
+                "doublewrite-readcrd",
+            ][..],
+            identities,
         ),
         (
             "controlplane_ipam",
             "mode",
-            &["kubernetes", "cluster-pool"],
+            &["kubernetes", "cluster-pool", "multi-pool"],
             ipam,
         ),
         ("datapath_chaining_enabled", "mode", &["none"], "none"),

@@ -124,7 +124,22 @@ pub(super) fn tables(
             }
         }
     }
-    page.counters(("bpf_map_ops", "Reads and writes of entries"), operations)
+    page.counters(("bpf_map_ops", "Reads and writes of entries"), operations)?;
+    let never = ["ipv4", "ipv6"].map(|family| {
+        let of = [
+            ("area", "conntrack"),
+            ("name", "dump_interrupts"),
+            ("family", family),
+        ];
+        (labels(of), 0_u64)
+    });
+    page.counters(
+        (
+            "datapath_conntrack_dump_resets",
+            "Walks over the tables of connections that had to begin anew; none ever has to",
+        ),
+        never,
+    )
 }
 
 /// Maps and programs that this process holds, by what the kernel says of its descriptors (proc(5), `fdinfo`).

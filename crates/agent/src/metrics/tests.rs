@@ -165,7 +165,7 @@ fn numbers_are_those_of_the_state_and_of_what_happened() {
         "cilium_ip_addresses{family=\"ipv4\"} 1",
         "cilium_ipam_capacity{family=\"ipv4\"} 256.0",
         "cilium_ipam_events_total{action=\"release\",family=\"ipv4\"} 1",
-        "cilium_policy_change_total{outcome=\"failure\"} 1",
+        "cilium_policy_change_total{outcome=\"fail\"} 1",
         "cilium_policy_endpoint_enforcement_status{enforcement=\"both\"} 0",
         "cilium_datapath_conntrack_gc_entries{family=\"ipv6\",protocol=\"TCP\",status=\"alive\"} 0",
         "cilium_feature_datapath_network{mode=\"overlay-vxlan\"} 1",
