@@ -26,6 +26,7 @@ mod node;
 mod smoke;
 mod status;
 mod steps;
+mod transfer;
 
 use arguments::{Ask, Part};
 use layout::Layout;
@@ -48,13 +49,12 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
     }
     match ask {
         Ask::Help => Ok(()),
-        Ask::Up(choices) => lifecycle::up(place, &layout, choices),
+        Ask::Up(choices) => lifecycle::up(place, &layout, &choices),
         Ask::Down => lifecycle::down(&layout),
         Ask::Status => status::print(&layout),
-        Ask::Test(families) => smoke::test(place, &lifecycle::spoken(&layout, families)?),
-        Ask::Conformance(families) => {
-            e2e::conformance(place, &lifecycle::spoken(&layout, families)?)
-        }
+        Ask::Test(choices) => smoke::test(place, &layout, &choices),
+        Ask::Conformance(choices) => e2e::conformance(place, &layout, &choices),
+        Ask::Move => transfer::run(place, &layout),
         Ask::Density => density::run(place, &layout),
         Ask::Tool(name) => {
             println!("{}", golang::tool(place, &layout, &name)?.display());

@@ -124,26 +124,41 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "kubernetes",
         shows: "Kubernetes' own tests of the network on a real cluster: conformance and NetworkPolicy",
-        command: |_| kubernetes("ipv4"),
+        command: |_| kubernetes(&[]),
     },
     Suite {
         name: "kubernetes-ipv6",
         shows: "the same on a cluster of IPv6 alone",
-        command: |_| kubernetes("ipv6"),
+        command: |_| kubernetes(&["--family", "ipv6"]),
     },
     Suite {
         name: "kubernetes-dual",
         shows: "Kubernetes' own tests of dual stack on a cluster of both families",
-        command: |_| kubernetes("dual"),
+        command: |_| kubernetes(&["--family", "dual"]),
+    },
+    Suite {
+        name: "kubernetes-etcd",
+        shows: "Kubernetes' own tests of the network where agents share identities, nodes and addresses over etcd",
+        command: |_| kubernetes(&["--store", "etcd"]),
+    },
+    Suite {
+        name: "move",
+        shows: "a real cluster moves from objects of the API server to etcd and back, step by step, under connections",
+        command: |_| cluster("move"),
+    },
+    Suite {
+        name: "options",
+        shows: "smoke and connectivity test of a real cluster with slices of endpoints, pools of addresses and identities by need",
+        command: |_| {
+            let mut command = cluster("test")?;
+            command.args(OPTIONS.iter().flat_map(|value| ["--set", value]));
+            Ok(command)
+        },
     },
     Suite {
         name: "density",
         shows: "100 pods on each node of a real cluster, and what of a pod's start is ours",
-        command: |_| {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.args(["cluster", "--name", "axfull", "density"]);
-            Ok(command)
-        },
+        command: |_| cluster("density"),
     },
     Suite {
         name: "properties",
@@ -159,11 +174,26 @@ const SUITES: &[Suite] = &[
     },
 ];
 
-/// Kubernetes' own tests, in the address families of that name.
-fn kubernetes(families: &str) -> Result<Command> {
+/// Values of the chart that are not its defaults.
+const OPTIONS: &[&str] = &[
+    "ciliumEndpointSlice.enabled=true",
+    "extraConfig.enable-identity-by-need=true",
+    "ipam.mode=multi-pool",
+    "ipam.operator.autoCreateCiliumPodIPPools.default.ipv4.cidrs={10.60.0.0/16}",
+    "ipam.operator.autoCreateCiliumPodIPPools.default.ipv4.maskSize=27",
+];
+
+/// Kubernetes' own tests on a cluster that is started with these words.
+fn kubernetes(words: &[&str]) -> Result<Command> {
+    let mut command = cluster("conformance")?;
+    command.args(words);
+    Ok(command)
+}
+
+/// A verb of a cluster that nothing else runs on.
+fn cluster(verb: &str) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["cluster", "--name", "axfull", "conformance"]);
-    command.args(["--family", families]);
+    command.args(["cluster", "--name", "axfull", verb]);
     Ok(command)
 }
 

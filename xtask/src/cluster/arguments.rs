@@ -10,9 +10,10 @@ mod tests;
 pub(super) const HELP: &str = "\
 usage: ./x cluster [--name NAME] VERB
 
-  up [--family ipv4|dual|ipv6] [--store crd|etcd] [--without-axoneme] [--without-node-cidrs]
+  up [--family ipv4|dual|ipv6] [--store crd|etcd] [--without-axoneme] [--without-node-cidrs] [--set VALUE=…]…
                    builds what is missing, starts the cluster, installs Axoneme by its chart; does nothing when it runs. With
-                   --store etcd Axoneme has an etcd 3.6 of its own for identities, nodes and addresses
+                   --store etcd Axoneme has an etcd 3.6 of its own for identities, nodes and addresses. --set gives the chart
+                   values besides, as helm's does
   down             ends and removes all of it; what was built stays in the cache
   status           what runs, since when, with how much memory
   kubectl …        kubectl in the control plane's namespace
@@ -21,11 +22,10 @@ usage: ./x cluster [--name NAME] VERB
   load             gives the nodes the images that changed
   smoke            asks pods, services, names and node ports of the running cluster
   connectivity     the whole of 'axoneme connectivity test' on the running cluster, the world included
-  test [--family ipv4|dual|ipv6]
-                   the image, up, wait until all is Ready, smoke test, connectivity test, down
-  conformance [--family ipv4|dual|ipv6]
-                   up, Kubernetes' own tests of the network that need nothing we lack, down; counted as cargo counts tests;
-                   of dual, those that are about both families
+  test             the image, up, wait until all is Ready, smoke test, connectivity test, down; takes what up takes
+  conformance      up, Kubernetes' own tests of the network that need nothing we lack, down; counted as cargo counts tests;
+                   of both families, those that are about both. Takes what up takes
+  move             up, identities, nodes and addresses from objects of the API server to an etcd and back under connections, down
   density          up, 100 pods on each node at once, then more one at a time, down: what of a pod's start is ours
   e2e [--focus REGEX] [--procs N]
                    Kubernetes' own network tests whose names REGEX finds (default: conformance of Services, DNS, Networking), in N
@@ -57,10 +57,9 @@ pub(super) enum Ask {
     /// Name of a folder in `tools/`.
     Tool(String),
     E2e(Selection),
-    /// In the families that are named, or IPv4.
-    Test(Option<Families>),
-    /// Likewise.
-    Conformance(Option<Families>),
+    Test(Choices),
+    Conformance(Choices),
+    Move,
     Density,
     /// What processes of the cluster are told; nobody types it.
     Stage(Stage, Vec<String>),
@@ -74,7 +73,7 @@ pub(super) struct Selection {
 }
 
 /// How far `up` goes, and with what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Choices {
     pub(super) axoneme: Network,
     pub(super) node_cidrs: NodeCidrs,
@@ -82,6 +81,8 @@ pub(super) struct Choices {
     pub(super) families: Option<Families>,
     /// As it runs, or objects of the API server, if not said.
     pub(super) store: Option<Store>,
+    /// Values of the chart besides those that the cluster needs.
+    pub(super) set: Vec<String>,
 }
 
 /// Whose network the cluster gets.
@@ -167,7 +168,7 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
     };
     let owned = || rest.iter().map(|word| (*word).to_owned()).collect();
     let ask = match *verb {
-        "up" => Ask::Up(choices(rest)?),
+        "up" => Ask::Up(choices(verb, rest)?),
         "kubectl" => Ask::Kubectl(owned()),
         "helm" => Ask::Helm(owned()),
         "axoneme" => Ask::Axoneme(owned()),
@@ -179,9 +180,10 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "tool" => tool(rest)?,
         "smoke" => alone(verb, rest, Ask::Smoke)?,
         "connectivity" => alone(verb, rest, Ask::Connectivity)?,
-        "test" => Ask::Test(only_families(verb, rest)?),
+        "test" => Ask::Test(choices(verb, rest)?),
         "density" => alone(verb, rest, Ask::Density)?,
-        "conformance" => Ask::Conformance(only_families(verb, rest)?),
+        "move" => alone(verb, rest, Ask::Move)?,
+        "conformance" => Ask::Conformance(choices(verb, rest)?),
         other => stage(other, rest)?,
     };
     Ok(Part { name, ask })
@@ -194,15 +196,7 @@ fn alone(verb: &str, rest: &[&str], ask: Ask) -> Result<Ask> {
     }
 }
 
-fn only_families(verb: &str, words: &[&str]) -> Result<Option<Families>> {
-    match words {
-        [] => Ok(None),
-        ["--family", name] => Families::named(name).map(Some),
-        _ => bail!("'{verb}' takes no '{}'", words.join(" ")),
-    }
-}
-
-fn choices(words: &[&str]) -> Result<Choices> {
+fn choices(verb: &str, words: &[&str]) -> Result<Choices> {
     let mut choices = Choices::default();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -217,7 +211,11 @@ fn choices(words: &[&str]) -> Result<Choices> {
                 let name = words.next().copied().unwrap_or_default();
                 choices.store = Some(Store::named(name)?);
             }
-            other => bail!("'up' takes no '{other}'"),
+            "--set" => match words.next() {
+                Some(value) if value.contains('=') => choices.set.push((*value).to_owned()),
+                _ => bail!("--set needs VALUE=…"),
+            },
+            other => bail!("'{verb}' takes no '{other}'"),
         }
     }
     Ok(choices)

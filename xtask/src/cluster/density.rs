@@ -36,7 +36,7 @@ struct Start {
 /// From nothing to nodes full of pods, and back.
 pub(super) fn run(place: &Place, layout: &Layout) -> Result<()> {
     ship::make(place, Build::Dev)?;
-    let result = lifecycle::up(place, layout, super::arguments::Choices::default())
+    let result = lifecycle::up(place, layout, &super::arguments::Choices::default())
         .and_then(|()| measure(layout));
     lifecycle::down(layout)?;
     result?;

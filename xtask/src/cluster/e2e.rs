@@ -43,7 +43,8 @@ struct Outcome {
 }
 
 /// From nothing to a cluster, all tests that need nothing we lack, and back.
-pub(super) fn conformance(place: &Place, layout: &Layout) -> Result<()> {
+pub(super) fn conformance(place: &Place, layout: &Layout, choices: &Choices) -> Result<()> {
+    let layout = &lifecycle::spoken(layout, choices.families)?;
     ship::make(place, Build::Dev)?;
     let selection = Selection {
         focus: match layout.families {
@@ -52,8 +53,8 @@ pub(super) fn conformance(place: &Place, layout: &Layout) -> Result<()> {
         },
         processes: 3,
     };
-    let result = lifecycle::up(place, layout, Choices::default())
-        .and_then(|()| run(place, layout, &selection));
+    let result =
+        lifecycle::up(place, layout, choices).and_then(|()| run(place, layout, &selection));
     lifecycle::down(layout)?;
     let (passed, failed) = result?;
     let verdict = if failed == 0 { "ok" } else { "FAILED" };

@@ -24,7 +24,7 @@ pub(super) fn image(place: &Place) -> Result<()> {
 }
 
 /// Installs or upgrades the release, unless chart, values and image are those that were installed last.
-pub(super) fn axoneme(place: &Place, layout: &Layout, store: Store) -> Result<()> {
+pub(super) fn axoneme(place: &Place, layout: &Layout, store: Store, set: &[String]) -> Result<()> {
     let chart = place.repo.join("deploy/chart");
     let stamp = images::stamp(&place.cache.join(ship::ARCHIVE))?;
     let mut values = values(layout.families, &digest_of(stamp.as_bytes()));
@@ -35,7 +35,7 @@ pub(super) fn axoneme(place: &Place, layout: &Layout, store: Store) -> Result<()
     }
     let file = layout.run.join("values.yaml");
     fs::write(&file, &values)?;
-    let state = state(&chart, &values)?;
+    let state = state(&chart, &format!("{values}{set:?}"))?;
     let note = layout.run.join("installed");
     if fs::read_to_string(&note).ok().as_ref() == Some(&state) {
         return Ok(());
@@ -45,7 +45,8 @@ pub(super) fn axoneme(place: &Place, layout: &Layout, store: Store) -> Result<()
             .args(["upgrade", "--install", "cilium"])
             .arg(&chart)
             .args(["--namespace", "kube-system", "--values"])
-            .arg(&file),
+            .arg(&file)
+            .args(set.iter().flat_map(|value| ["--set", value])),
     )?;
     fs::write(note, state)?;
     Ok(())

@@ -17,9 +17,9 @@ use crate::place::Place;
 use crate::setup;
 
 /// Does what is missing of all that makes a cluster; each step finds out for itself.
-pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()> {
+pub(super) fn up(place: &Place, layout: &Layout, choices: &Choices) -> Result<()> {
     let layout = &spoken(layout, choices.families)?;
-    let store = stored(layout, choices)?;
+    let store = stored(layout, choices.store)?;
     let steps = Steps::begin();
     steps.step("programs and images", || {
         programs(place, layout, choices.axoneme, store)
@@ -64,7 +64,7 @@ pub(super) fn up(place: &Place, layout: &Layout, choices: Choices) -> Result<()>
     })?;
     if choices.axoneme == Network::Axoneme {
         steps.step("Axoneme installed", || {
-            install::axoneme(place, layout, store)
+            install::axoneme(place, layout, store, &choices.set)
         })?;
         steps.step("all Ready", || all_ready(layout))?;
     }
@@ -106,10 +106,10 @@ const STORE_NOTE: &str = "store";
 
 /// What is asked for, else as it is. To change it while the cluster runs is a move from one to the other, of which `up` knows
 /// nothing.
-fn stored(layout: &Layout, choices: Choices) -> Result<Store> {
+fn stored(layout: &Layout, wanted: Option<Store>) -> Result<Store> {
     let there = fs::read_to_string(layout.run.join(STORE_NOTE)).ok();
     let there = there.map(|name| Store::named(&name)).transpose()?;
-    match (there, choices.store) {
+    match (there, wanted) {
         (Some(there), Some(wanted)) if there != wanted => {
             let name = there.name();
             bail!("the cluster is there with the store {name}; './x cluster down' first")

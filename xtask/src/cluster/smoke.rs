@@ -21,18 +21,21 @@ const NAMESPACE: &str = "axoneme-smoke";
 const NODE_PORT: u16 = 30080;
 
 /// The whole way: up, smoke test, connectivity test, down. What failed is shown with what the cluster says of it.
-pub(super) fn test(place: &Place, layout: &Layout) -> Result<()> {
+pub(super) fn test(place: &Place, layout: &Layout, choices: &Choices) -> Result<()> {
+    let layout = &lifecycle::spoken(layout, choices.families)?;
     // What is tested is this checkout, not what somebody built before.
     let steps = Steps::begin();
     steps.step("Axoneme's image", || ship::make(place, Build::Dev))?;
-    let result = lifecycle::up(place, layout, Choices::default())
+    let result = lifecycle::up(place, layout, choices)
         .and_then(|()| run(layout))
         .and_then(|()| connectivity::run(layout));
     if result.is_err() {
         show(layout);
     }
     let ended = lifecycle::down(layout);
-    result.and(ended)
+    result.and(ended)?;
+    println!("test result: ok. 1 passed; 0 failed; 0 ignored");
+    Ok(())
 }
 
 /// The smoke test on a cluster that runs.
@@ -229,7 +232,7 @@ fn from_outside(layout: &Layout, host: &str) -> Result<String> {
 }
 
 /// What the cluster says of itself, for who has to find out why it fails.
-fn show(layout: &Layout) {
+pub(super) fn show(layout: &Layout) {
     let questions: &[&[&str]] = &[
         &["get", "nodes", "--output=wide"],
         &["get", "pods", "--all-namespaces", "--output=wide"],

@@ -8,12 +8,13 @@ fn read_line(line: &str) -> Result<Part> {
 #[test]
 fn up_installs_axoneme_unless_told_otherwise() {
     assert_eq!(read_line("up").unwrap().ask, Ask::Up(Choices::default()));
-    let line = "up --without-axoneme --family dual --without-node-cidrs --store etcd";
+    let line = "up --without-axoneme --family dual --without-node-cidrs --store etcd --set a.b=c --set d={e}";
     let choices = Choices {
         axoneme: Network::Nobody,
         node_cidrs: NodeCidrs::Left,
         families: Some(Families::Dual),
         store: Some(Store::Etcd),
+        set: vec!["a.b=c".into(), "d={e}".into()],
     };
     assert_eq!(read_line(line).unwrap().ask, Ask::Up(choices));
     for line in [
@@ -21,19 +22,34 @@ fn up_installs_axoneme_unless_told_otherwise() {
         "up --family",
         "up --family v6",
         "up --store redis",
+        "up --set",
+        "up --set a.b",
     ] {
         assert!(read_line(line).is_err(), "{line}");
     }
 }
 
 #[test]
-fn whole_tests_run_in_the_families_that_are_named() {
-    assert_eq!(read_line("test").unwrap().ask, Ask::Test(None));
-    let both = Ask::Test(Some(Families::Dual));
-    assert_eq!(read_line("test --family dual").unwrap().ask, both);
-    let second = Ask::Conformance(Some(Families::Ipv6));
-    assert_eq!(read_line("conformance --family ipv6").unwrap().ask, second);
-    for line in ["test now", "test --family", "conformance --family v6"] {
+fn whole_tests_run_on_what_up_would_start() {
+    assert_eq!(
+        read_line("test").unwrap().ask,
+        Ask::Test(Choices::default())
+    );
+    let choices = Choices {
+        families: Some(Families::Ipv6),
+        store: Some(Store::Etcd),
+        ..Choices::default()
+    };
+    let asked = read_line("conformance --family ipv6 --store etcd")
+        .unwrap()
+        .ask;
+    assert_eq!(asked, Ask::Conformance(choices));
+    for line in [
+        "test now",
+        "test --family",
+        "conformance --family v6",
+        "move now",
+    ] {
         assert!(read_line(line).is_err(), "{line}");
     }
 }
