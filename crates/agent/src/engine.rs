@@ -26,7 +26,7 @@ use imbl::OrdMap;
 use ipnet::IpNet;
 use kernel::Maps;
 use model::endpoint::{EndpointId, EndpointRow};
-use model::identity::{Identity, Reserved, Stack};
+use model::identity::{Identity, Stack};
 use model::ipcache;
 use model::labels::{LabelFilter, LabelSet};
 use model::numbers::Numbers;
@@ -45,7 +45,7 @@ use crate::view::{Known, View, ViewWriter};
 
 pub use absorb::Seen;
 pub use announced::AnnouncedPorts;
-use compose::{Stale, net_of, settings};
+use compose::{Stale, settings};
 pub use endpoints::read_saved;
 pub use interfaces::Interfaces;
 use meter::Meter;
@@ -472,29 +472,6 @@ impl Engine {
         v4.into_iter()
             .chain(self.addressing.node_ipv6.map(IpAddr::V6))
             .collect()
-    }
-
-    /// Takes over the numbers of prefixes that the kernel's tables hold, and gives none that stands for a part of an
-    /// identity to another: a row from before a restart may be read with a policy from after it.
-    fn recover_peers(&mut self) {
-        let prefixes = self.forwarding.cidrs.rows().iter();
-        let named = prefixes.filter_map(|(key, row)| Some((row.identity, net_of(key)?)));
-        self.prefixes.restore(named);
-        let rows = self.forwarding.addresses.rows().values();
-        let peers = rows.chain(self.forwarding.cidrs.rows().values());
-        self.peers.begin_after(peers.map(|row| row.peer));
-    }
-
-    /// Tells the policies about identities whose numbers never change.
-    fn know_reserved_peers(&mut self) {
-        for reserved in Reserved::ALL {
-            let facts = policy::PeerFacts {
-                labels: reserved.labels(),
-                ..policy::PeerFacts::default()
-            };
-            let change = policy::Change::Peer(policy::Peer(reserved.id().0), facts);
-            self.tell_policy(change, &mut policy::Touched::default());
-        }
     }
 }
 

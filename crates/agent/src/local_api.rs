@@ -78,6 +78,8 @@ pub struct Api {
     pub log: EndpointLog,
     /// What the kernel can and cannot do.
     pub features: Arc<Vec<kernel::probe::Feature>>,
+    /// What goes on when nobody waits for its answer any more.
+    pub tasks: reconcile::tasks::TaskGroup,
     /// What probes of other nodes tell.
     pub health: Health,
     /// Where requests are counted.

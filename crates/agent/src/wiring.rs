@@ -228,6 +228,7 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         maps,
         log,
         features: Arc::new(features),
+        tasks: tasks.clone(),
         health,
         metrics,
     };

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
-use model::identity::{Identity, cidr_labels};
+use model::identity::{Identity, Reserved, cidr_labels};
 use model::ipcache::{self, Location, Row};
 use model::policy::cidr::{Cover, Owner};
 use model::policy::{Change, Peer, PeerFacts, Touched};
 
 use super::Engine;
-use super::compose::{address_key, prefix_key};
+use super::compose::{address_key, net_of, prefix_key};
 use crate::config::Routing;
 use crate::forwarding::{Failure, HopTarget};
 use crate::view::Known;
@@ -294,5 +294,28 @@ impl Engine {
             _ => self.peers.is_used(number),
         };
         !used
+    }
+
+    /// Takes over the numbers of prefixes that the kernel's tables hold, and gives none that stands for a part of an
+    /// identity to another: a row from before a restart may be read with a policy from after it.
+    pub(super) fn recover_peers(&mut self) {
+        let prefixes = self.forwarding.cidrs.rows().iter();
+        let named = prefixes.filter_map(|(key, row)| Some((row.identity, net_of(key)?)));
+        self.prefixes.restore(named);
+        let rows = self.forwarding.addresses.rows().values();
+        let peers = rows.chain(self.forwarding.cidrs.rows().values());
+        self.peers.begin_after(peers.map(|row| row.peer));
+    }
+
+    /// Tells the policies about identities whose numbers never change.
+    pub(super) fn know_reserved_peers(&mut self) {
+        for reserved in Reserved::ALL {
+            let facts = PeerFacts {
+                labels: reserved.labels(),
+                ..PeerFacts::default()
+            };
+            let change = Change::Peer(Peer(reserved.id().0), facts);
+            self.tell_policy(change, &mut Touched::default());
+        }
     }
 }

@@ -33,10 +33,12 @@ pub(super) async fn put(
     let prepared = prepare(&api, &request).await;
     asked.waits = false;
     // What is begun is ended, whether or not somebody still waits for it.
-    let made = tokio::spawn(make(api.clone(), request.clone(), prepared?));
-    let row = made
-        .await
-        .map_err(|error| Refusal::failed(error.to_string()))??;
+    let (answer, made) = oneshot::channel();
+    let work = make(api.clone(), request.clone(), prepared?);
+    api.tasks.spawn_short("new endpoint", async move {
+        let _ = answer.send(work.await);
+    });
+    let row = made.await.map_err(|_| stopped())??;
     Ok((
         StatusCode::CREATED,
         Json(endpoint(&api, &api.view.get(), &row)),
@@ -134,6 +136,10 @@ async fn until_complete(api: &Api) -> Result<(), Refusal> {
     }
 }
 
+fn stopped() -> Refusal {
+    Refusal::unavailable("the agent is stopping")
+}
+
 /// Makes the endpoint. If that fails its addresses go back, unless it is there all the same.
 async fn make(
     api: Api,
@@ -160,7 +166,6 @@ fn give_back(api: &Api, taken: &[IpAddr]) {
 
 async fn order(api: &Api, row: &EndpointRow) -> Result<EndpointRow, Refusal> {
     let (answer, result) = oneshot::channel();
-    let stopped = || Refusal::unavailable("the agent is stopping");
     api.engine
         .send(Command::Create(Box::new(row.clone()), answer))
         .await

@@ -279,6 +279,7 @@ async fn parts(keys: &[(&str, &str)], inputs: Inputs) -> (Api, ViewWriter) {
         maps,
         log,
         features: Arc::new(Vec::new()),
+        tasks: reconcile::tasks::TaskGroup::new(),
     };
     (api, writer)
 }

@@ -55,7 +55,7 @@ pub(super) fn write(page: &mut Page<'_, '_>, config: &Config) -> Result<(), Erro
     )?;
     page.gauge(
         ("feature_controlplane_cilium_endpoint_slices_enabled", HELP),
-        i64::from(config.announcements == Announcements::Slices),
+        i64::from(config.store.announcements == Announcements::Slices),
     )?;
     let node_port = labels([
         ("mode", "snat"),

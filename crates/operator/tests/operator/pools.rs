@@ -7,7 +7,7 @@ use axum::http::Method;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::cluster::{self, NODES, Operator, holder};
+use crate::cluster::{NODES, Operator, holder};
 use crate::stores::{Store, door, until};
 
 const POOLS: &str = "/apis/cilium.io/v2alpha1/ciliumpodippools";

@@ -5,18 +5,28 @@ use std::time::Duration;
 use agent::inputs::{Announcements, Shared};
 use axum::http::Method;
 use reconcile::TaskGroup;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::ENDPOINTS;
 use super::stores::{Store, client, until};
 
 const SLICES: &str = "/apis/cilium.io/v2alpha1/ciliumendpointslices";
 
+fn addressing(number: u8) -> Value {
+    json!({ "node": "172.30.0.99", "addressing": [{ "ipv4": format!("10.244.9.{number}") }] })
+}
+
+/// A slice of pods, each named by the last digit of its identity.
+fn slice(ids: &[u8]) -> Value {
+    let of = |id: &u8| json!({ "name": format!("pod{}", id % 10), "id": id, "networking": addressing(id % 10) });
+    json!({ "apiVersion": "cilium.io/v2alpha1", "kind": "CiliumEndpointSlice", "metadata": { "name": "ces-a" },
+        "namespace": "default", "endpoints": ids.iter().map(of).collect::<Vec<_>>() })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_starts_before_there_are_slices_knows_all_endpoints_and_then_believes_slices_alone()
  {
     let store = Store::start(10, 13).await;
-    let addressing = |number: u8| json!({ "node": "172.30.0.99", "addressing": [{ "ipv4": format!("10.244.9.{number}") }] });
     for number in 1..=3 {
         let endpoint = json!({
             "apiVersion": "cilium.io/v2", "kind": "CiliumEndpoint",
@@ -49,11 +59,6 @@ async fn an_agent_that_starts_before_there_are_slices_knows_all_endpoints_and_th
     };
     heard.until_initialized().await;
     assert_eq!(known(), wanted(&[71, 72, 73]));
-    let slice = |ids: &[u8]| {
-        let of = |id: &u8| json!({ "name": format!("pod{}", id % 10), "id": id, "networking": addressing(id % 10) });
-        json!({ "apiVersion": "cilium.io/v2alpha1", "kind": "CiliumEndpointSlice", "metadata": { "name": "ces-a" },
-            "namespace": "default", "endpoints": ids.iter().map(of).collect::<Vec<_>>() })
-    };
     store
         .send(Method::POST, SLICES, Some(&slice(&[81, 72])))
         .await;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use netlink::NamedNamespace;
 use testkit::cluster::Cluster;
-use testkit::kubelet::{Pod, RunningPod};
+use testkit::kubelet::Pod;
 use testkit::streams::Stream;
 
 use crate::cases::{eventually, only_from, run, within};
