@@ -37,6 +37,21 @@ fn clusterwide(name: &str, secret: &Value) -> Value {
         "metadata": { "name": name }, "specs": [rules(secret)] })
 }
 
+/// A store with the namespace of copies, which the chart makes.
+async fn start(percent: u64, seed: u64) -> Store {
+    let store = Store::start(percent, seed).await;
+    for name in ["cilium-secrets", "shop"] {
+        let namespace =
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let made = store
+            .direct
+            .raw(Method::POST, "/api/v1/namespaces", Some(&namespace));
+        // There are some at the start.
+        let _ = made.await;
+    }
+    store
+}
+
 async fn create(store: &Store, path: &str, object: &Value) {
     store.send(Method::POST, path, Some(object)).await;
 }
@@ -83,7 +98,7 @@ async fn until_copied(store: &Store, expected: &[(&str, &str, &str)]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_policies_refer_to_has_a_copy_as_long_as_they_do_and_in_step() {
-    let store = Store::start(10, 61).await;
+    let store = start(10, 61).await;
     let operator = Operator::start(&store.url, "one", ON);
     for name in ["cert", "other", "unused"] {
         create(&store, SECRETS, &secret(name, "b25l")).await;
@@ -146,7 +161,7 @@ async fn what_policies_refer_to_has_a_copy_as_long_as_they_do_and_in_step() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_that_comes_back_makes_up_for_what_it_missed_and_leaves_what_is_not_its_own() {
-    let store = Store::start(10, 67).await;
+    let store = start(10, 67).await;
     let mut foreign = secret("shop-cert", "Zm9yZWlnbg==");
     create(&store, COPIES, &foreign).await;
     for name in ["cert", "gone", "stays"] {
@@ -208,7 +223,7 @@ async fn an_operator_that_comes_back_makes_up_for_what_it_missed_and_leaves_what
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_switch_no_secret_is_read() {
-    let store = Store::start(0, 71).await;
+    let store = start(0, 71).await;
     create(&store, SECRETS, &secret("cert", "b25l")).await;
     create(&store, POLICIES, &policy("one", &json!({ "name": "cert" }))).await;
     let operator = Operator::start(&store.url, "one", &[("ipam", "kubernetes")]);

@@ -18,8 +18,8 @@ use super::options::Options;
 use super::proto::lease_client::LeaseClient;
 use super::proto::{
     self, Compare, KeyValue, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
-    RangeRequest, RequestOp, ResponseHeader, StatusRequest, StatusResponse, TxnRequest,
-    TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse, watch_request,
+    RangeRequest, RequestOp, ResponseHeader, TxnRequest, TxnResponse, WatchCreateRequest,
+    WatchRequest, WatchResponse, watch_request,
 };
 use crate::pace::Pace;
 
@@ -70,7 +70,7 @@ impl Error {
         }
     }
 
-    fn of(verb: &'static str, key: &str, status: &Status) -> Self {
+    pub(super) fn of(verb: &'static str, key: &str, status: &Status) -> Self {
         let (key, message) = (key.to_owned(), status.message().to_owned());
         match status.code() {
             Code::Unavailable
@@ -142,7 +142,7 @@ pub(super) struct Page {
 pub(super) struct Connection {
     pub(super) index: usize,
     pub(super) attempt: u64,
-    channel: Channel,
+    pub(super) channel: Channel,
 }
 
 pub(super) struct Shared {
@@ -414,34 +414,6 @@ impl Etcd {
         }
     }
 
-    /// The state of one endpoint, asked by a connection of its own unless it is the one in use.
-    pub(super) async fn status_of(&self, index: usize) -> Result<StatusResponse, Error> {
-        let current = self.shared.current.load();
-        let channel = if current.index == index {
-            current.channel.clone()
-        } else {
-            channel(&self.shared.options, index)?
-        };
-        let name = self.shared.options.endpoints.get(index);
-        let name = name.map_or("", String::as_str);
-        let mut maintenance = proto::maintenance_client::MaintenanceClient::new(channel);
-        let limit = self
-            .shared
-            .options
-            .answer
-            .min(self.shared.options.look.max(Duration::from_secs(1)));
-        let answer = tokio::time::timeout(limit, maintenance.status(StatusRequest {})).await;
-        match answer {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(Error::of("status", name, &status)),
-            Err(_) => Err(Error::Unanswered {
-                verb: "status",
-                key: name.to_owned(),
-                message: format!("no answer within {limit:?}"),
-            }),
-        }
-    }
-
     /// Events under a prefix from a revision on. The stream must be kept to keep the watch.
     pub(super) async fn watch(
         &self,
@@ -476,7 +448,7 @@ fn kv(service: Service) -> proto::kv_client::KvClient<Service> {
     proto::kv_client::KvClient::new(service).max_decoding_message_size(LARGEST)
 }
 
-fn channel(options: &Options, index: usize) -> Result<Channel, Error> {
+pub(super) fn channel(options: &Options, index: usize) -> Result<Channel, Error> {
     let url = options.endpoints.get(index);
     let url = url.ok_or_else(|| Error::Config("etcd: no endpoint".to_owned()))?;
     let bad = |error: tonic::transport::Error| Error::Config(format!("etcd: {url}: {error}"));

@@ -12,11 +12,13 @@ use reconcile::{Backoff, Table};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::client::Etcd;
+use super::client::{Error, Etcd, channel};
 use super::layout::HEARTBEAT;
+use super::login::Service;
 use super::metrics::Fault;
 use super::mirror::{Patience, mirror};
-use super::proto::StatusResponse;
+use super::proto::maintenance_client::MaintenanceClient;
+use super::proto::{StatusRequest, StatusResponse};
 
 /// Pause after the first look without an answer.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -194,9 +196,12 @@ impl<'a> Guard<'a> {
     async fn ask(&self, index: usize) -> (bool, String) {
         let name = self.etcd.shared.options.endpoints.get(index);
         let name = name.map_or("", String::as_str);
-        match self.etcd.status_of(index).await {
+        match Box::pin(self.etcd.status_of(index)).await {
             Ok(status) if status.leader == 0 => (false, format!("{name} - it has no leader")),
             Ok(status) => (true, said(name, &status)),
+            Err(error) if self.etcd.user_for(&error).is_some() => {
+                (true, format!("{name} - it does not know us"))
+            }
             Err(error) => (false, format!("{name} - {error}")),
         }
     }
@@ -214,6 +219,51 @@ impl<'a> Guard<'a> {
         let since = at.elapsed();
         (since > limit)
             .then(|| format!("{since:.0?} since last heartbeat update has been received"))
+    }
+}
+
+impl Etcd {
+    /// The state of one endpoint, asked by a connection of its own unless it is the one in use.
+    async fn status_of(&self, index: usize) -> Result<StatusResponse, Error> {
+        let current = self.shared.current.load();
+        let channel = if current.index == index {
+            current.channel.clone()
+        } else {
+            channel(&self.shared.options, index)?
+        };
+        let name = self.shared.options.endpoints.get(index);
+        let name = name.map_or("", String::as_str);
+        let bearer = self.shared.login.bearer();
+        let service = Service::new(channel.clone(), bearer.clone());
+        let first = self.status_from(name, service).await;
+        let Some(user) = first.as_ref().err().and_then(|error| self.user_for(error)) else {
+            return first;
+        };
+        // What came of it is the login's to tell: a member that refuses us answers all the same.
+        if self.log_in(user, &bearer).await.is_err() {
+            return first;
+        }
+        let bearer = self.shared.login.bearer();
+        self.status_from(name, Service::new(channel, bearer)).await
+    }
+
+    async fn status_from(&self, name: &str, service: Service) -> Result<StatusResponse, Error> {
+        let mut maintenance = MaintenanceClient::new(service);
+        let limit = self
+            .shared
+            .options
+            .answer
+            .min(self.shared.options.look.max(Duration::from_secs(1)));
+        let answer = tokio::time::timeout(limit, maintenance.status(StatusRequest {})).await;
+        match answer {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(Error::of("status", name, &status)),
+            Err(_) => Err(Error::Unanswered {
+                verb: "status",
+                key: name.to_owned(),
+                message: format!("no answer within {limit:?}"),
+            }),
+        }
     }
 }
 
