@@ -261,7 +261,19 @@ impl Engine {
             self.settle(touched);
         }
         self.put_down_strays();
+        self.drop_unfinished();
         Ok(())
+    }
+
+    /// Removes files over which an agent was killed: each has a number of its own, and nobody would write it again.
+    fn drop_unfinished(&self) {
+        let directory = self.config.state_dir.join("endpoints");
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|of| of == UNFINISHED) {
+                let _ = std::fs::remove_file(path);
+            }
+        }
     }
 
     /// Puts down devices that carry our programs and are no endpoint's, because the file is lost or cannot be read: nobody could
@@ -317,7 +329,7 @@ impl Engine {
         }
         let text = saved::encode(row).map_err(|error| failed(error.to_string()))?;
         let path = self.file_of(id);
-        let temporary = path.with_extension("new");
+        let temporary = path.with_extension(UNFINISHED);
         std::fs::write(&temporary, text)
             .and_then(|()| std::fs::rename(&temporary, &path))
             .map_err(|error| failed(format!("{}: {error}", path.display())))
@@ -333,6 +345,9 @@ impl Engine {
         }
     }
 }
+
+/// How the name of a file ends that is not whole yet.
+const UNFINISHED: &str = "new";
 
 /// Endpoints that an earlier run saved; a file that cannot be read is left where it is, and said. One of another version is an
 /// error: whoever wrote it knows an endpoint that we would put down.

@@ -528,6 +528,17 @@ fn a_device_without_a_file_is_down_after_the_next_start_and_its_rows_are_gone() 
 }
 
 #[test]
+fn a_file_over_which_an_agent_died_goes_at_the_next_start() {
+    let mut world = shop();
+    let (file, saved) = (world.unfinished_file(), world.saved_files());
+    std::fs::write(&file, "{").unwrap();
+    world.restart();
+    world.settle();
+    assert!(!file.exists());
+    assert_eq!(world.saved_files(), saved);
+}
+
+#[test]
 fn a_faulty_policy_leaves_its_last_good_version_in_force_and_says_which_field() {
     let mut world = shop();
     world.store.policies.insert(

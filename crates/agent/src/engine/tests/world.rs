@@ -672,6 +672,11 @@ impl World {
         std::fs::write(self.state.path().join(path), "{").unwrap();
     }
 
+    /// A file that an agent begins to write before it dies.
+    pub(super) fn unfinished_file(&self) -> std::path::PathBuf {
+        self.state.path().join("endpoints").join("4711.new")
+    }
+
     pub(super) fn saved_files(&self) -> usize {
         read_saved(self.state.path()).unwrap().len()
     }
