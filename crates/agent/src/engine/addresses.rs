@@ -248,8 +248,7 @@ impl Engine {
 
     /// Takes numbers from policies that no row of an address names any more: first nobody is known by them, then they have no class.
     /// Only now, and after a commit that failed at nothing: a packet of theirs would else be judged as those are whom no row tells
-    /// apart. Says whether
-    /// another commit is needed.
+    /// apart. Says whether another commit is needed.
     pub(super) fn depart(&mut self, failures: &mut Vec<Failure>) -> bool {
         let mut touched = Touched::default();
         for number in std::mem::take(&mut self.departing) {
