@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::cilium::CiliumPodIPPool;
 use model::endpoint::PodName;
 use model::ipam::Family;
-use model::ipam::choice::{Facts, NoPool, PoolRow, choose};
+use model::ipam::choice::{Facts, NoPool, PoolRow, SKIP_MASQUERADE, choose};
 use reconcile::{Table, TaskGroup};
 use store::{Client, Scope, reflect};
 
@@ -82,6 +82,12 @@ impl Pools {
         chosen.map_err(|error| Error::None(name.clone(), error))
     }
 
+    /// Whether pods with an address of the pool leave the cluster under that address.
+    pub fn skips_masquerade(&self, pool: &Arc<str>) -> bool {
+        let pools = self.rows.snapshot();
+        pools.get(pool).is_some_and(|row| row.skip_masquerade)
+    }
+
     /// Whether it is known that there is no such pool.
     pub fn is_missing(&self, pool: &Arc<str>) -> bool {
         let pools = self.rows.snapshot();
@@ -104,8 +110,13 @@ impl Pools {
 /// A pool with a selector that cannot be read selects nobody.
 fn row(of: &CiliumPodIPPool) -> PoolRow {
     let spec = serde_json::to_value(&of.spec).unwrap_or_default();
-    PoolRow::read(&spec).unwrap_or_else(|error| {
+    let row = PoolRow::read(&spec).unwrap_or_else(|error| {
         tracing::warn!(pool = of.metadata.name, field = %error.path, problem = error.problem, "a pool selects nobody");
         PoolRow::default()
-    })
+    });
+    let said = of.metadata.annotations.get(SKIP_MASQUERADE);
+    PoolRow {
+        skip_masquerade: said.is_some_and(|said| said == "true"),
+        ..row
+    }
 }

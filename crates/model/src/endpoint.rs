@@ -106,6 +106,22 @@ pub struct NamedPort {
     pub protocol: Protocol,
 }
 
+/// Families in which an endpoint keeps its address on the way out of the cluster: what the pools of its addresses said when it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SkipMasquerade {
+    /// IPv4.
+    pub ipv4: bool,
+    /// IPv6.
+    pub ipv6: bool,
+}
+
+impl SkipMasquerade {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// An endpoint of this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointRow {
@@ -141,6 +157,8 @@ pub struct EndpointRow {
     pub named_ports: Vec<NamedPort>,
     /// Service account of the pod.
     pub service_account: Option<Arc<str>>,
+    /// The families in which what it sends leaves the cluster under its own address, whatever the node does for others.
+    pub skip_masquerade: SkipMasquerade,
     /// Revision of the policies that are in force for it; 0 = none yet.
     pub policy_revision: u64,
     /// Where it stands.

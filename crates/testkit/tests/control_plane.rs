@@ -248,6 +248,7 @@ fn endpoint(number: u16) -> EndpointRow {
         identity: Some(Identity(1000 + u32::from(number))),
         named_ports: Vec::new(),
         service_account: None,
+        skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 1,
         life: LifeCycle::created(),
     }

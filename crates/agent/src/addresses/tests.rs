@@ -34,6 +34,7 @@ pub(super) fn endpoint(pod: usize, address: IpAddr) -> EndpointRow {
         identity: Some(Identity(1000)),
         named_ports: Vec::new(),
         service_account: None,
+        skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 0,
         life: LifeCycle::restored(),
     }

@@ -358,7 +358,7 @@ pub(super) fn address_row(of: &Known, routing: Routing) -> AddressRow {
     }
 }
 
-fn endpoint_row(
+pub(super) fn endpoint_row(
     row: &EndpointRow,
     slot: u16,
     hop: u32,
@@ -381,9 +381,21 @@ fn endpoint_row(
         ipv4: v4,
         ipv6: v6,
         hop,
-        flags: if ready { 0 } else { endpoint_flags::NOT_READY },
+        flags: flags_of(row, ready),
         mtu,
     }
+}
+
+fn flags_of(row: &EndpointRow, is_ready: bool) -> u16 {
+    let skip = row.skip_masquerade;
+    [
+        (!is_ready, endpoint_flags::NOT_READY),
+        (skip.ipv4, endpoint_flags::SKIP_MASQUERADE_IPV4),
+        (skip.ipv6, endpoint_flags::SKIP_MASQUERADE_IPV6),
+    ]
+    .into_iter()
+    .filter_map(|(set, flag)| set.then_some(flag))
+    .sum()
 }
 
 /// A prefix as the key of a trie: IPv4 lies at the end of the sixteen bytes.

@@ -7,7 +7,9 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::endpoint::State;
+use model::endpoint::{SkipMasquerade, State};
+use model::identity::Identity;
+use model::labels::LabelSet;
 use serde_json::json;
 
 use world::{KINDS, PODS, Verdict, World, api_from_web, from_prefix};
@@ -71,6 +73,26 @@ fn only_where_the_network_knows_the_pods_they_reach_other_nodes_under_their_own_
         let flags = |routing| super::compose::address_row(node, routing).flags;
         assert_eq!(flags(Routing::Tunnel), REMOTE_NODE);
         assert_eq!(flags(native), REMOTE_NODE | NO_MASQUERADE);
+    }
+}
+
+#[test]
+fn the_data_plane_hears_in_which_family_an_endpoint_keeps_its_address() {
+    use datapath::abi::endpoint::flags::{NOT_READY, SKIP_MASQUERADE_IPV4, SKIP_MASQUERADE_IPV6};
+    let address = "10.9.1.11".parse().unwrap();
+    let mut row = world::endpoint("web", 11, address, LabelSet::default(), None);
+    for (ipv4, ipv6, flags) in [
+        (false, false, 0),
+        (true, false, SKIP_MASQUERADE_IPV4),
+        (false, true, SKIP_MASQUERADE_IPV6),
+        (true, true, SKIP_MASQUERADE_IPV4 | SKIP_MASQUERADE_IPV6),
+    ] {
+        row.skip_masquerade = SkipMasquerade { ipv4, ipv6 };
+        for (identity, ready) in [(Some(Identity(300)), 0), (None, NOT_READY)] {
+            row.identity = identity;
+            let composed = super::compose::endpoint_row(&row, 1, 16, Some((1, 1)), 1500);
+            assert_eq!(composed.flags, flags | ready, "{ipv4} {ipv6}");
+        }
     }
 }
 

@@ -308,6 +308,7 @@ fn inside(
         identity: Some(Reserved::Health.id()),
         named_ports: Vec::new(),
         service_account: None,
+        skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 0,
         life: LifeCycle::created(),
     };

@@ -7,12 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Json;
 use local_api::endpoint as rest;
-use model::endpoint::EndpointRow;
+use model::endpoint::{EndpointRow, SkipMasquerade};
 use model::ipam::{IpamError, Token};
 use tokio::sync::oneshot;
 
 use super::ask::Body;
 use super::endpoint::{endpoint, find, row_of};
+use super::ipam::skips_masquerade;
 use super::{Api, Refusal};
 use crate::addresses::owner;
 use crate::engine::Command;
@@ -144,9 +145,14 @@ fn stopped() -> Refusal {
 async fn make(
     api: Api,
     request: rest::EndpointChangeRequest,
-    row: EndpointRow,
+    mut row: EndpointRow,
 ) -> Result<EndpointRow, Refusal> {
     let taken = confirm(&api, &request, &owner(&row))?;
+    let skips = |address: IpAddr| skips_masquerade(&api, address);
+    row.skip_masquerade = SkipMasquerade {
+        ipv4: row.ips.v4.is_some_and(|v4| skips(v4.into())),
+        ipv6: row.ips.v6.is_some_and(|v6| skips(v6.into())),
+    };
     let made = order(&api, &row).await;
     let id = format!("cni-attachment-id:{}", attachment(&row));
     if made.is_err() && find(&api.view.get(), &id).is_err() {

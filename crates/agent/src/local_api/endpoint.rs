@@ -246,6 +246,7 @@ pub(super) fn row_of(request: &rest::EndpointChangeRequest) -> Result<EndpointRo
         identity: None,
         named_ports: Vec::new(),
         service_account: None,
+        skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 0,
         life: LifeCycle::created(),
     })

@@ -115,6 +115,7 @@ pub(super) async fn allocate(
             ip: address.to_string(),
             gateway: gateway.map(|router| router.to_string()).unwrap_or_default(),
             expiration_uuid: token.clone(),
+            skip_masquerade: skips_masquerade(&api, address),
             ..IpamAddressResponse::default()
         };
         if family == Family::Ipv4 {
@@ -149,6 +150,15 @@ async fn give(
         (Some(_), _) => Refusal::unavailable(api.addresses.refusal(&error)),
         (None, _) => Refusal::no_address(error.to_string()),
     })
+}
+
+/// Whether the pool of this address says that it is kept on the way out of the cluster.
+pub(super) fn skips_masquerade(api: &Api, address: IpAddr) -> bool {
+    let pool = api.addresses.pool_of(address);
+    api.pools
+        .as_ref()
+        .zip(pool)
+        .is_some_and(|(pools, pool)| pools.skips_masquerade(&pool))
 }
 
 fn parse(ip: &str) -> Result<IpAddr, Refusal> {

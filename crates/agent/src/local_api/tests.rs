@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use model::endpoint::{EndpointId, EndpointRow, Event, LifeCycle, Mac, NamedPort, PodName};
+use model::endpoint::{
+    EndpointId, EndpointRow, Event, LifeCycle, Mac, NamedPort, PodName, SkipMasquerade,
+};
 use model::identity::{Identity, Reserved};
 use model::ipcache::{Location, Row, Source};
 use model::labels::{LabelFilter, LabelSet, PodLabels, pod_labels};
@@ -71,6 +73,7 @@ fn endpoint() -> EndpointRow {
             protocol: service::Protocol::Tcp,
         }],
         service_account: None,
+        skip_masquerade: SkipMasquerade::default(),
         policy_revision: 3,
         life,
     }
@@ -1182,8 +1185,13 @@ async fn connected(path: &Path) -> UnixStream {
     stream
 }
 
-/// The same node with pools to choose from, of which it has ranges of three.
 async fn node_with_pools() -> (Node, Addresses) {
+    let (api, view, addresses) = parts_with_pools().await;
+    (Node::of(api, view), addresses)
+}
+
+/// The same node with pools to choose from, of which it has ranges of three.
+async fn parts_with_pools() -> (Api, ViewWriter, Addresses) {
     use model::ipam::choice::{PoolRow, Wish};
     use reconcile::Table;
 
@@ -1215,7 +1223,11 @@ async fn node_with_pools() -> (Node, Addresses) {
     let (mut pools, pool_table) = Table::new("pools", &["store"]);
     let db = json!({ "ipv4": {}, "podSelector": { "matchLabels": { "app": "db" } } });
     for (name, spec) in [("default", json!({})), ("blue", json!({})), ("red", db)] {
-        pools.set(name.into(), PoolRow::read(&spec).unwrap());
+        let row = PoolRow {
+            skip_masquerade: name == "red",
+            ..PoolRow::read(&spec).unwrap()
+        };
+        pools.set(name.into(), row);
     }
     pools.mark_initialized("store");
     let inputs = Inputs {
@@ -1235,7 +1247,7 @@ async fn node_with_pools() -> (Node, Addresses) {
     let addresses = Addresses::of_pools(&ranges.into(), &api.addressing, &api.config, &endpoints);
     api.pools = Some(Pools::over(pool_table, api.identities.clone()));
     api.addresses = addresses.clone();
-    (Node::of(api, view), addresses)
+    (api, view, addresses)
 }
 
 #[tokio::test]
@@ -1285,4 +1297,35 @@ async fn a_pod_has_an_address_of_the_pool_that_is_chosen_for_it() {
     let (_, endpoint) = node.ask("GET /endpoint/5", &Value::Null).await;
     let pool = endpoint.pointer("/status/networking/addressing/0/ipv4-pool-name");
     assert_eq!(pool, Some(&json!("default")));
+}
+
+#[tokio::test]
+async fn an_endpoint_keeps_its_address_on_the_way_out_if_the_pool_of_that_address_says_so() {
+    for (address, ipv4) in [("10.2.0.8", true), ("10.1.0.8", false)] {
+        let (mut api, view, _) = parts_with_pools().await;
+        let (engine, mut orders) = mpsc::channel(1);
+        api.engine = engine;
+        let node = Node::of(api, view);
+        let asked = but("addressing", json!({ "ipv4": address }));
+        let ask = node.ask("PUT /endpoint/cilium-local:0", &asked);
+        let order = async {
+            let Some(Command::Create(row, answer)) = orders.recv().await else {
+                panic!("nothing is made");
+            };
+            let _ = answer.send(Ok(*row.clone()));
+            row.skip_masquerade
+        };
+        let ((status, made), keeps) = tokio::join!(ask, order);
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        assert_eq!(keeps, SkipMasquerade { ipv4, ipv6: false }, "{address}");
+    }
+    let (node, _) = node_with_pools().await;
+    for (owner, keeps) in [("chosen", json!(true)), ("named", Value::Null)] {
+        let what = format!("POST /ipam?owner=shop%2F{owner}");
+        let (_, answer) = node.ask(&what, &Value::Null).await;
+        assert_eq!(
+            answer["ipv4"]["skip-masquerade"], keeps,
+            "{owner}: {answer}"
+        );
+    }
 }

@@ -10,6 +10,10 @@ pub mod flags {
     pub const HOST: u16 = 2;
     /// The source address of what it sends is not checked.
     pub const NO_SOURCE_CHECK: u16 = 4;
+    /// What it sends over IPv4 leaves the cluster under its own address.
+    pub const SKIP_MASQUERADE_IPV4: u16 = 8;
+    /// The same over IPv6.
+    pub const SKIP_MASQUERADE_IPV6: u16 = 16;
 }
 
 /// Value of the array `endpoints`, indexed by the low 16 bits of the host interface's index; valid only if

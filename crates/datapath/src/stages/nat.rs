@@ -5,6 +5,7 @@ use crate::{
     abi::{
         Address, Drop, PrefixKey,
         connection::{ConnectionKey, Entry, Way, flags, kind},
+        endpoint,
         ipcache::{self, Scope, scope_of},
     },
     apart::{Apart, call},
@@ -182,10 +183,12 @@ pub fn settle<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
 #[inline(always)]
 pub(crate) fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     cx.env.stage("masquerade");
-    let (on, node) = if cx.is_v4() {
-        (cx.env.on(Feature::MasqueradeIpv4), cx.node.ipv4)
+    let (on, node, skip) = if cx.is_v4() {
+        let skip = endpoint::flags::SKIP_MASQUERADE_IPV4;
+        (cx.env.on(Feature::MasqueradeIpv4), cx.node.ipv4, skip)
     } else {
-        (cx.env.on(Feature::MasqueradeIpv6), cx.node.ipv6)
+        let skip = endpoint::flags::SKIP_MASQUERADE_IPV6;
+        (cx.env.on(Feature::MasqueradeIpv6), cx.node.ipv6, skip)
     };
     let kept =
         ipcache::flags::NO_MASQUERADE | ipcache::flags::LOCAL_NODE | ipcache::flags::LOCAL_ENDPOINT;
@@ -195,6 +198,7 @@ pub(crate) fn decide<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         || !cx.source.is_local()
         || !outside
         || cx.destination.flags & kept != 0
+        || cx.sender().is_some_and(|row| row.flags & skip != 0)
         || cx.maps.masquerade_spares(&PrefixKey {
             prefix_len: 128,
             address: super::identity::effective_destination(cx),

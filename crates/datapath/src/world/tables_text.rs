@@ -236,6 +236,14 @@ fn endpoint_row(fields: &Fields<'_>) -> Row {
                 ("not_ready", endpoint::flags::NOT_READY),
                 ("host", endpoint::flags::HOST),
                 ("no_source_check", endpoint::flags::NO_SOURCE_CHECK),
+                (
+                    "skip_masquerade_ipv4",
+                    endpoint::flags::SKIP_MASQUERADE_IPV4,
+                ),
+                (
+                    "skip_masquerade_ipv6",
+                    endpoint::flags::SKIP_MASQUERADE_IPV6,
+                ),
             ],
         ),
         mtu: fields.number("mtu", 1500) as u16,

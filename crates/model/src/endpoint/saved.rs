@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EndpointId, EndpointRow, LifeCycle, Mac, NamedPort, PodName};
+use super::{EndpointId, EndpointRow, LifeCycle, Mac, NamedPort, PodName, SkipMasquerade};
 use crate::identity::Identity;
 use crate::labels::{LabelError, LabelSet};
 use crate::node::IpPair;
@@ -55,6 +55,8 @@ struct Saved {
     named_ports: Vec<SavedPort>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     service_account: Option<String>,
+    #[serde(default, skip_serializing_if = "SkipMasquerade::is_none")]
+    skip_masquerade: SkipMasquerade,
     #[serde(default)]
     policy_revision: u64,
 }
@@ -113,6 +115,7 @@ pub fn encode(row: &EndpointRow) -> Result<String, SavedError> {
         identity: row.identity,
         named_ports: row.named_ports.iter().map(port).collect(),
         service_account: text(&row.service_account),
+        skip_masquerade: row.skip_masquerade,
         policy_revision: row.policy_revision,
     };
     Ok(serde_json::to_string_pretty(&File {
@@ -168,6 +171,7 @@ pub fn decode(text: &str) -> Result<EndpointRow, SavedError> {
             .map(port)
             .collect::<Result<_, UnknownProtocol>>()?,
         service_account: endpoint.service_account.map(Into::into),
+        skip_masquerade: endpoint.skip_masquerade,
         policy_revision: endpoint.policy_revision,
         life: LifeCycle::restored(),
     })

@@ -31,6 +31,10 @@ fn endpoint() -> EndpointRow {
             protocol: Protocol::Tcp,
         }],
         service_account: None,
+        skip_masquerade: SkipMasquerade {
+            ipv4: true,
+            ipv6: false,
+        },
         policy_revision: 9,
         life: LifeCycle::restored(),
     }

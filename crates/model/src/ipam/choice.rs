@@ -20,6 +20,9 @@ pub const MATCH_ONLY: &str = "ipam.cilium.io/require-pool-match";
 /// Key of the label that selectors see beside those of the object: the name of the pod.
 const NAME: &str = "io.kubernetes.pod.name";
 
+/// Annotation of a pool: `true`, and pods with an address of it leave the cluster under that address.
+pub const SKIP_MASQUERADE: &str = "ipam.cilium.io/skip-masquerade";
+
 /// What the annotations of a pod or of a namespace say about pools.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wish {
@@ -70,6 +73,8 @@ pub struct PoolRow {
     pub pods: Option<LabelSelector>,
     /// Namespaces, by their labels.
     pub namespaces: Option<LabelSelector>,
+    /// Pods with an address of it leave the cluster under that address.
+    pub skip_masquerade: bool,
 }
 
 impl PoolRow {
@@ -86,6 +91,7 @@ impl PoolRow {
             ipv6: spec.get("ipv6")?.is_some(),
             pods: selector("podSelector")?,
             namespaces: selector("namespaceSelector")?,
+            skip_masquerade: false,
         })
     }
 

@@ -1010,7 +1010,7 @@ impl World {
 }
 
 /// A pod's row before it is in force.
-fn endpoint(
+pub(super) fn endpoint(
     pod: &str,
     index: u32,
     address: IpAddr,
@@ -1038,6 +1038,7 @@ fn endpoint(
         identity,
         named_ports: Vec::new(),
         service_account: None,
+        skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 0,
         life: LifeCycle::created(),
     }

@@ -30,6 +30,7 @@ fn pod(id: u16, name: &str) -> EndpointRow {
         identity: None,
         named_ports: Vec::new(),
         service_account: None,
+        skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 0,
         life: LifeCycle::created(),
     }

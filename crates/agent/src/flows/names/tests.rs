@@ -121,6 +121,7 @@ fn of_pod(workload: Option<Workload>, labels: &[&str]) -> (String, Vec<String>, 
         identity: None,
         named_ports: Vec::new(),
         service_account: None,
+        skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 0,
         life: LifeCycle::created(),
     };

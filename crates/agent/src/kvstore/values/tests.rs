@@ -28,6 +28,7 @@ pub(crate) fn endpoint() -> EndpointRow {
         identity: Some(Identity(1234)),
         named_ports: vec![named_port("http", 80, "TCP").unwrap()],
         service_account: Some("shop".into()),
+        skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 1,
         life: LifeCycle::created(),
     }

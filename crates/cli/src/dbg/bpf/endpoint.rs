@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use super::shown::{bits, hop, mac};
 use crate::output::Table;
 
-const FLAGS: [(u16, &str); 3] = [
+const FLAGS: [(u16, &str); 5] = [
     (flags::NOT_READY, "NOT_READY"),
     (flags::HOST, "HOST"),
     (flags::NO_SOURCE_CHECK, "NO_SOURCE_CHECK"),
+    (flags::SKIP_MASQUERADE_IPV4, "SKIP_MASQUERADE_V4"),
+    (flags::SKIP_MASQUERADE_IPV6, "SKIP_MASQUERADE_V6"),
 ];
 
 /// Everything but the addresses, in upstream's words where it has them.
