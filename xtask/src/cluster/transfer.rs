@@ -189,7 +189,7 @@ struct Sums {
 fn judge(layout: &Layout) -> Result<()> {
     for (who, wrong) in [("client", "silence"), ("stranger", "answer")] {
         let log = log(layout, who)?;
-        let found: Vec<&str> = log.lines().filter(|line| line.contains(wrong)).collect();
+        let found = told(&log, wrong);
         if !found.is_empty() {
             bail!("{} times of {who}s:\n{}", found.len(), found.join("\n"));
         }
@@ -198,6 +198,12 @@ fn judge(layout: &Layout) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Lines whose first word after the pod's name is this one: a silence tells of the answer that did not come, too.
+fn told<'a>(log: &'a str, word: &str) -> Vec<&'a str> {
+    let is_told = |line: &&str| line.split_whitespace().nth(1) == Some(word);
+    log.lines().filter(is_told).collect()
 }
 
 fn sums(layout: &Layout, who: &str) -> Result<Sums> {
