@@ -148,7 +148,7 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "options",
-        shows: "smoke and connectivity test of a real cluster with slices of endpoints, pools of addresses and identities by need",
+        shows: "smoke and connectivity test of a real cluster with slices of endpoints, pools of addresses, identities by need, and nodes as members of CIDRs",
         command: |_| {
             let mut command = cluster("test")?;
             command.args(OPTIONS.iter().flat_map(|value| ["--set", value]));
@@ -181,6 +181,7 @@ const OPTIONS: &[&str] = &[
     "ipam.mode=multi-pool",
     "ipam.operator.autoCreateCiliumPodIPPools.default.ipv4.cidrs={10.60.0.0/16}",
     "ipam.operator.autoCreateCiliumPodIPPools.default.ipv4.maskSize=27",
+    "policyCIDRMatchMode={nodes}",
 ];
 
 /// Kubernetes' own tests on a cluster that is started with these words.

@@ -117,6 +117,7 @@ pub struct SkipMasquerade {
 }
 
 impl SkipMasquerade {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
     fn is_none(&self) -> bool {
         *self == Self::default()
     }
