@@ -5,7 +5,8 @@ use std::{env, error::Error, fs, path::Path};
 use prost::Message;
 use regex::Regex;
 
-const ROOTS: [&str; 4] = [
+const ROOTS: [&str; 5] = [
+    "answers/answers.proto",
     "flow/flow.proto",
     "observer/observer.proto",
     "peer/peer.proto",
@@ -38,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".google.protobuf", "::pbjson_types")
         .ignore_unknown_fields()
         .exclude(STRICT)
-        .build(&[".flow", ".observer", ".peer", ".relay"])?;
+        .build(&[".answers", ".flow", ".observer", ".peer", ".relay"])?;
     let strict_out = out.join("strict");
     fs::create_dir_all(&strict_out)?;
     let mut strict = pbjson_build::Builder::new();
@@ -50,7 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .out_dir(&strict_out)
         .build(&STRICT)?;
 
-    for file in ["flow", "observer", "peer", "relay"] {
+    for file in ["answers", "flow", "observer", "peer", "relay"] {
         open_enums(&out.join(format!("{file}.serde.rs")))?;
     }
     open_enums(&strict_out.join("flow.serde.rs"))

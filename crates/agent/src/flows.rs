@@ -7,14 +7,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use datapath::abi::connection::{Connection, ConnectionKey, Decision, flags};
+use datapath::abi::connection::{Connection, ConnectionKey, Decision, flags, kind};
 use datapath::abi::endpoint::{Hop, hop_kind};
+use datapath::abi::event::{self, Event};
+use hubble::connections::Entry;
 use hubble::intake::{Intake, LossSource};
 use hubble::records::decode::{Clock, decode, has_ports, point};
 use hubble::records::{Party, Record, Way, What, protocol};
-use kernel::collector::{Acceptance, Collector, Ended};
+use kernel::collector::{Acceptance, Collector, Ended, Watcher};
 use kernel::events::Events;
-use kernel::map::Map;
+use kernel::map::{Map, MapError};
 use tokio_util::sync::CancellationToken;
 
 pub use names::NamesNow;
@@ -29,8 +31,19 @@ const READ_EVERY: Duration = Duration::from_millis(25);
 /// Entries of the table of answered connections looked at each time; all of them about every ten seconds.
 const SLICE: u32 = 8192;
 
-/// Reads the ring until `stop`.
-pub async fn follow_ring(mut events: Events, intake: Arc<Intake>, stop: CancellationToken) {
+/// Reads the ring until `stop`. A connection that its ends close is looked at while its entry is there: its ports may be used
+/// for another one soon.
+pub async fn follow_ring(
+    mut events: Events,
+    maps: kernel::Maps,
+    hops: Map<u32, Hop>,
+    intake: Arc<Intake>,
+    stop: CancellationToken,
+) {
+    let watch = Watch {
+        hops: &hops,
+        intake: &intake,
+    };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
@@ -42,6 +55,8 @@ pub async fn follow_ring(mut events: Events, intake: Arc<Intake>, stop: Cancella
             for event in batch.drain(..) {
                 if let Some(record) = decode(&event, clock) {
                     intake.record(record);
+                } else if event.kind == event::kind::CLOSING {
+                    watch.closing(&event, &maps);
                 }
             }
         }
@@ -68,22 +83,21 @@ pub async fn collect(
             () = stop.cancelled() => return,
             _ = tick.tick() => {}
         }
-        let mut accept = |ended: &Ended| {
-            let Some(intake) = &intake else {
-                return Acceptance::Accepted;
-            };
-            let hop = kind_of_hop(&hops, ended.connection.forward);
-            if let Some(record) = closed(&ended.key, &ended.connection, hop) {
-                intake.record(record);
-            }
-            Acceptance::Accepted
+        let mut silent = |_: &Ended| Acceptance::Accepted;
+        let mut watch = intake.as_deref().map(|intake| Watch {
+            hops: &hops,
+            intake,
+        });
+        let watcher: &mut dyn Watcher = match &mut watch {
+            Some(watch) => watch,
+            None => &mut silent,
         };
         let slices = (collector.occupancy() as u32 / SLICE / 10).max(1);
         let begun = Instant::now();
-        let result = collector.sweep_openings(&mut accept).and_then(|openings| {
+        let result = collector.sweep_openings(watcher).and_then(|openings| {
             let mut ended = false;
             for _ in 0..slices {
-                let swept = collector.sweep_connections(SLICE, &mut accept)?;
+                let swept = collector.sweep_connections(SLICE, watcher)?;
                 walk.note(&swept);
                 ended |= swept.pass_ended;
             }
@@ -106,6 +120,85 @@ pub async fn collect(
                 metrics.swept(Outcome::Failure, &failed.0, failed.1);
             }
         }
+    }
+}
+
+/// Who tells the flow server of connections.
+struct Watch<'a> {
+    hops: &'a Map<u32, Hop>,
+    intake: &'a Intake,
+}
+
+impl Watcher for Watch<'_> {
+    fn alive(&mut self, key: &ConnectionKey, connection: &Connection) {
+        self.look(key, connection);
+    }
+
+    fn ended(&mut self, ended: &Ended) -> Acceptance {
+        let (key, connection) = (&ended.key, &ended.connection);
+        let change = self
+            .intake
+            .recorder()
+            .and_then(|of| of.look(key, connection, monotonic_ns(), Entry::Goes));
+        if let Some(record) = self.record(key, connection) {
+            self.intake.ended(record, change);
+        }
+        Acceptance::Accepted
+    }
+}
+
+impl Watch<'_> {
+    /// Tells what is new of a connection that stays.
+    fn look(&self, key: &ConnectionKey, connection: &Connection) {
+        let Some(recorder) = self.intake.recorder() else {
+            return;
+        };
+        let change = recorder.look(key, connection, monotonic_ns(), Entry::Stays);
+        if let Some(change) = change
+            && let Some(record) = self.record(key, connection)
+        {
+            self.intake.changed(record, change);
+        }
+    }
+
+    fn record(&self, key: &ConnectionKey, connection: &Connection) -> Option<Record> {
+        closed(key, connection, kind_of_hop(self.hops, connection.forward))
+    }
+
+    /// Looks at the connection of a segment that closes it.
+    fn closing(&self, event: &Event, maps: &kernel::Maps) {
+        match entry_of(event, maps) {
+            Ok(Some((key, connection))) => self.look(&key, &connection),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "a connection that closes is not found"),
+        }
+    }
+}
+
+/// The entry of a packet's tuple, or of that which its tuple stands for.
+fn entry_of(
+    event: &Event,
+    maps: &kernel::Maps,
+) -> Result<Option<(ConnectionKey, Connection)>, MapError> {
+    let family = if event.source.is_v4() { 0 } else { kind::V6 };
+    let key = |kind| {
+        let source = (&event.source, event.source_port);
+        let destination = (&event.destination, event.destination_port);
+        ConnectionKey::of(source, destination, event.protocol, kind).0
+    };
+    let find = |key: ConnectionKey| {
+        let found = match maps.connections.get(&key)? {
+            Some(found) => Some(found),
+            None => maps.openings.get(&key)?,
+        };
+        Ok(found.map(|connection| (key, connection)))
+    };
+    match find(key(family))? {
+        Some(found) => Ok(Some(found)),
+        None => match maps.aliases.get(&key(family | kind::ALIAS))? {
+            Some(alias) => find(alias.primary),
+            None => Ok(None),
+        },
     }
 }
 
@@ -186,10 +279,13 @@ fn flags_or_type(connection: &Connection) -> u8 {
 
 /// The kernel's monotonic clock beside the wall clock, now.
 fn clock_now() -> Clock {
-    let monotonic = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let nanoseconds =
-        monotonic.tv_sec.cast_unsigned() * 1_000_000_000 + monotonic.tv_nsec.cast_unsigned();
-    Clock::new(nanoseconds, SystemTime::now())
+    Clock::new(monotonic_ns(), SystemTime::now())
+}
+
+/// The kernel's monotonic clock, now.
+pub(crate) fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
 }
 
 #[cfg(test)]

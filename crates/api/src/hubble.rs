@@ -1,4 +1,4 @@
-//! Generated types and services of the packages flow, observer, peer and relay.
+//! Generated types and services of the packages answers, flow, observer, peer and relay.
 //!
 //! JSON is canonical proto3 JSON with the names of the definitions (`node_name`, `IP`, `Summary`): enums as names (as
 //! numbers when the number has no name), 64-bit integers as strings, defaults left out.
@@ -32,6 +32,10 @@ macro_rules! package {
     };
 }
 
+package!(
+    /// Package `answers`: who talks to whom, what fails and why.
+    answers, "/answers.rs", "/answers.serde.rs"
+);
 package!(
     /// Package `flow`: flows and their filters.
     flow, "/flow.rs", "/flow.serde.rs", "/strict/flow.serde.rs"

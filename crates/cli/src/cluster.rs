@@ -22,7 +22,7 @@ use store::{Client, Exec, Executed};
 use access::AccessArgs;
 use pod::Pod;
 
-pub(crate) use forward::{Relay, run as forward};
+pub(crate) use forward::{Forward, Relay, run as forward};
 
 /// Label and container of the agent's pods, as in upstream's chart.
 pub(crate) const AGENT_LABELS: &str = "k8s-app=cilium";

@@ -17,10 +17,10 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use crate::cluster::Relay;
 use crate::cluster::access::AccessArgs;
+use crate::cluster::{Forward, Relay};
 use connect::ConnectArgs;
-pub(crate) use time::duration;
+pub(crate) use time::{duration, parse as parse_time};
 
 /// Local port that leads to a relay, unless told otherwise.
 const RELAY_PORT: u16 = 4245;
@@ -43,7 +43,7 @@ pub struct HubbleArgs {
 /// How a relay is found by Kubernetes.
 #[derive(Args, Debug, Default)]
 #[command(next_help_heading = "Server")]
-struct ForwardArgs {
+pub(crate) struct ForwardArgs {
     /// Ask the relay of a cluster, by a local port that is forwarded to it meanwhile
     #[arg(short = 'P', long, global = true, env = "HUBBLE_PORT_FORWARD", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     port_forward: Option<bool>,
@@ -200,6 +200,16 @@ async fn command(
 pub(crate) async fn connection(args: ConnectArgs) -> anyhow::Result<connect::Connection> {
     let file = config::Settings::load(None)?;
     connect::Target::new(args, &file)?.connect().await
+}
+
+/// The way to the relay of a cluster, if flags or configuration file ask for it.
+pub(crate) async fn forwarded(args: &ForwardArgs) -> anyhow::Result<Option<Forward>> {
+    let file = config::Settings::load(None)?;
+    if args.wanted(&file)? {
+        args.relay(&file)?.open().await.map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 /// The flags, completed by the configuration file as every command of this family does.

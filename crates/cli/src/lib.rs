@@ -12,4 +12,5 @@ pub mod hubble;
 mod node;
 mod output;
 pub mod program;
+mod questions;
 mod why;

@@ -20,6 +20,7 @@ use crate::dbg::health::{self, HealthArgs};
 use crate::dbg::{self, DbgArgs};
 use crate::hubble::{self, HubbleArgs};
 use crate::node::{self, NodeCommand, Prepare};
+use crate::questions::{self, AskArgs, FailingArgs, LatencyArgs, QuestionArgs, TcpArgs};
 use crate::why::{self, WhyArgs};
 
 /// Set to `agent` in the agent's image: there the name `cilium` means the node client, elsewhere the cluster's.
@@ -43,6 +44,20 @@ enum Family {
     Apply(Box<ApplyArgs>),
     /// Why two may talk, or may not: policy, service, route, and what was last seen
     Why(Box<WhyArgs>),
+    /// Who talks to whom, how much, and how well
+    Map(Box<AskArgs>),
+    /// What fails and why, the most frequent first
+    Failing(Box<FailingArgs>),
+    /// What policies deny, and which
+    Denied(Box<FailingArgs>),
+    /// What becomes of TCP connections: refused, unanswered, reset
+    Tcp(Box<TcpArgs>),
+    /// What is reached from outside the cluster, and by whom
+    Exposed(Box<AskArgs>),
+    /// How long the first answer takes, between two or everywhere
+    Latency(Box<LatencyArgs>),
+    /// Services and workloads by their share of failures
+    Worst(Box<AskArgs>),
     /// Get a node ready for its agent, and take leave of it
     #[command(subcommand)]
     Node(NodeCommand),
@@ -210,6 +225,13 @@ fn family(family: Family) -> ExitCode {
         Family::Hubble(args) => asynchronous(hubble::run(*args)),
         Family::Apply(args) => with_stdout(|out| apply::run(&args, out)),
         Family::Why(args) => with_stdout(|out| why::run(&args, out)),
+        Family::Map(args) => question(QuestionArgs::Map(*args)),
+        Family::Failing(args) => question(QuestionArgs::Failing(*args)),
+        Family::Denied(args) => question(QuestionArgs::Denied(*args)),
+        Family::Tcp(args) => question(QuestionArgs::Tcp(*args)),
+        Family::Exposed(args) => question(QuestionArgs::Exposed(*args)),
+        Family::Latency(args) => question(QuestionArgs::Latency(*args)),
+        Family::Worst(args) => question(QuestionArgs::Worst(*args)),
         Family::Node(command) => on_node(&command),
         Family::Status(args) => with_stdout(|out| status::run(&args, out)),
         Family::Connectivity(command) => with_stdout(|out| connectivity::run(&command, out)),
@@ -226,6 +248,10 @@ fn family(family: Family) -> ExitCode {
         }),
         Family::Man { dir } => with_stdout(|out| man(dir.as_deref(), out)),
     }
+}
+
+fn question(args: QuestionArgs) -> ExitCode {
+    with_stdout(|out| questions::run(args, out))
 }
 
 fn on_node(command: &NodeCommand) -> ExitCode {

@@ -9,9 +9,11 @@ use std::{
 use api::hubble::{Timestamp, flow as pb};
 
 use crate::{
-    enrich,
+    connections::Change,
+    enrich::{self, Enriched},
     flow::Observed,
     names::Names,
+    recorder::Recorder,
     records::Record,
     ring::{AgentEntry, Entry, Lost, Ring},
 };
@@ -33,6 +35,7 @@ pub struct Intake {
     ring: Arc<Ring>,
     names: Arc<dyn Names>,
     namespaces: Arc<Namespaces>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Intake {
@@ -42,7 +45,21 @@ impl Intake {
             ring,
             names,
             namespaces: Arc::new(Namespaces::default()),
+            recorder: None,
         }
+    }
+
+    /// The same, and `recorder` counts what comes in.
+    pub fn counted_by(self, recorder: Arc<Recorder>) -> Self {
+        Self {
+            recorder: Some(recorder),
+            ..self
+        }
+    }
+
+    /// Who counts.
+    pub const fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.as_ref()
     }
 
     /// The ring behind it.
@@ -55,9 +72,32 @@ impl Intake {
         &self.namespaces
     }
 
-    /// Gives a record its names and appends its flows.
+    /// Gives a record its names, counts it, and appends its flows.
     pub fn record(&self, record: Record) {
         let enriched = Arc::new(enrich::enrich(record, &*self.names));
+        if let Some(recorder) = &self.recorder {
+            recorder.record(&enriched);
+        }
+        self.append(enriched);
+    }
+
+    /// The same of the record of a connection that ended, with what became of it since it was last told.
+    pub fn ended(&self, record: Record, change: Option<Change>) {
+        let enriched = Arc::new(enrich::enrich(record, &*self.names));
+        if let (Some(recorder), Some(change)) = (&self.recorder, change) {
+            recorder.changed(&enriched, change);
+        }
+        self.append(enriched);
+    }
+
+    /// Counts what became of a connection that goes on, by its record.
+    pub fn changed(&self, record: Record, change: Change) {
+        if let Some(recorder) = &self.recorder {
+            recorder.changed(&enrich::enrich(record, &*self.names), change);
+        }
+    }
+
+    fn append(&self, enriched: Arc<Enriched>) {
         let mut first = true;
         for flow in enrich::flows(enriched) {
             if first {
@@ -93,6 +133,9 @@ impl Intake {
     pub fn lost(&self, source: LossSource, count: u64) {
         if count == 0 {
             return;
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.rollup().lost(count);
         }
         let source = match source {
             LossSource::KernelRing => pb::LostEventSource::PerfEventRingBuffer,

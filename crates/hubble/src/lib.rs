@@ -4,6 +4,9 @@
 //! [`observer`] (questions of clients), served by [`server`]. A record is kept once, compactly; the flows that it
 //! stands for are put together when somebody reads them. [`relay`] asks all nodes at once.
 
+pub mod answers;
+pub mod connections;
+pub mod edges;
 pub mod enrich;
 pub mod filter;
 pub mod flow;
@@ -12,13 +15,16 @@ pub mod mask;
 pub mod names;
 pub mod observer;
 pub mod peer;
+pub mod recorder;
 pub mod records;
 pub mod relay;
 pub mod ring;
+pub mod rollup;
 #[cfg(test)]
 mod sample;
 mod schema;
 pub mod server;
+pub mod sketch;
 mod tls;
 
 /// Version of this server as clients see it.

@@ -3,6 +3,7 @@
 //! [`peers`] (which nodes there are) → [`pool`] (a connection to each) → [`observer`] (questions of clients, flows of all nodes in
 //! the order of their times). Flows pass through as bytes; what a client does not read is held back at the nodes.
 
+mod answers;
 mod calls;
 pub mod config;
 mod faults;

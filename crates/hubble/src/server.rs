@@ -1,12 +1,15 @@
-//! The gRPC server of a node: observer, peers, health and reflection over a unix socket and TCP.
+//! The gRPC server of a node: observer, answers, peers, health and reflection over a unix socket and TCP.
 
 mod tcp;
 mod tls;
 mod unix;
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use api::hubble::{observer::observer_server::ObserverServer, peer::peer_server::PeerServer};
+use api::hubble::{
+    answers::answers_server::AnswersServer, observer::observer_server::ObserverServer,
+    peer::peer_server::PeerServer,
+};
 use thiserror::Error;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +21,7 @@ use tonic::{
 use tower::util::MapResponseLayer;
 
 pub use crate::tls::TlsError;
-use crate::{observer::Observer, peer::PeerService};
+use crate::{answers::Answers, observer::Observer, peer::PeerService, recorder::Recorder};
 pub(crate) use tcp::Tcp;
 pub use tls::TlsFiles;
 
@@ -76,6 +79,7 @@ pub enum ServeError {
 pub struct Server {
     observer: Observer,
     peers: PeerService,
+    recorder: Option<Arc<Recorder>>,
     unix: Option<unix::Socket>,
     tcp: Option<Tcp>,
 }
@@ -98,9 +102,15 @@ impl Server {
         Ok(Self {
             observer,
             peers,
+            recorder: None,
             unix,
             tcp,
         })
+    }
+
+    /// The same, with answers out of what `recorder` has counted.
+    pub fn answering(self, recorder: Option<Arc<Recorder>>) -> Self {
+        Self { recorder, ..self }
     }
 
     /// Address of the TCP socket, with the port that was chosen.
@@ -119,6 +129,10 @@ impl Server {
         let routes = with_reflection(Routes::new(health_service))?
             .add_service(ObserverServer::new(self.observer))
             .add_service(PeerServer::new(self.peers));
+        let routes = match self.recorder {
+            Some(recorder) => routes.add_service(AnswersServer::new(Answers::new(recorder))),
+            None => routes,
+        };
         tokio::try_join!(serve_unix(self.unix, routes.clone(), &shutdown), async {
             match self.tcp {
                 Some(tcp) => tcp.serve(routes, VERSION_HEADER, &shutdown).await,

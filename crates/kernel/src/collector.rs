@@ -72,6 +72,20 @@ pub enum Acceptance {
     Refused,
 }
 
+/// Who is shown the connections of a sweep.
+pub trait Watcher {
+    /// One that stays.
+    fn alive(&mut self, _key: &ConnectionKey, _connection: &Connection) {}
+    /// One that is about to go.
+    fn ended(&mut self, ended: &Ended) -> Acceptance;
+}
+
+impl<F: FnMut(&Ended) -> Acceptance> Watcher for F {
+    fn ended(&mut self, ended: &Ended) -> Acceptance {
+        self(ended)
+    }
+}
+
 /// Entries by family and protocol.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kinds([[usize; 2]; 2]);
@@ -185,10 +199,7 @@ impl Collector {
     }
 
     /// Walks all of `openings`; call every second.
-    pub fn sweep_openings(
-        &mut self,
-        accept: &mut dyn FnMut(&Ended) -> Acceptance,
-    ) -> Result<Swept, CollectError> {
+    pub fn sweep_openings(&mut self, watcher: &mut dyn Watcher) -> Result<Swept, CollectError> {
         let now = self.clock.now()?;
         let mut swept = Swept {
             pass_ended: true,
@@ -197,8 +208,12 @@ impl Collector {
         let mut one_way: BTreeMap<u16, usize> = BTreeMap::new();
         for (key, connection) in self.maps.openings.dump()? {
             swept.seen += 1;
-            if let Some(end) = self.end_of_opening(&connection, now) {
-                self.finish(&self.maps.openings, key, end, now, accept, &mut swept)?;
+            let end = self.end_of_opening(&connection, now);
+            if end.is_none() {
+                watcher.alive(&key, &connection);
+            }
+            if let Some(end) = end {
+                self.finish(&self.maps.openings, key, end, now, watcher, &mut swept)?;
             } else if self.lasts(&connection, now) {
                 let quota = one_way.entry(connection.source_endpoint).or_default();
                 if *quota < ONE_WAY_QUOTA {
@@ -217,7 +232,7 @@ impl Collector {
     pub fn sweep_connections(
         &mut self,
         count: u32,
-        accept: &mut dyn FnMut(&Ended) -> Acceptance,
+        watcher: &mut dyn Watcher,
     ) -> Result<Swept, CollectError> {
         let now = self.clock.now()?;
         let mut swept = Swept::default();
@@ -231,8 +246,9 @@ impl Collector {
             for (key, connection) in entries {
                 swept.seen += 1;
                 if let Some(end) = end(&connection, now, &self.clock, &self.lifetimes) {
-                    self.finish(&self.maps.connections, key, end, now, accept, &mut swept)?;
+                    self.finish(&self.maps.connections, key, end, now, watcher, &mut swept)?;
                 } else {
+                    watcher.alive(&key, &connection);
                     swept.alive.add(&key, &connection);
                     self.connections.seen += 1;
                     if crowded {
@@ -242,7 +258,7 @@ impl Collector {
             }
             self.connections.sweep = Some(sweep);
         } else {
-            self.relieve(now, accept, &mut swept)?;
+            self.relieve(now, watcher, &mut swept)?;
             self.connections.seen_before = std::mem::take(&mut self.connections.seen);
             swept.pass_ended = true;
         }
@@ -254,7 +270,7 @@ impl Collector {
     fn relieve(
         &mut self,
         now: u64,
-        accept: &mut dyn FnMut(&Ended) -> Acceptance,
+        watcher: &mut dyn Watcher,
         swept: &mut Swept,
     ) -> Result<(), CollectError> {
         let mut idle = std::mem::take(&mut self.connections.idle);
@@ -266,7 +282,7 @@ impl Collector {
                 key,
                 End::Pressure,
                 now,
-                accept,
+                watcher,
                 swept,
             )?;
         }
@@ -280,7 +296,7 @@ impl Collector {
         key: ConnectionKey,
         end: End,
         now: u64,
-        accept: &mut dyn FnMut(&Ended) -> Acceptance,
+        watcher: &mut dyn Watcher,
         swept: &mut Swept,
     ) -> Result<(), CollectError> {
         let Some(connection) = table.get(&key)? else {
@@ -296,7 +312,7 @@ impl Collector {
             connection,
             end,
         };
-        if accept(&ended) == Acceptance::Refused {
+        if watcher.ended(&ended) == Acceptance::Refused {
             swept.refused += 1;
             return Ok(());
         }

@@ -1,6 +1,8 @@
 //! Nodes with real agents: pods made through the CNI plugin, real sockets between them, agents and stores that die.
 #![allow(clippy::print_stdout, reason = "times and cases are the tests' output")]
 
+#[path = "nodes/answers.rs"]
+mod answers;
 #[path = "nodes/cases.rs"]
 mod cases;
 #[path = "nodes/churn.rs"]
@@ -267,6 +269,17 @@ fn every_connection_is_told_by_exactly_its_flows() {
             .with("bpf-ct-timeout-regular-any", "3s")
     });
     truth::told(&cluster);
+}
+
+#[test]
+fn faults_are_told_with_their_cause_whose_fault_they_are_and_how_often() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('q', |options| {
+        options.with("hubble-listen-address", ":4244")
+    });
+    answers::faults_are_told(&cluster);
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! The flow server: ring, names, observer, peers, sockets.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use hubble::intake::Intake;
 use hubble::names::Names;
 use hubble::observer::{self, Observer};
 use hubble::peer::{PeerConfig, PeerNode, PeerService, PeerTls, Prefer};
+use hubble::recorder::Recorder;
 use hubble::ring::{Capacity, Ring};
+use hubble::rollup::Rollup;
 use hubble::server::{Listen, Security, Server, TlsFiles};
 use model::node::Locality;
 use reconcile::TaskGroup;
@@ -15,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::flows::{NamesNow, doings, follow_ring};
+use crate::flows::{NamesNow, doings, follow_ring, monotonic_ns};
 use crate::inputs::Inputs;
 use crate::node::Devices;
 use crate::view::{View, ViewReader};
@@ -39,11 +42,13 @@ pub(super) async fn start_flows(
     let ring = Arc::new(Ring::new(Capacity::new(hubble.capacity as u64)?));
     let names = NamesNow::new(view.clone(), inputs.clone(), names(devices));
     let names = Arc::new(names);
-    let intake = Arc::new(Intake::new(ring, Arc::clone(&names) as Arc<dyn Names>));
+    let recorder = start_counting(config, tasks)?;
+    let intake = Intake::new(ring, Arc::clone(&names) as Arc<dyn Names>);
+    let intake = Arc::new(intake.counted_by(Arc::clone(&recorder)));
     let events = kernel::events::Events::open(maps).context("open the ring of events")?;
     tasks.spawn("events", {
-        let intake = Arc::clone(&intake);
-        move |stop| follow_ring(events, intake, stop)
+        let (maps, hops, intake) = (maps.clone(), maps.hops.clone(), Arc::clone(&intake));
+        move |stop| follow_ring(events, maps, hops, intake, stop)
     });
     let settings = observer::Config {
         cluster: config.cluster.clone(),
@@ -86,7 +91,8 @@ pub(super) async fn start_flows(
     let labelled = observer.clone();
     let server = Server::bind(observer, peers, listen)
         .await
-        .context("serve flows")?;
+        .context("serve flows")?
+        .answering(Some(recorder));
     tasks.spawn("flow server", move |stop| async move {
         if let Err(error) = server.run(stop).await {
             tracing::error!(%error, "the flow server ended");
@@ -101,6 +107,38 @@ pub(super) async fn start_flows(
         move |stop| tell_doings(view, names, intake, stop)
     });
     Ok(Some(intake))
+}
+
+/// Counts in the state directory, and who closes their spans.
+fn start_counting(config: &Config, tasks: &TaskGroup) -> anyhow::Result<Arc<Recorder>> {
+    let rollup = Rollup::open(Some(&config.state_dir), unix_seconds())?;
+    let recorder = Arc::new(Recorder::new(rollup, monotonic_ns()));
+    tasks.spawn("counts", {
+        let recorder = Arc::clone(&recorder);
+        move |stop| close_spans(recorder, stop)
+    });
+    Ok(recorder)
+}
+
+async fn close_spans(recorder: Arc<Recorder>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+        let recorder = Arc::clone(&recorder);
+        let closed = move || recorder.rollup().tick(unix_seconds());
+        match tokio::task::spawn_blocking(closed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "counts are not written"),
+            Err(error) => tracing::warn!(%error, "counts are not closed"),
+        }
+    }
+}
+
+fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 /// Numbers and names of the node's own devices.

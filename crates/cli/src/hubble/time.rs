@@ -74,7 +74,7 @@ fn with_fraction(time: &Zoned, digits: usize) -> String {
 }
 
 /// Reads `5m`, `1h30m` (before `now`), a date, a date with hours or minutes and an offset, RFC 3339 or RFC 1123.
-pub(super) fn parse(text: &str, now: &Zoned) -> anyhow::Result<Timestamp> {
+pub(crate) fn parse(text: &str, now: &Zoned) -> anyhow::Result<Timestamp> {
     if let Ok(before) = text.parse::<Span>()
         && text.starts_with(|c: char| c.is_ascii_digit())
     {

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use api::hubble::answers::answers_server::AnswersServer;
 use reconcile::{Table, TaskGroup, table::Wake};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch};
@@ -11,6 +12,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     VERSION_HEADER,
+    answers::Nodes,
     calls::Calls,
     config::Config,
     link::{Dialer, Place},
@@ -19,6 +21,7 @@ use super::{
     peers::{self, Follower},
     pool::{Peer, Pool, Times},
 };
+use crate::answers::Answers;
 use crate::server::{HEALTH_SERVICE, Security, ServeError, Tcp, TlsError, with_reflection};
 
 /// How long tasks may take to end.
@@ -143,6 +146,7 @@ impl Relay {
             Arc::clone(&calls),
             tasks.token(),
         );
+        let nodes = Arc::new(Nodes::new(peers.clone()));
         let (reporter, health) = tonic_health::server::health_reporter();
         tasks.spawn("health", {
             let peers = peers.clone();
@@ -150,7 +154,8 @@ impl Relay {
         });
         let routes = with_reflection(Routes::new(health.clone()))
             .map_err(ServeError::Reflection)?
-            .add_service(observer);
+            .add_service(observer)
+            .add_service(AnswersServer::new(Answers::new(nodes)));
         serve(&tasks, "flows", self.flows, routes);
         if let Some(tcp) = self.health {
             serve(&tasks, "health server", tcp, Routes::new(health));

@@ -485,7 +485,7 @@ fn answer(stream: &mut TcpStream) {
 }
 
 /// Takes a pod's addresses away inside it, so that its packets are delivered and nobody answers.
-fn deafen(pod: &RunningPod) {
+pub(crate) fn deafen(pod: &RunningPod) {
     let handle = Handle::open_in(&pod.sandbox).expect("netlink");
     let own = handle.addresses(None).expect("addresses");
     for of in own

@@ -1,0 +1,146 @@
+//! Which server is asked, and what.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Context as _;
+use api::hubble::Timestamp;
+use api::hubble::answers::answers_client::AnswersClient;
+use api::hubble::answers::{ExposedAnswer, FailingAnswer, MapAnswer, Question};
+use jiff::Zoned;
+
+use super::AskArgs;
+use crate::cluster::Forward;
+use crate::hubble::connect::{ConnectArgs, Connection};
+
+/// The flow server of this node, asked if there is one and no other is named.
+const SOCKET: &str = "/var/run/cilium/hubble.sock";
+
+/// Which question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Map,
+    Failing,
+    Exposed,
+}
+
+impl Kind {
+    const fn method(self) -> &'static str {
+        match self {
+            Self::Map => "Map",
+            Self::Failing => "Failing",
+            Self::Exposed => "Exposed",
+        }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    Map(MapAnswer),
+    Failing(FailingAnswer),
+    Exposed(ExposedAnswer),
+}
+
+/// A server that is asked.
+pub(super) struct Server {
+    client: AnswersClient<Connection>,
+    /// Ends with it.
+    _forwarded: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
+}
+
+impl Server {
+    /// Connects to the one that is meant: the relay of a cluster, the one that is named, this node's, or a relay on this machine.
+    pub(super) async fn open(args: &AskArgs) -> anyhow::Result<Self> {
+        let forward: Option<Forward> = crate::hubble::forwarded(&args.forward).await?;
+        let mut connect = args.connect.clone();
+        let mut serving = None;
+        if let Some(forward) = forward {
+            connect = ConnectArgs::to(forward.address()?);
+            serving = Some(tokio::spawn(forward.serve()));
+        }
+        let named = crate::hubble::completed(connect.clone())?.server.is_some();
+        if !named && Path::new(SOCKET).exists() {
+            connect.server = Some(format!("unix://{SOCKET}"));
+        }
+        let connection = crate::hubble::connection(connect).await.context(
+            "no server answers; name a node's or a relay's with --server, or that of a cluster with -P",
+        )?;
+        // Answers of a large cluster are longer than what is expected of a message.
+        let client = AnswersClient::new(connection).max_decoding_message_size(256 << 20);
+        Ok(Self {
+            client,
+            _forwarded: serving,
+        })
+    }
+
+    /// Asks.
+    pub(super) async fn ask(
+        &self,
+        args: &AskArgs,
+        kind: Kind,
+        now: &Zoned,
+    ) -> anyhow::Result<Answer> {
+        let question = question(args, kind, now)?;
+        let mut client = self.client.clone();
+        let answer = match kind {
+            Kind::Map => client
+                .map(question)
+                .await
+                .map(|of| Answer::Map(of.into_inner())),
+            Kind::Failing => {
+                let answer = client.failing(question).await;
+                answer.map(|of| Answer::Failing(of.into_inner()))
+            }
+            Kind::Exposed => {
+                let answer = client.exposed(question).await;
+                answer.map(|of| Answer::Exposed(of.into_inner()))
+            }
+        };
+        answer.map_err(|status| match status.code() {
+            tonic::Code::Unimplemented => {
+                anyhow::anyhow!(
+                    "this server knows no answers: it is of an older release, or not of Axoneme"
+                )
+            }
+            _ => anyhow::anyhow!("not answered: {}", status.message()),
+        })
+    }
+}
+
+/// What the flags ask. The limit of a question that is chosen from afterwards is none.
+pub(super) fn question(args: &AskArgs, kind: Kind, now: &Zoned) -> anyhow::Result<Question> {
+    let time = |flag: &str, text: &str| {
+        crate::hubble::parse_time(text, now).with_context(|| format!("--{flag}"))
+    };
+    let since = match args.since.as_str() {
+        "all" => None,
+        text => Some(time("since", text)?),
+    };
+    let until: Option<Timestamp> = args
+        .until
+        .as_deref()
+        .map(|text| time("until", text))
+        .transpose()?;
+    Ok(Question {
+        since,
+        until,
+        from: args.from.clone().unwrap_or_default(),
+        to: args.to.clone().unwrap_or_default(),
+        namespace: args.namespace.clone().unwrap_or_default(),
+        limit: if kind == Kind::Exposed { args.limit } else { 0 },
+    })
+}
+
+/// Says what would be asked, as `grpcurl` takes it.
+pub(super) fn explain(
+    args: &AskArgs,
+    kind: Kind,
+    now: &Zoned,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let question = serde_json::to_string(&question(args, kind, now)?)?;
+    let method = kind.method();
+    writeln!(out, "answers.Answers/{method} {question}")?;
+    Ok(())
+}

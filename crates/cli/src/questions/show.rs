@@ -1,0 +1,141 @@
+//! Answers as a person or a program reads them.
+
+use std::io::Write;
+
+use api::hubble::Timestamp;
+use api::hubble::answers::{Completeness, Failure, Sample};
+use serde_json::Value;
+
+use super::ask::Answer;
+use super::tables::{self, cells, clock};
+use super::{Format, View, picture};
+use crate::output::{Paint, Table, visible};
+
+/// Writes an answer.
+pub(super) fn show(
+    answer: &Answer,
+    view: &View,
+    (format, limit): (Format, u32),
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&json(answer)?)?)?,
+        Format::Csv => {
+            let cells = cells(view.table, answer, limit);
+            let header: Vec<String> = cells.header.iter().map(ToString::to_string).collect();
+            for row in std::iter::once(&header).chain(&cells.rows) {
+                write!(out, "{}\r\n", csv(row))?;
+            }
+        }
+        Format::Table => table(answer, view, limit, out)?,
+        Format::Dot | Format::Mermaid => match answer {
+            Answer::Map(map) => picture::draw(map, format, limit, out)?,
+            _ => anyhow::bail!("-o {format:?}: only a map has a picture"),
+        },
+    }
+    Ok(())
+}
+
+fn json(answer: &Answer) -> Result<Value, serde_json::Error> {
+    match answer {
+        Answer::Map(of) => serde_json::to_value(of),
+        Answer::Failing(of) => serde_json::to_value(of),
+        Answer::Exposed(of) => serde_json::to_value(of),
+    }
+}
+
+/// A record of RFC 4180.
+fn csv(row: &[String]) -> String {
+    let cell = |text: &String| {
+        if text.contains(['"', ',', '\r', '\n']) {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        } else {
+            text.clone()
+        }
+    };
+    row.iter().map(cell).collect::<Vec<_>>().join(",")
+}
+
+fn table(answer: &Answer, view: &View, limit: u32, out: &mut dyn Write) -> anyhow::Result<()> {
+    let paint = Paint::of_stdout();
+    let cells = cells(view.table, answer, limit);
+    if cells.rows.is_empty() {
+        let text = match view.table {
+            tables::Of::Failures => paint.good("Nothing fails."),
+            tables::Of::Exposures => "Nothing was reached from outside.".to_owned(),
+            _ => "Nothing was seen.".to_owned(),
+        };
+        writeln!(out, "{text}")?;
+    } else {
+        let mut table = Table::new(&cells.header);
+        for row in &cells.rows {
+            table.row(row.iter().map(|cell| visible(cell).into_owned()));
+        }
+        table.write(out)?;
+    }
+    if let (Answer::Failing(failing), true) = (answer, view.evidence) {
+        for (number, failure) in failing.failures.iter().enumerate() {
+            evidence(number + 1, failure, out)?;
+        }
+    }
+    let (since, until, completeness) = match answer {
+        Answer::Map(of) => (of.since, of.until, &of.completeness),
+        Answer::Failing(of) => (of.since, of.until, &of.completeness),
+        Answer::Exposed(of) => (of.since, of.until, &of.completeness),
+    };
+    let completeness = completeness.clone().unwrap_or_default();
+    writeln!(out, "\n{}", footer(since, until, &completeness, paint))?;
+    Ok(())
+}
+
+fn evidence(number: usize, failure: &Failure, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "\n{number}. {}", visible(&failure.sentence))?;
+    let end = |pod: &str, address: &str| {
+        let address = visible(address).into_owned();
+        if pod.is_empty() {
+            address
+        } else {
+            format!("{} ({address})", visible(pod))
+        }
+    };
+    for sample in &failure.samples {
+        let Sample {
+            source_pod,
+            source,
+            destination_pod,
+            destination,
+            ..
+        } = sample;
+        let time = clock(Some(Timestamp::from_unix_nanos(sample.time_ns)));
+        let (from, to) = (end(source_pod, source), end(destination_pod, destination));
+        writeln!(out, "   {time}  {from} -> {to}")?;
+    }
+    Ok(())
+}
+
+/// Of which time the answer is, of how many nodes, and how much of it is missing.
+pub(super) fn footer(
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    of: &Completeness,
+    paint: Paint,
+) -> String {
+    let nodes = match of.nodes {
+        1 => "1 node".to_owned(),
+        nodes => format!("{nodes} nodes"),
+    };
+    let mut missing = Vec::new();
+    if of.lost > 0 {
+        let percent = (of.share * 100.0).min(99.9);
+        missing.push(format!("{percent:.1}% complete, {} records lost", of.lost));
+    }
+    if !of.missing.is_empty() {
+        missing.push(format!("no answer of {}", visible(&of.missing.join(", "))));
+    }
+    let whole = if missing.is_empty() {
+        "complete".to_owned()
+    } else {
+        paint.warn(&missing.join("; "))
+    };
+    format!("{} to {}, {nodes}, {whole}", clock(since), clock(until))
+}

@@ -1,0 +1,402 @@
+//! Answers as rows of text.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::hubble::Timestamp;
+use api::hubble::answers::{Counters, Edge, Exposure, Failure, Fault, Outsider, Party, Row};
+use hubble::edges::shown;
+use hubble::sketch::Sketch;
+
+use super::ask::Answer;
+
+/// Which table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Edges with their rates.
+    Map,
+    /// Edges with the fates of their connections.
+    Tcp,
+    /// Edges with the times to the first answer.
+    Latency,
+    /// Destinations by their share of failures.
+    Worst,
+    /// Failures.
+    Failures,
+    /// What is reached from outside.
+    Exposures,
+}
+
+/// A header and its rows.
+pub(super) struct Cells {
+    pub header: Vec<&'static str>,
+    pub rows: Vec<Vec<String>>,
+}
+
+/// The rows of an answer, at most `limit` of them unless that is 0.
+pub(super) fn cells(of: Of, answer: &Answer, limit: u32) -> Cells {
+    let mut cells = match answer {
+        Answer::Map(map) => {
+            let seconds = seconds_between(map.since, map.until);
+            match of {
+                Of::Tcp => tcp(&map.edges),
+                Of::Latency => latency(&map.edges),
+                Of::Worst => worst(&map.edges),
+                _ => edges(&map.edges, seconds),
+            }
+        }
+        Answer::Failing(failing) => failures(&failing.failures),
+        Answer::Exposed(exposed) => exposures(&exposed.exposures),
+    };
+    if limit > 0 {
+        cells.rows.truncate(limit as usize);
+    }
+    cells
+}
+
+fn edges(rows: &[Row], seconds: f64) -> Cells {
+    let row = |row: &Row| {
+        let counters = row.counters.unwrap_or_default();
+        let bytes = counters.bytes_sent.saturating_add(counters.bytes_received);
+        let [source, destination, service, port] = ends(row.edge.as_ref());
+        vec![
+            source,
+            destination,
+            service,
+            port,
+            rate(counters.opened, seconds),
+            bytes_per_second(bytes, seconds),
+            share(failed(&counters), attempts(&counters)),
+            quantile(row, 0.95),
+        ]
+    };
+    Cells {
+        header: vec![
+            "SOURCE",
+            "DESTINATION",
+            "SERVICE",
+            "PORT",
+            "CONNS/S",
+            "BYTES/S",
+            "FAILED",
+            "CONNECT P95",
+        ],
+        rows: rows.iter().map(row).collect(),
+    }
+}
+
+fn tcp(rows: &[Row]) -> Cells {
+    let rows = rows
+        .iter()
+        .filter(|row| row.edge.as_ref().is_some_and(|of| of.protocol == 6));
+    let row = |row: &Row| {
+        let of = row.counters.unwrap_or_default();
+        let [source, destination, _, port] = ends(row.edge.as_ref());
+        let mut cells = vec![source, destination, port];
+        let counts = [
+            of.opened,
+            of.answered,
+            of.closed,
+            of.refused,
+            of.unanswered,
+            of.reset_by_client,
+            of.reset_by_server,
+            of.denied,
+            of.syn_retransmits,
+        ];
+        cells.extend(counts.map(|count| count.to_string()));
+        cells.push(share(of.unanswered, of.opened));
+        cells
+    };
+    Cells {
+        header: vec![
+            "SOURCE",
+            "DESTINATION",
+            "PORT",
+            "OPENED",
+            "ANSWERED",
+            "CLOSED",
+            "REFUSED",
+            "UNANSWERED",
+            "RESET BY CLIENT",
+            "BY SERVER",
+            "DENIED",
+            "SYN AGAIN",
+            "UNANSWERED %",
+        ],
+        rows: rows.map(row).collect(),
+    }
+}
+
+fn latency(rows: &[Row]) -> Cells {
+    let mut rows: Vec<(Option<Duration>, &Row)> = rows
+        .iter()
+        .filter(|row| row.connect.is_some())
+        .map(|row| (sketch(row).quantile(0.95), row))
+        .collect();
+    rows.sort_by_key(|(slow, _)| std::cmp::Reverse(*slow));
+    let row = |(_, row): (_, &Row)| {
+        let [source, destination, service, port] = ends(row.edge.as_ref());
+        let times = [0.5, 0.95, 0.99].map(|of| quantile(row, of));
+        let count = sketch(row).count().to_string();
+        [source, destination, service, port, count]
+            .into_iter()
+            .chain(times)
+            .collect()
+    };
+    Cells {
+        header: vec![
+            "SOURCE",
+            "DESTINATION",
+            "SERVICE",
+            "PORT",
+            "CONNECTIONS",
+            "CONNECT P50",
+            "P95",
+            "P99",
+        ],
+        rows: rows.into_iter().map(row).collect(),
+    }
+}
+
+/// Destinations, the largest share of failures first.
+fn worst(rows: &[Row]) -> Cells {
+    let mut sums: BTreeMap<String, (u64, u64, Sketch)> = BTreeMap::new();
+    for row in rows {
+        let Some(edge) = &row.edge else { continue };
+        let name = if edge.service.is_empty() {
+            edge.destination.as_ref().map(shown).unwrap_or_default()
+        } else {
+            edge.service.clone()
+        };
+        let counters = row.counters.unwrap_or_default();
+        let (failures, all, connect) = sums.entry(name).or_default();
+        *failures += failed(&counters);
+        *all += attempts(&counters);
+        if let Some(of) = &row.connect {
+            connect.merge(of);
+        }
+    }
+    let mut rows: Vec<_> = sums
+        .into_iter()
+        .filter(|(_, (_, all, _))| *all > 0)
+        .collect();
+    // By share, compared without division: a/b > c/d where a·d > c·b.
+    rows.sort_by(|(_, (a, b, _)), (_, (c, d, _))| {
+        let product = |x: u64, y: u64| u128::from(x) * u128::from(y);
+        product(*c, *b)
+            .cmp(&product(*a, *d))
+            .then(c.cmp(a))
+            .then(d.cmp(b))
+    });
+    let row = |(name, (failures, all, connect)): (String, (u64, u64, Sketch))| {
+        vec![
+            name,
+            failures.to_string(),
+            all.to_string(),
+            share(failures, all),
+            connect.quantile(0.95).map(duration).unwrap_or_default(),
+        ]
+    };
+    Cells {
+        header: vec![
+            "SERVICE OR WORKLOAD",
+            "FAILED",
+            "ATTEMPTS",
+            "FAILED %",
+            "CONNECT P95",
+        ],
+        rows: rows.into_iter().map(row).collect(),
+    }
+}
+
+fn failures(all: &[Failure]) -> Cells {
+    let row = |of: &Failure| {
+        let [source, destination, _, port] = ends(of.edge.as_ref());
+        vec![
+            of.count.to_string(),
+            share(of.count, of.attempts),
+            source,
+            destination,
+            port,
+            of.layer.clone(),
+            fault(of.fault()).to_owned(),
+            of.sentence.clone(),
+            clock(of.first),
+            clock(of.last),
+        ]
+    };
+    Cells {
+        header: vec![
+            "COUNT",
+            "SHARE",
+            "SOURCE",
+            "DESTINATION",
+            "PORT",
+            "LAYER",
+            "FAULT",
+            "CAUSE",
+            "SINCE",
+            "LAST",
+        ],
+        rows: all.iter().map(row).collect(),
+    }
+}
+
+fn exposures(all: &[Exposure]) -> Cells {
+    let row = |of: &Exposure| {
+        let named = |of: &Outsider| format!("{} ({})", of.address, of.connections);
+        let outsiders: Vec<String> = of.outsiders.iter().map(named).collect();
+        vec![
+            of.destination.as_ref().map(shown).unwrap_or_default(),
+            of.service.clone(),
+            port(of.port, of.protocol),
+            of.connections.to_string(),
+            of.denied.to_string(),
+            outsiders.join(", "),
+            clock(of.last),
+        ]
+    };
+    Cells {
+        header: vec![
+            "DESTINATION",
+            "SERVICE",
+            "PORT",
+            "CONNECTIONS",
+            "DENIED",
+            "FROM",
+            "LAST",
+        ],
+        rows: all.iter().map(row).collect(),
+    }
+}
+
+/// Source, destination, service and port.
+pub(super) fn ends(edge: Option<&Edge>) -> [String; 4] {
+    let Some(edge) = edge else {
+        return Default::default();
+    };
+    let named = |party: &Option<Party>| party.as_ref().map(shown).unwrap_or_default();
+    [
+        named(&edge.source),
+        named(&edge.destination),
+        edge.service.clone(),
+        port(edge.port, edge.protocol),
+    ]
+}
+
+fn port(number: u32, protocol: u32) -> String {
+    let protocol = match protocol {
+        1 => "ICMP".to_owned(),
+        6 => "TCP".to_owned(),
+        17 => "UDP".to_owned(),
+        58 => "ICMPv6".to_owned(),
+        132 => "SCTP".to_owned(),
+        other => other.to_string(),
+    };
+    match number {
+        0 => protocol,
+        number => format!("{number}/{protocol}"),
+    }
+}
+
+fn fault(of: Fault) -> &'static str {
+    match of {
+        Fault::Unknown => "?",
+        Fault::Client => "client",
+        Fault::Server => "server",
+        Fault::Network => "network",
+        Fault::Policy => "policy",
+        Fault::Dns => "DNS",
+    }
+}
+
+/// Attempts on an edge.
+pub(super) fn attempts(of: &Counters) -> u64 {
+    of.opened.saturating_add(of.denied)
+}
+
+/// Attempts that came to nothing. A reset may end what was well, and is none.
+pub(super) fn failed(of: &Counters) -> u64 {
+    let unanswered = of.unanswered.saturating_sub(of.late);
+    of.refused
+        .saturating_add(unanswered)
+        .saturating_add(of.denied)
+}
+
+fn sketch(row: &Row) -> Sketch {
+    row.connect.as_ref().map(Sketch::from).unwrap_or_default()
+}
+
+fn quantile(row: &Row, of: f64) -> String {
+    sketch(row).quantile(of).map(duration).unwrap_or_default()
+}
+
+/// Three digits and a unit.
+pub(super) fn duration(of: Duration) -> String {
+    let micros = of.as_secs_f64() * 1e6;
+    match micros {
+        micros if micros < 1e3 => format!("{micros:.0}us"),
+        micros if micros < 1e4 => format!("{:.2}ms", micros / 1e3),
+        micros if micros < 1e5 => format!("{:.1}ms", micros / 1e3),
+        micros if micros < 1e6 => format!("{:.0}ms", micros / 1e3),
+        micros => format!("{:.2}s", micros / 1e6),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
+fn rate(count: u64, seconds: f64) -> String {
+    let rate = count as f64 / seconds;
+    match rate {
+        rate if rate >= 100.0 => format!("{rate:.0}"),
+        rate if rate >= 10.0 => format!("{rate:.1}"),
+        rate => format!("{rate:.2}"),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
+fn bytes_per_second(bytes: u64, seconds: f64) -> String {
+    let mut rate = bytes as f64 / seconds;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if rate < 1000.0 {
+            return format!("{rate:.1}{unit}");
+        }
+        rate /= 1000.0;
+    }
+    format!("{rate:.1}TB")
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn share(part: u64, whole: u64) -> String {
+    match (part, whole) {
+        (0, _) => "0%".to_owned(),
+        (_, 0) => String::new(),
+        _ => {
+            let percent = part as f64 / whole as f64 * 100.0;
+            // Something is not nothing, and not everything is all.
+            let percent = if part < whole {
+                percent.clamp(0.1, 99.9)
+            } else {
+                percent
+            };
+            format!("{percent:.1}%")
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a span for rates")]
+fn seconds_between(since: Option<Timestamp>, until: Option<Timestamp>) -> f64 {
+    let seconds = |of: Timestamp| of.seconds as f64 + f64::from(of.nanos) / 1e9;
+    match (since, until) {
+        (Some(since), Some(until)) => (seconds(until) - seconds(since)).max(1.0),
+        _ => 1.0,
+    }
+}
+
+/// Time of day where the reader is.
+pub(super) fn clock(time: Option<Timestamp>) -> String {
+    let time = time.and_then(|of| jiff::Timestamp::new(of.seconds, of.nanos).ok());
+    let zone = jiff::tz::TimeZone::system();
+    time.map(|of| of.to_zoned(zone).strftime("%H:%M:%S").to_string())
+        .unwrap_or_default()
+}

@@ -1,0 +1,261 @@
+use api::hubble::Timestamp;
+use api::hubble::answers::{
+    Completeness, Counters, Edge, FailingAnswer, Fault, MapAnswer, Party, Row, Sample, Sketch,
+};
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Map {
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+#[derive(Parser)]
+struct Failing {
+    #[command(flatten)]
+    args: FailingArgs,
+}
+
+fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos: 0 })
+}
+
+fn edge() -> Edge {
+    let party = |name: &str| Party {
+        namespace: "shop".into(),
+        name: name.into(),
+        ..Party::default()
+    };
+    Edge {
+        source: Some(party("web")),
+        destination: Some(party("a,\"pi\"")),
+        service: "shop/api".into(),
+        port: 8080,
+        protocol: 6,
+        ..Edge::default()
+    }
+}
+
+fn map() -> Answer {
+    let counters = Counters {
+        opened: 200,
+        answered: 190,
+        unanswered: 4,
+        refused: 6,
+        bytes_sent: 1_000_000,
+        bytes_received: 2_000_000,
+        ..Counters::default()
+    };
+    let row = Row {
+        edge: Some(edge()),
+        counters: Some(counters),
+        connect: Some(Sketch {
+            bucket: vec![400],
+            count: vec![190],
+        }),
+        ..Row::default()
+    };
+    Answer::Map(MapAnswer {
+        since: at(1000),
+        until: at(1100),
+        edges: vec![row],
+        completeness: Some(Completeness {
+            share: 0.994,
+            lost: 12,
+            nodes: 2,
+            missing: vec!["n3\x1b[2J".into()],
+            known_since: None,
+        }),
+    })
+}
+
+fn failures() -> Answer {
+    let failure = |kind: CauseKind, sentence: &str| Failure {
+        edge: Some(edge()),
+        cause: Some(Cause {
+            kind: kind.into(),
+            ..Cause::default()
+        }),
+        layer: "L4".into(),
+        fault: Fault::Server.into(),
+        sentence: sentence.into(),
+        count: 3,
+        attempts: 40,
+        samples: vec![Sample {
+            time_ns: 1_000_000_000_000,
+            source_pod: "shop/web-1".into(),
+            source: "10.0.0.1:40000".into(),
+            destination_pod: String::new(),
+            destination: "10.0.0.2:8080".into(),
+        }],
+        ..Failure::default()
+    };
+    Answer::Failing(FailingAnswer {
+        failures: vec![
+            failure(
+                CauseKind::Refused,
+                "nothing listens on port 8080 of shop/api",
+            ),
+            failure(CauseKind::DeniedByDefault, "no rule allows it"),
+            failure(CauseKind::Unanswered, "delivered to the pod"),
+        ],
+        ..FailingAnswer::default()
+    })
+}
+
+fn shown(answer: Answer, args: QuestionArgs) -> String {
+    let (ask, view) = parts(args);
+    let mut out = Vec::new();
+    show::show(
+        &view.chosen(answer),
+        &view,
+        (ask.output, ask.limit),
+        &mut out,
+    )
+    .unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn ask(flags: &[&str]) -> AskArgs {
+    Map::parse_from([&["map"], flags].concat()).ask
+}
+
+fn failing(flags: &[&str]) -> FailingArgs {
+    Failing::parse_from([&["failing"], flags].concat()).args
+}
+
+#[test]
+fn a_map_has_rates_shares_and_says_what_is_missing() {
+    let text = shown(map(), QuestionArgs::Map(ask(&[])));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("SOURCE    DESTINATION"), "{text}");
+    for word in ["shop/web", "8080/TCP", "2.00", "30.0kB", "5.0%", "2.95ms"] {
+        assert!(lines[1].contains(word), "{word} in {text}");
+    }
+    let last = lines.last().unwrap();
+    assert!(
+        last.contains("2 nodes, 99.4% complete, 12 records lost; no answer of n3"),
+        "{last}"
+    );
+    assert!(
+        !text.contains('\x1b'),
+        "what nodes say does not steer the terminal"
+    );
+}
+
+#[test]
+fn a_map_is_csv_and_pictures_too() {
+    let csv = shown(map(), QuestionArgs::Map(ask(&["-o", "csv"])));
+    assert!(
+        csv.contains("shop/web,\"shop/a,\"\"pi\"\"\",shop/api,8080/TCP,2.00"),
+        "{csv}"
+    );
+    let dot = shown(map(), QuestionArgs::Map(ask(&["-o", "dot"])));
+    assert!(dot.starts_with("digraph map {"), "{dot}");
+    assert!(
+        dot.contains("n0 -> n1 [label=\"8080/TCP: 10 of 200 fail\", color=red]"),
+        "{dot}"
+    );
+    let mermaid = shown(map(), QuestionArgs::Map(ask(&["-o", "mermaid"])));
+    assert!(
+        mermaid.contains("n0 -.->|\"8080/TCP: 10 of 200 fail\"| n1"),
+        "{mermaid}"
+    );
+    let json = shown(map(), QuestionArgs::Map(ask(&["-o", "json"])));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["edges"][0]["counters"]["opened"], "200");
+}
+
+#[test]
+fn failures_are_chosen_by_the_question() {
+    let lines = |args| {
+        let text = shown(failures(), args);
+        let rows: Vec<String> = text.lines().map(str::to_owned).collect();
+        rows[1..]
+            .iter()
+            .take_while(|row| !row.is_empty())
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lines(QuestionArgs::Failing(failing(&[]))).len(), 3);
+    let denied = lines(QuestionArgs::Denied(failing(&[])));
+    assert!(
+        denied.len() == 1 && denied[0].contains("no rule allows it"),
+        "{denied:?}"
+    );
+    let tcp = |failing, unanswered| {
+        let ask = ask(&[]);
+        lines(QuestionArgs::Tcp(TcpArgs {
+            ask,
+            failing,
+            unanswered,
+        }))
+    };
+    assert_eq!(tcp(true, false).len(), 2);
+    assert_eq!(tcp(false, true).len(), 1);
+}
+
+#[test]
+fn evidence_names_pods_and_addresses() {
+    let text = shown(failures(), QuestionArgs::Failing(failing(&["--evidence"])));
+    assert!(
+        text.contains("1. nothing listens on port 8080 of shop/api"),
+        "{text}"
+    );
+    assert!(
+        text.contains("shop/web-1 (10.0.0.1:40000) -> 10.0.0.2:8080"),
+        "{text}"
+    );
+}
+
+#[test]
+fn nothing_is_said_to_be_nothing() {
+    let nothing = Answer::Failing(FailingAnswer::default());
+    let text = shown(nothing, QuestionArgs::Failing(failing(&[])));
+    assert!(text.starts_with("Nothing fails.\n"), "{text}");
+}
+
+#[test]
+fn the_worst_are_those_with_the_largest_share() {
+    let text = shown(map(), QuestionArgs::Worst(ask(&[])));
+    assert!(
+        text.contains("shop/api") && text.contains("10") && text.contains("5.0%"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_question_can_be_explained_instead_of_asked() {
+    let mut out = Vec::new();
+    let args = ask(&[
+        "--explain",
+        "--from",
+        "shop/web",
+        "--since",
+        "2026-01-02T03:04:05Z",
+    ]);
+    run(QuestionArgs::Map(args), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(
+        text,
+        "answers.Answers/Map {\"since\":\"2026-01-02T03:04:05Z\",\"from\":\"shop/web\"}\n"
+    );
+    let wrong = ask(&["--explain", "--until", "tomorrow"]);
+    let error = run(QuestionArgs::Map(wrong), &mut Vec::new()).unwrap_err();
+    assert!(format!("{error:#}").starts_with("--until: "), "{error:#}");
+}
+
+#[test]
+fn durations_have_three_digits_and_a_unit() {
+    for (micros, text) in [
+        (7, "7us"),
+        (1_234, "1.23ms"),
+        (12_340, "12.3ms"),
+        (123_400, "123ms"),
+        (1_234_000, "1.23s"),
+    ] {
+        assert_eq!(tables::duration(Duration::from_micros(micros)), text);
+    }
+}

@@ -1,0 +1,284 @@
+//! Answers to questions, out of rows: of this node, or of all of them.
+
+mod exposed;
+mod failing;
+mod sentence;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use api::hubble::Timestamp;
+use api::hubble::answers::answers_server::Answers as Service;
+use api::hubble::answers::{
+    Completeness, Counters, Edge, ExposedAnswer, FailingAnswer, MapAnswer, Part, Question, Row,
+    Side,
+};
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use tonic::{Request, Response, Status};
+
+use crate::edges::is_meant;
+use crate::recorder::Recorder;
+use crate::rollup::by_edge;
+
+/// Rows of one message of a stream: some hundred octets each.
+const ROWS: usize = 2048;
+
+/// Rows of one node or of several, and of whom they are.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered {
+    /// In any order; several may be of the same edge.
+    pub rows: Vec<Row>,
+    /// Records that never came.
+    pub lost: u64,
+    /// Nodes that answered.
+    pub nodes: u32,
+    /// Nodes that did not.
+    pub missing: Vec<String>,
+    /// From when all of them have anything, nanoseconds since the Unix epoch.
+    pub known_since_ns: u64,
+}
+
+impl Gathered {
+    /// Adds what a node has.
+    pub fn add(&mut self, part: Part) {
+        self.rows.extend(part.rows);
+        self.lost = self.lost.saturating_add(part.lost);
+        self.known_since_ns = self.known_since_ns.max(part.known_since_ns);
+    }
+}
+
+/// Who has the rows that answers are made of.
+pub trait Rows: Send + Sync + 'static {
+    /// The rows of the time that is asked for.
+    fn rows(&self, question: Question) -> impl Future<Output = Result<Gathered, Status>> + Send;
+}
+
+impl Rows for Recorder {
+    async fn rows(&self, question: Question) -> Result<Gathered, Status> {
+        let seconds = |time: Option<Timestamp>, absent: u64| {
+            time.map_or(absent, |time| u64::try_from(time.seconds).unwrap_or(0))
+        };
+        let since = seconds(question.since, 0);
+        // The second in which it ends is in it.
+        let until = seconds(question.until, u64::MAX - 1) + 1;
+        let part = self.rollup().rows(since, until).map_err(|error| {
+            tracing::warn!(%error, "a question is not answered");
+            Status::internal(error.to_string())
+        })?;
+        let mut gathered = Gathered {
+            nodes: 1,
+            ..Gathered::default()
+        };
+        gathered.add(part);
+        Ok(gathered)
+    }
+}
+
+/// Answers out of rows.
+pub struct Answers<R> {
+    rows: Arc<R>,
+}
+
+impl<R> Clone for Answers<R> {
+    fn clone(&self) -> Self {
+        Self {
+            rows: Arc::clone(&self.rows),
+        }
+    }
+}
+
+/// What a question is answered of.
+struct Known {
+    question: Question,
+    /// Edges as one side sees them, each once.
+    rows: HashMap<Edge, Row>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    completeness: Completeness,
+}
+
+impl<R: Rows> Answers<R> {
+    /// Answers out of these rows.
+    pub fn new(rows: Arc<R>) -> Self {
+        Self { rows }
+    }
+
+    async fn know(&self, request: Request<Question>) -> Result<Known, Status> {
+        let question = request.into_inner();
+        check(&question)?;
+        let mut gathered = self.rows.rows(question.clone()).await?;
+        let rows = by_edge(gathered.rows.drain(..).filter(|row| {
+            let edge = row.edge.as_ref();
+            edge.is_some_and(|edge| is_asked(edge, &question))
+        }));
+        let known_since = from_ns(gathered.known_since_ns);
+        Ok(Known {
+            since: question.since.max(known_since),
+            until: question.until.or_else(|| Some(SystemTime::now().into())),
+            completeness: completeness(&gathered, rows.values()),
+            question,
+            rows,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl<R: Rows> Service for Answers<R> {
+    type GetRowsStream = BoxStream<'static, Result<Part, Status>>;
+
+    async fn get_rows(
+        &self,
+        request: Request<Question>,
+    ) -> Result<Response<Self::GetRowsStream>, Status> {
+        let question = request.into_inner();
+        check(&question)?;
+        let mut gathered = self.rows.rows(question.clone()).await?;
+        gathered.rows.retain(|row| {
+            let edge = row.edge.as_ref();
+            edge.is_some_and(|edge| is_asked(edge, &question))
+        });
+        // The first part says what there is, even if no row is.
+        let mut parts = vec![Part {
+            rows: Vec::new(),
+            lost: gathered.lost,
+            known_since_ns: gathered.known_since_ns,
+        }];
+        parts.extend(gathered.rows.chunks(ROWS).map(|rows| Part {
+            rows: rows.to_vec(),
+            ..Part::default()
+        }));
+        Ok(Response::new(stream::iter(parts).map(Ok).boxed()))
+    }
+
+    async fn map(&self, request: Request<Question>) -> Result<Response<MapAnswer>, Status> {
+        let known = self.know(request).await?;
+        let mut edges: Vec<Row> = known.whole().collect();
+        edges.sort_by_cached_key(|row| {
+            let counters = row.counters.unwrap_or_default();
+            let busy = attempts(&counters).max(counters.answered);
+            (std::cmp::Reverse(busy), format!("{:?}", row.edge))
+        });
+        limit(&mut edges, &known.question);
+        Ok(Response::new(MapAnswer {
+            since: known.since,
+            until: known.until,
+            edges,
+            completeness: Some(known.completeness),
+        }))
+    }
+
+    async fn failing(&self, request: Request<Question>) -> Result<Response<FailingAnswer>, Status> {
+        let known = self.know(request).await?;
+        let mut failures = failing::failures(&known.rows, &known.completeness);
+        limit(&mut failures, &known.question);
+        Ok(Response::new(FailingAnswer {
+            since: known.since,
+            until: known.until,
+            failures,
+            completeness: Some(known.completeness),
+        }))
+    }
+
+    async fn exposed(&self, request: Request<Question>) -> Result<Response<ExposedAnswer>, Status> {
+        let known = self.know(request).await?;
+        let mut exposures = exposed::exposures(known.rows.values());
+        limit(&mut exposures, &known.question);
+        Ok(Response::new(ExposedAnswer {
+            since: known.since,
+            until: known.until,
+            exposures,
+            completeness: Some(known.completeness),
+        }))
+    }
+}
+
+impl Known {
+    /// Each edge once: as the client's side sees it, or the server's where nobody saw the client's.
+    fn whole(&self) -> impl Iterator<Item = Row> {
+        let rows = self.rows.iter().filter(|(edge, _)| {
+            edge.side() == Side::Client || !self.rows.contains_key(&of_side(edge, Side::Client))
+        });
+        rows.map(|(edge, row)| Row {
+            edge: Some(edge.clone()),
+            ..row.clone()
+        })
+    }
+}
+
+fn of_side(edge: &Edge, side: Side) -> Edge {
+    Edge {
+        side: side.into(),
+        ..edge.clone()
+    }
+}
+
+/// Attempts that were made, those included that a policy or the data plane did not let out.
+fn attempts(counters: &Counters) -> u64 {
+    counters.opened.saturating_add(counters.denied)
+}
+
+fn limit<T>(entries: &mut Vec<T>, question: &Question) {
+    if question.limit > 0 {
+        entries.truncate(question.limit as usize);
+    }
+}
+
+fn from_ns(nanoseconds: u64) -> Option<Timestamp> {
+    (nanoseconds > 0).then(|| Timestamp::from_unix_nanos(nanoseconds))
+}
+
+/// A question that cannot be meant is refused by the name of its field.
+fn check(question: &Question) -> Result<(), Status> {
+    if let (Some(since), Some(until)) = (question.since, question.until)
+        && since > until
+    {
+        return Err(Status::invalid_argument("since: it is after until"));
+    }
+    for (field, value) in [("from", &question.from), ("to", &question.to)] {
+        if value.starts_with('/') {
+            return Err(Status::invalid_argument(format!(
+                "{field}: {value:?} has no namespace; use NAMESPACE/NAME, NAMESPACE/ or a name"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn is_asked(edge: &Edge, question: &Question) -> bool {
+    let (source, destination) = (edge.source.as_ref(), edge.destination.as_ref());
+    let of = |party: Option<&api::hubble::answers::Party>| {
+        party.is_some_and(|party| party.namespace == question.namespace)
+    };
+    is_meant(source, &question.from)
+        && (is_meant(destination, &question.to) || edge.service == question.to)
+        && (question.namespace.is_empty() || of(source) || of(destination))
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "a share, which nobody reads to the last digit"
+)]
+fn completeness<'a>(gathered: &Gathered, rows: impl Iterator<Item = &'a Row>) -> Completeness {
+    let seen = rows.filter_map(|row| row.counters).fold(0, |sum: u64, of| {
+        let closed = of.answered.saturating_add(of.unanswered);
+        sum.saturating_add(attempts(&of)).saturating_add(closed)
+    });
+    let all = seen.saturating_add(gathered.lost);
+    Completeness {
+        share: if all == 0 {
+            1.0
+        } else {
+            seen as f64 / all as f64
+        },
+        lost: gathered.lost,
+        nodes: gathered.nodes,
+        missing: gathered.missing.clone(),
+        known_since: from_ns(gathered.known_since_ns),
+    }
+}
+
+#[cfg(test)]
+mod tests;

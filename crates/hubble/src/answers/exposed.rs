@@ -1,0 +1,61 @@
+//! What is reached from outside of the cluster.
+
+use std::collections::BTreeMap;
+
+use api::hubble::answers::{Exposure, Party, PartyKind, Row};
+
+use super::from_ns;
+use crate::edges::shown;
+use crate::rollup::{is_outside, merge, sort};
+
+/// Addresses that are named of each.
+const OUTSIDERS: usize = 5;
+
+/// Each workload and port that somebody outside reached, or tried to, the most connections first.
+pub(super) fn exposures<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Exposure> {
+    let mut sums: BTreeMap<(String, String, u32, u32), (Party, Row)> = BTreeMap::new();
+    for row in rows {
+        let Some((edge, destination)) = row.edge.as_ref().and_then(|edge| {
+            let source = edge.source.as_ref()?;
+            let destination = edge.destination.as_ref()?;
+            let is_inside = destination.kind() != PartyKind::DnsName && !is_outside(destination);
+            (is_outside(source) && is_inside).then_some((edge, destination))
+        }) else {
+            continue;
+        };
+        let key = (
+            shown(destination),
+            edge.service.clone(),
+            edge.port,
+            edge.protocol,
+        );
+        match sums.get_mut(&key) {
+            Some((_, sum)) => merge(sum, row.clone()),
+            None => {
+                sums.insert(key, (destination.clone(), row.clone()));
+            }
+        }
+    }
+    let mut exposures: Vec<Exposure> = sums
+        .into_iter()
+        .map(|((_, service, port, protocol), (destination, row))| {
+            let counters = row.counters.unwrap_or_default();
+            let mut outsiders = row.outsiders;
+            sort(&mut outsiders);
+            outsiders.truncate(OUTSIDERS);
+            Exposure {
+                destination: Some(destination),
+                service,
+                port,
+                protocol,
+                connections: counters.opened,
+                denied: counters.denied,
+                outsiders,
+                first: from_ns(row.first_ns),
+                last: from_ns(row.last_ns),
+            }
+        })
+        .collect();
+    exposures.sort_by_key(|of| std::cmp::Reverse(of.connections.max(of.denied)));
+    exposures
+}

@@ -1,0 +1,250 @@
+//! Follows connections from look to look, and tells what was added to each since the one before.
+//!
+//! Counters and times are in the connections' entries; nothing is sent for a packet. An entry is looked at when its ends
+//! close it, when it has waited for an answer for long, every ten seconds or so while it lives, and before it is removed.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use datapath::abi::connection::{Connection, ConnectionKey, Direction};
+use datapath::wire::tcp::flags::{FIN, RST, SYN};
+
+use crate::records::protocol;
+
+/// A connection without an answer for this long counts as unanswered.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+/// A connection that lives is told for the first time at this age: most have ended by then, and are told once.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// Whether an entry stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// It does, and will be looked at again.
+    Stays,
+    /// It is about to be removed.
+    Goes,
+}
+
+/// How a connection turned out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Both ends closed it.
+    Closed,
+    /// Nothing was heard of it for its life time.
+    Idle,
+    /// The answer was a reset.
+    Refused,
+    /// There was no answer for [`PATIENCE`]. It may come yet.
+    Unanswered,
+    /// Reset by who began.
+    ResetByClient,
+    /// Reset by who was asked.
+    ResetByServer,
+}
+
+/// Packets and bytes (at the IP layer) of one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What was added to a connection since it was last told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// It got its first answer, after this time.
+    pub answered: Option<Duration>,
+    /// It had been told as unanswered before its answer came.
+    pub late: bool,
+    /// It turned out so.
+    pub outcome: Option<Outcome>,
+    /// From who began.
+    pub sent: Traffic,
+    /// From who was asked.
+    pub received: Traffic,
+    /// SYN segments beyond the first.
+    pub syn_retransmits: u64,
+    /// Its packets were handed to who was asked, a pod of this node.
+    pub delivered: bool,
+}
+
+/// What was told of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    created_ns: u64,
+    sent: Traffic,
+    received: Traffic,
+    syn_retransmits: u32,
+    answered: bool,
+    unanswered: bool,
+    /// Its end, or that it was refused or reset.
+    end: bool,
+}
+
+/// Follows all connections of a node.
+pub struct Follower {
+    /// Connections that began before are as they were then: what became of them so far was told by somebody else.
+    began_ns: u64,
+    /// By the hash of the key: a node may have half a million of them.
+    told: HashMap<u64, Told>,
+    hasher: RandomState,
+}
+
+impl Follower {
+    /// A follower that begins at this moment, monotonic nanoseconds.
+    pub fn new(began_ns: u64) -> Self {
+        Self {
+            began_ns,
+            told: HashMap::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Connections that are remembered.
+    pub fn len(&self) -> usize {
+        self.told.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// What is new of a connection at `now_ns` (monotonic); none where there is nothing to tell yet.
+    pub fn look(
+        &mut self,
+        key: &ConnectionKey,
+        connection: &Connection,
+        now_ns: u64,
+        entry: Entry,
+    ) -> Option<Change> {
+        let hash = self.hasher.hash_one(key);
+        let age = Duration::from_nanos(now_ns.saturating_sub(connection.created_ns));
+        let outcome = outcome(connection, age, entry);
+        let before = self
+            .told
+            .get(&hash)
+            .filter(|told| told.created_ns == connection.created_ns)
+            .copied();
+        if before.is_none() && connection.created_ns < self.began_ns {
+            let known = Told::of(connection, outcome, Told::default());
+            self.remember(hash, known, entry);
+            return None;
+        }
+        let is_due = entry == Entry::Goes || outcome.is_some() || age >= SETTLED;
+        if !is_due {
+            return None;
+        }
+        let before = before.unwrap_or_default();
+        let after = Told::of(connection, outcome, before);
+        self.remember(hash, after, entry);
+        let change = Change {
+            answered: (after.answered && !before.answered).then(|| waited(connection)),
+            late: after.answered && !before.answered && before.unanswered,
+            outcome: outcome
+                .filter(|_| (after.end && !before.end) || (after.unanswered && !before.unanswered)),
+            sent: after.sent.since(before.sent),
+            received: after.received.since(before.received),
+            syn_retransmits: after
+                .syn_retransmits
+                .saturating_sub(before.syn_retransmits)
+                .into(),
+            delivered: false,
+        };
+        (change != Change::default()).then_some(Change {
+            delivered: connection.destination_endpoint != 0,
+            ..change
+        })
+    }
+
+    fn remember(&mut self, hash: u64, told: Told, entry: Entry) {
+        match entry {
+            Entry::Stays => {
+                self.told.insert(hash, told);
+            }
+            Entry::Goes => {
+                self.told.remove(&hash);
+            }
+        }
+        // After a flood the room goes back.
+        if self.told.len() < self.told.capacity() / 8 {
+            self.told.shrink_to(self.told.len() * 2);
+        }
+    }
+}
+
+impl Told {
+    fn of(connection: &Connection, outcome: Option<Outcome>, before: Self) -> Self {
+        Self {
+            created_ns: connection.created_ns,
+            sent: Traffic::of(&connection.sent),
+            received: Traffic::of(&connection.received),
+            syn_retransmits: connection.sent.syn_retransmits,
+            answered: is_answered(connection),
+            unanswered: before.unanswered || outcome == Some(Outcome::Unanswered),
+            end: before.end || outcome.is_some_and(|outcome| outcome != Outcome::Unanswered),
+        }
+    }
+}
+
+impl Traffic {
+    const fn of(direction: &Direction) -> Self {
+        Self {
+            packets: direction.packets,
+            bytes: direction.bytes,
+        }
+    }
+
+    const fn since(self, before: Self) -> Self {
+        Self {
+            packets: self.packets.saturating_sub(before.packets),
+            bytes: self.bytes.saturating_sub(before.bytes),
+        }
+    }
+}
+
+const fn is_answered(connection: &Connection) -> bool {
+    connection.received.first_ns != 0
+}
+
+/// From the first packet to the first answer.
+const fn waited(connection: &Connection) -> Duration {
+    let from = connection.sent.first_ns;
+    Duration::from_nanos(connection.received.first_ns.saturating_sub(from))
+}
+
+/// How the connection turned out, as far as that can be said.
+fn outcome(connection: &Connection, age: Duration, entry: Entry) -> Option<Outcome> {
+    let (sent, received) = (connection.sent.tcp_flags, connection.received.tcp_flags);
+    let has = |flags: u32, flag: u8| flags & u32::from(flag) != 0;
+    if connection.protocol == protocol::TCP {
+        if !is_answered(connection) {
+            return if has(sent, RST) {
+                Some(Outcome::ResetByClient)
+            } else {
+                (age >= PATIENCE).then_some(Outcome::Unanswered)
+            };
+        }
+        if has(received, RST) {
+            let is_first = !has(received, SYN) && has(sent, SYN);
+            return Some(if is_first {
+                Outcome::Refused
+            } else {
+                Outcome::ResetByServer
+            });
+        }
+        if has(sent, RST) {
+            return Some(Outcome::ResetByClient);
+        }
+        if has(sent, FIN) && has(received, FIN) {
+            return Some(Outcome::Closed);
+        }
+    }
+    (entry == Entry::Goes).then_some(Outcome::Idle)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+use datapath::abi::Address;
+use datapath::wire::tcp::flags::ACK;
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+const BEGAN: u64 = 100 * SECOND;
+
+fn key(port: u16) -> ConnectionKey {
+    let (low, high) = (Address::default(), Address::default());
+    ConnectionKey::of((&low, port), (&high, 80), protocol::TCP, 0).0
+}
+
+/// A SYN, sent a second after the follower began.
+fn opening() -> Connection {
+    let mut connection = Connection {
+        created_ns: BEGAN + SECOND,
+        protocol: protocol::TCP,
+        ..Connection::default()
+    };
+    connection.sent.first_ns = connection.created_ns;
+    connection.sent.tcp_flags = SYN.into();
+    carry(&mut connection.sent, 1, 60);
+    connection
+}
+
+fn carry(direction: &mut Direction, packets: u64, bytes: u64) {
+    direction.packets += packets;
+    direction.bytes += bytes;
+}
+
+/// The same with an answer after two milliseconds.
+fn answered() -> Connection {
+    let mut connection = opening();
+    connection.received.first_ns = connection.created_ns + 2_000_000;
+    connection.received.tcp_flags = (SYN | ACK).into();
+    carry(&mut connection.received, 1, 60);
+    connection
+}
+
+fn follower() -> Follower {
+    Follower::new(BEGAN)
+}
+
+fn at(seconds: u64) -> u64 {
+    BEGAN + SECOND + seconds * SECOND
+}
+
+#[test]
+fn a_connection_that_closes_is_told_once_and_what_comes_after_it_as_well() {
+    let mut follower = follower();
+    let mut connection = answered();
+    assert_eq!(
+        follower.look(&key(1), &connection, at(1), Entry::Stays),
+        None
+    );
+    connection.sent.tcp_flags |= u32::from(FIN);
+    connection.received.tcp_flags |= u32::from(FIN);
+    carry(&mut connection.sent, 9, 940);
+    let closed = follower.look(&key(1), &connection, at(2), Entry::Stays);
+    let closed = closed.unwrap();
+    assert_eq!(closed.outcome, Some(Outcome::Closed));
+    assert_eq!(closed.answered, Some(Duration::from_millis(2)));
+    assert_eq!((closed.sent.packets, closed.sent.bytes), (10, 1000));
+    assert_eq!(
+        follower.look(&key(1), &connection, at(3), Entry::Stays),
+        None
+    );
+    carry(&mut connection.received, 1, 40);
+    let last = follower.look(&key(1), &connection, at(13), Entry::Goes);
+    let last = last.unwrap();
+    assert_eq!((last.outcome, last.answered), (None, None));
+    assert_eq!(
+        last.received,
+        Traffic {
+            packets: 1,
+            bytes: 40
+        }
+    );
+    assert_eq!(last.sent, Traffic::default());
+    assert!(follower.is_empty());
+}
+
+#[test]
+fn an_opening_without_an_answer_is_told_after_three_seconds_and_its_late_answer_too() {
+    let mut follower = follower();
+    let mut connection = opening();
+    connection.destination_endpoint = 8;
+    assert_eq!(
+        follower.look(&key(1), &connection, at(2), Entry::Stays),
+        None
+    );
+    connection.sent.syn_retransmits = 2;
+    let waiting = follower.look(&key(1), &connection, at(3), Entry::Stays);
+    let waiting = waiting.unwrap();
+    assert_eq!(waiting.outcome, Some(Outcome::Unanswered));
+    assert!(waiting.delivered && waiting.syn_retransmits == 2);
+    assert_eq!(
+        follower.look(&key(1), &connection, at(4), Entry::Stays),
+        None
+    );
+    connection.received.first_ns = connection.created_ns + 5 * SECOND;
+    connection.received.tcp_flags = (SYN | ACK).into();
+    let late = follower.look(&key(1), &connection, at(10), Entry::Stays);
+    let late = late.unwrap();
+    assert!(late.late && late.outcome.is_none());
+    assert_eq!(late.answered, Some(Duration::from_secs(5)));
+}
+
+#[test]
+fn resets_are_told_at_once_and_by_whom() {
+    let refused = {
+        let mut connection = opening();
+        connection.received.first_ns = connection.created_ns + 1;
+        connection.received.tcp_flags = (RST | ACK).into();
+        connection
+    };
+    let by_client = {
+        let mut connection = answered();
+        connection.sent.tcp_flags |= u32::from(RST);
+        connection
+    };
+    let by_server = {
+        let mut connection = answered();
+        connection.received.tcp_flags |= u32::from(RST);
+        connection
+    };
+    let given_up = {
+        let mut connection = opening();
+        connection.sent.tcp_flags |= u32::from(RST);
+        connection
+    };
+    for (connection, outcome) in [
+        (refused, Outcome::Refused),
+        (by_client, Outcome::ResetByClient),
+        (by_server, Outcome::ResetByServer),
+        (given_up, Outcome::ResetByClient),
+    ] {
+        let mut follower = follower();
+        let told = follower.look(&key(1), &connection, at(0), Entry::Stays);
+        assert_eq!(told.unwrap().outcome, Some(outcome));
+        assert_eq!(
+            follower.look(&key(1), &connection, at(11), Entry::Goes),
+            None
+        );
+    }
+}
+
+#[test]
+fn a_connection_that_lasts_is_told_in_parts_that_add_up() {
+    let mut follower = follower();
+    let mut connection = answered();
+    let mut sum = Traffic::default();
+    for second in 0..100 {
+        carry(&mut connection.sent, 3, 300);
+        let entry = if second == 99 {
+            Entry::Goes
+        } else {
+            Entry::Stays
+        };
+        if let Some(change) = follower.look(&key(1), &connection, at(second), entry) {
+            sum.packets += change.sent.packets;
+            sum.bytes += change.sent.bytes;
+            let idle = (second == 99).then_some(Outcome::Idle);
+            assert_eq!(change.outcome, idle);
+        }
+    }
+    assert_eq!(sum, Traffic::of(&connection.sent));
+}
+
+#[test]
+fn an_entry_that_another_connection_took_over_is_another_one() {
+    let mut follower = follower();
+    let mut first = answered();
+    first.received.tcp_flags |= u32::from(RST);
+    assert!(
+        follower
+            .look(&key(1), &first, at(0), Entry::Stays)
+            .is_some()
+    );
+    let mut second = first;
+    second.created_ns += SECOND;
+    let told = follower.look(&key(1), &second, at(2), Entry::Stays);
+    assert_eq!(told.unwrap().outcome, Some(Outcome::ResetByServer));
+}
+
+#[test]
+fn what_was_before_the_follower_began_is_not_told_again() {
+    let mut connection = answered();
+    connection.created_ns = BEGAN - SECOND;
+    let mut follower = follower();
+    assert_eq!(
+        follower.look(&key(1), &connection, at(9), Entry::Stays),
+        None
+    );
+    carry(&mut connection.sent, 1, 100);
+    let change = follower.look(&key(1), &connection, at(19), Entry::Goes);
+    let change = change.unwrap();
+    assert_eq!(
+        change.sent,
+        Traffic {
+            packets: 1,
+            bytes: 100
+        }
+    );
+    assert_eq!(
+        (change.answered, change.outcome),
+        (None, Some(Outcome::Idle))
+    );
+}
+
+#[test]
+fn datagrams_without_an_answer_are_no_failure() {
+    let mut connection = opening();
+    connection.protocol = protocol::UDP;
+    connection.sent.tcp_flags = 0;
+    let mut follower = follower();
+    let told = follower.look(&key(1), &connection, at(60), Entry::Goes);
+    assert_eq!(told.unwrap().outcome, Some(Outcome::Idle));
+}

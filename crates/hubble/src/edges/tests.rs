@@ -1,0 +1,74 @@
+use super::*;
+use crate::enrich::enrich;
+use crate::names::NoNames;
+use crate::sample::{Shop, opened};
+
+#[test]
+fn a_pod_is_called_by_what_owns_it() {
+    for (pod, owner) in [
+        ("web-7d9f8b6c5d-x2x4q", "web"),
+        ("shop-web-7d9f8b6c5d-x2x4q", "shop-web"),
+        ("agent-x2x4q", "agent"),
+        ("kube-proxy-zzzzz", "kube-proxy"),
+        ("db-0", "db"),
+        ("db-12", "db"),
+        ("backup-28012345-zx9k2", "backup-28012345"),
+        ("web", "web"),
+        ("web-1a", "web-1a"),
+        ("web-abcde", "web-abcde"),
+        ("-x2x4q", "-x2x4q"),
+        ("web-", "web-"),
+        ("2024-10101", "2024-10101"),
+        ("", ""),
+    ] {
+        assert_eq!(workload(pod), owner, "{pod}");
+    }
+}
+
+#[test]
+fn an_edge_has_the_names_of_its_moment_and_the_service_that_was_asked_for() {
+    let made = edge(&enrich(opened(), &Shop));
+    assert_eq!(shown(made.source.as_ref().unwrap()), "shop/web");
+    assert_eq!(shown(made.destination.as_ref().unwrap()), "shop/api");
+    assert_eq!(made.service, "shop/api");
+    assert_eq!((made.port, made.protocol), (8080, 6));
+    assert_eq!(made.side(), Side::Client);
+}
+
+#[test]
+fn what_another_node_sees_as_the_clients_is_the_servers_side_here() {
+    let mut record = opened();
+    record.source.endpoint = 0;
+    assert_eq!(edge(&enrich(record, &Shop)).side(), Side::Server);
+    // Nobody else sees what comes from who is no pod.
+    assert_eq!(edge(&enrich(record, &NoNames)).side(), Side::Client);
+}
+
+#[test]
+fn who_is_no_pod_is_an_entity_or_an_address() {
+    let mut record = opened();
+    for (identity, name, kind) in [
+        (1, "host", PartyKind::Entity),
+        (2, "world", PartyKind::Entity),
+        (9, "world", PartyKind::Entity),
+        (10, "world", PartyKind::Entity),
+        (6, "remote-node", PartyKind::Entity),
+        (5000, "10.0.0.2", PartyKind::Address),
+    ] {
+        record.destination.identity = identity;
+        let made = edge(&enrich(record, &NoNames)).destination.unwrap();
+        assert_eq!((made.name.as_str(), made.kind()), (name, kind));
+    }
+}
+
+#[test]
+fn parties_are_meant_by_name_namespace_or_both() {
+    let made = edge(&enrich(opened(), &Shop));
+    let web = made.source.as_ref();
+    for wanted in ["", "web", "shop/", "shop/web"] {
+        assert!(is_meant(web, wanted), "{wanted}");
+    }
+    for wanted in ["shop", "api", "other/", "shop/api", "other/web"] {
+        assert!(!is_meant(web, wanted), "{wanted}");
+    }
+}

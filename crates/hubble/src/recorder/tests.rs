@@ -1,0 +1,107 @@
+use api::hubble::answers::Row;
+
+use super::*;
+use crate::enrich::enrich;
+use crate::sample::{Shop, denied, opened};
+
+fn recorder() -> Recorder {
+    Recorder::new(Rollup::open(None, 1_700_000_000).unwrap(), 0)
+}
+
+fn only_row(recorder: &Recorder) -> Row {
+    let mut part = recorder.rollup().rows(0, u64::MAX).unwrap();
+    assert_eq!(part.rows.len(), 1, "{part:?}");
+    part.rows.remove(0)
+}
+
+#[test]
+fn a_connection_that_begins_is_counted_for_its_edge() {
+    let recorder = recorder();
+    recorder.record(&enrich(opened(), &Shop));
+    let row = only_row(&recorder);
+    assert_eq!(row.counters.unwrap().opened, 1);
+    assert_eq!(row.edge.unwrap().service, "shop/api");
+}
+
+#[test]
+fn an_attempt_that_is_denied_again_and_again_is_one() {
+    let recorder = recorder();
+    for second in 0..3_u64 {
+        let mut again = denied();
+        again.time_ns += second * 1_000_000_000;
+        recorder.record(&enrich(again, &Shop));
+    }
+    let mut other = denied();
+    other.source.port += 1;
+    recorder.record(&enrich(other, &Shop));
+    let row = only_row(&recorder);
+    assert_eq!(row.counters.unwrap().denied, 2);
+    let [tally] = row.failures.as_slice() else {
+        panic!("{:?}", row.failures);
+    };
+    assert_eq!((tally.count, tally.packets), (2, 4));
+    let cause = tally.cause.as_ref().unwrap();
+    assert_eq!(cause.kind(), CauseKind::DeniedByDefault);
+    assert_eq!(cause.direction(), Direction::Ingress);
+    assert_eq!(cause.policies[0].name, "p12");
+    assert_eq!(tally.samples[0].source_pod, "shop/web-1");
+    assert_eq!(tally.samples[0].destination, "10.0.0.2:8080");
+}
+
+#[test]
+fn a_deny_rule_is_told_from_the_lack_of_an_allowing_one() {
+    let recorder = recorder();
+    let mut record = denied();
+    if let What::Denied { reason, .. } = &mut record.what {
+        *reason = DENY_RULE;
+    }
+    recorder.record(&enrich(record, &Shop));
+    let row = only_row(&recorder);
+    let cause = row.failures[0].cause.clone().unwrap();
+    assert_eq!(cause.kind(), CauseKind::DeniedByRule);
+}
+
+#[test]
+fn drops_are_counted_with_their_reason() {
+    let recorder = recorder();
+    let record = Record {
+        what: What::Dropped {
+            side: None,
+            reason: 158,
+        },
+        ..opened()
+    };
+    recorder.record(&enrich(record, &Shop));
+    let row = only_row(&recorder);
+    assert_eq!(row.counters.unwrap().dropped, 1);
+    assert_eq!(row.failures[0].cause.as_ref().unwrap().drop_reason, 158);
+}
+
+#[test]
+fn attempts_that_are_remembered_are_bounded() {
+    let mut attempts = Attempts::default();
+    let mut record = denied();
+    for number in 0..u64::try_from(ATTEMPTS).unwrap() * 3 {
+        record.source.port = (number % 60_000) as u16;
+        record.destination.port = (number / 60_000) as u16;
+        attempts.is_new(&record);
+    }
+    let [newer, older] = &attempts.halves;
+    assert!(newer.len() + older.len() <= ATTEMPTS);
+}
+
+/// Nanoseconds of a record, with its names looked up before: `cargo test -p hubble -- --ignored --nocapture nanoseconds`.
+#[test]
+#[ignore = "a measurement"]
+#[allow(clippy::print_stdout, reason = "the figure is the output")]
+fn nanoseconds_of_a_record() {
+    let recorder = recorder();
+    let (opened, denied) = (enrich(opened(), &Shop), enrich(denied(), &Shop));
+    for (what, enriched) in [("opened", opened), ("denied", denied)] {
+        let begun = std::time::Instant::now();
+        for _ in 0..200_000 {
+            recorder.record(&enriched);
+        }
+        println!("{what}: {} ns", begun.elapsed().as_nanos() / 200_000);
+    }
+}

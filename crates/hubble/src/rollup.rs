@@ -1,0 +1,273 @@
+//! What was counted, edge by edge, in spans of ten seconds, a minute and an hour: bounded in memory and on disk, and the
+//! same after a restart but for the span that was open.
+
+mod disk;
+mod row;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::hubble::answers::{Cause, Edge, Part, Party, PartyKind, Row, Sample, Window};
+use prost::Message;
+
+use crate::connections::Change;
+use disk::Disk;
+pub use disk::{DiskError, Level};
+use row::Open;
+pub(crate) use row::{merge, sort};
+
+/// Edges that are told apart; what is beyond is counted as one.
+const EDGES: usize = 16_384;
+/// Spans of ten seconds that are kept, in memory.
+const TENS: usize = 360;
+
+/// Something to be counted for an edge.
+#[derive(Clone, Debug)]
+pub enum Counted {
+    /// A connection that began, from this address.
+    Opened(IpAddr),
+    /// What was added to a connection, and who had it.
+    Changed(Change, Sample),
+    /// A packet that was denied or dropped: why, whether it is another attempt than those before, and whose it was.
+    Lost(Cause, bool, Sample),
+}
+
+/// The counts of a node.
+pub struct Rollup {
+    // Written for each connection and read for each question; nobody needs its history, so it is no table.
+    state: Mutex<State>,
+}
+
+struct State {
+    numbers: HashMap<Arc<Edge>, u32>,
+    edges: Vec<Arc<Edge>>,
+    /// Edges that are not on disk yet.
+    unsaved: usize,
+    /// Start of the open span of ten seconds, seconds since the Unix epoch.
+    start: u64,
+    open: Open,
+    tens: VecDeque<(u64, Vec<u8>)>,
+    disk: Disk,
+    /// From when anything is known.
+    since: u64,
+}
+
+impl Rollup {
+    /// Counts that go on from those of a directory, or of a node that has none. `now` in seconds since the Unix epoch.
+    pub fn open(directory: Option<&Path>, now: u64) -> Result<Self, DiskError> {
+        let disk = Disk::open(directory)?;
+        let edges: Vec<Arc<Edge>> = disk.edges()?.into_iter().map(Arc::new).collect();
+        let numbers = edges.iter().zip(0..);
+        let since = disk.oldest()?.unwrap_or(now).min(now);
+        Ok(Self {
+            state: Mutex::new(State {
+                numbers: numbers
+                    .map(|(edge, number)| (Arc::clone(edge), number))
+                    .collect(),
+                unsaved: edges.len(),
+                edges,
+                start: Level::Ten.start(now),
+                open: Open::default(),
+                tens: VecDeque::new(),
+                disk,
+                since,
+            }),
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts something at `now_ns`, nanoseconds since the Unix epoch.
+    pub fn count(&self, edge: Edge, counted: Counted, now_ns: u64) {
+        self.with(|state| {
+            let number = state.number(edge);
+            let is_outside = state.is_from_outside(number);
+            state.open.count(number, counted, is_outside, now_ns);
+        });
+    }
+
+    /// Counts records that never came.
+    pub fn lost(&self, records: u64) {
+        self.with(|state| state.open.lost = state.open.lost.saturating_add(records));
+    }
+
+    /// Closes spans that are over at `now`, seconds since the Unix epoch; call every second. What cannot be written stays in
+    /// memory as long as it is there.
+    pub fn tick(&self, now: u64) -> Result<(), DiskError> {
+        self.with(|state| state.tick(now))
+    }
+
+    /// All that was counted from `since` to `until`, seconds since the Unix epoch, spans that lie in them in part included.
+    pub fn rows(&self, since: u64, until: u64) -> Result<Part, DiskError> {
+        self.with(|state| state.rows(since, until))
+    }
+}
+
+impl State {
+    fn number(&mut self, edge: Edge) -> u32 {
+        if let Some(number) = self.numbers.get(&edge) {
+            return *number;
+        }
+        let edge = if self.edges.len() < EDGES {
+            edge
+        } else {
+            other()
+        };
+        if let Some(number) = self.numbers.get(&edge) {
+            return *number;
+        }
+        let number = u32::try_from(self.edges.len()).unwrap_or(u32::MAX);
+        let edge = Arc::new(edge);
+        self.edges.push(Arc::clone(&edge));
+        self.numbers.insert(edge, number);
+        number
+    }
+
+    fn is_from_outside(&self, number: u32) -> bool {
+        let edge = self.edges.get(number as usize);
+        edge.and_then(|edge| edge.source.as_ref())
+            .is_some_and(is_outside)
+    }
+
+    fn tick(&mut self, now: u64) -> Result<(), DiskError> {
+        let start = Level::Ten.start(now);
+        if start == self.start {
+            return Ok(());
+        }
+        let closed = std::mem::replace(&mut self.start, start);
+        let window = std::mem::take(&mut self.open).into_window();
+        if window != Window::default() {
+            self.tens.push_back((closed, window.encode_to_vec()));
+        }
+        while self.tens.len() > TENS || self.tens.front().is_some_and(|(of, _)| *of + 3600 < now) {
+            self.tens.pop_front();
+        }
+        let minute = Level::Minute.start(closed);
+        if Level::Minute.start(start) != minute {
+            self.close_minute(minute)?;
+            let hour = Level::Hour.start(closed);
+            if Level::Hour.start(start) != hour {
+                self.disk.close_hour(hour)?;
+                self.disk.prune(now)?;
+                self.since = self.disk.oldest()?.unwrap_or(self.since);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the minute out of its spans of ten seconds.
+    fn close_minute(&mut self, minute: u64) -> Result<(), DiskError> {
+        let tens = self.tens.iter();
+        let inside = tens.filter(|(of, _)| Level::Minute.start(*of) == minute);
+        let mut sum = Open::default();
+        for (_, encoded) in inside {
+            sum.add(Window::decode(encoded.as_slice()).unwrap_or_default());
+        }
+        let new = self.edges.get(self.unsaved..).unwrap_or_default();
+        self.disk.write(
+            Level::Minute,
+            minute,
+            &sum.into_window(),
+            (self.unsaved, new),
+        )?;
+        self.unsaved = self.edges.len();
+        Ok(())
+    }
+
+    fn rows(&self, since: u64, until: u64) -> Result<Part, DiskError> {
+        let mut sum = Open::default();
+        let mut at = Level::Ten.start(since.max(self.since));
+        let until = until.min(self.start + 1);
+        while at < until {
+            at = self.step(at, until, &mut sum)?;
+        }
+        if until > self.start {
+            sum.add(self.open.clone().into_window());
+        }
+        let mut window = sum.into_window();
+        for row in &mut window.rows {
+            row.edge = self
+                .edges
+                .get(row.number as usize)
+                .map(|edge| Edge::clone(edge));
+        }
+        Ok(Part {
+            rows: window.rows,
+            lost: window.lost,
+            known_since_ns: self.since.saturating_mul(1_000_000_000),
+        })
+    }
+
+    /// Adds the largest span that begins at `at` and ends before `until`; the time at which it ends.
+    fn step(&self, at: u64, until: u64, sum: &mut Open) -> Result<u64, DiskError> {
+        for level in [Level::Hour, Level::Minute] {
+            let end = at + level.seconds();
+            let is_whole = level.start(at) == at && end <= until && end <= self.start;
+            // The newest minutes may be in memory in finer spans alone.
+            if is_whole && let Some(window) = self.disk.read(level, at)? {
+                sum.add(window);
+                return Ok(end);
+            }
+        }
+        let tens = self.tens.binary_search_by_key(&at, |(of, _)| *of);
+        if let Some((_, encoded)) = tens.ok().and_then(|found| self.tens.get(found)) {
+            sum.add(Window::decode(encoded.as_slice()).unwrap_or_default());
+            return Ok(at + Level::Ten.seconds());
+        }
+        // Older than what memory has in tens: the minute in which it lies, whole.
+        let minute = Level::Minute.start(at);
+        let oldest = self.tens.front().map_or(self.start, |(of, _)| *of);
+        if at < oldest
+            && let Some(window) = self.disk.read(Level::Minute, minute)?
+        {
+            sum.add(window);
+            return Ok(minute + Level::Minute.seconds());
+        }
+        Ok(at + Level::Ten.seconds())
+    }
+}
+
+/// Whether it is outside of the cluster.
+pub(crate) fn is_outside(party: &Party) -> bool {
+    match party.kind() {
+        PartyKind::Entity => party.name == "world",
+        PartyKind::DnsName => true,
+        PartyKind::Workload | PartyKind::Address => false,
+    }
+}
+
+/// The edge of all that are too many to be told apart.
+fn other() -> Edge {
+    let party = Party {
+        name: "other".into(),
+        kind: PartyKind::Entity.into(),
+        ..Party::default()
+    };
+    Edge {
+        source: Some(party.clone()),
+        destination: Some(party),
+        ..Edge::default()
+    }
+}
+
+/// Adds up rows of the same edge, of several nodes.
+pub(crate) fn by_edge(parts: impl IntoIterator<Item = Row>) -> HashMap<Edge, Row> {
+    let mut sum: HashMap<Edge, Row> = HashMap::new();
+    for mut row in parts {
+        let edge = row.edge.clone().unwrap_or_default();
+        if let Some(into) = sum.get_mut(&edge) {
+            merge(into, row);
+        } else {
+            row.number = 0;
+            sum.insert(edge, row);
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests;

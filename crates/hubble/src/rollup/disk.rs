@@ -1,0 +1,241 @@
+//! Minutes and hours on disk, in one file: oldest first when they are too old or too many.
+
+use std::path::{Path, PathBuf};
+
+use api::hubble::answers::{Edge, Window};
+use prost::Message;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::sync::Arc;
+use thiserror::Error;
+
+use super::row::Open;
+
+/// Spans: (seconds of the span, its start in seconds since the Unix epoch) to an encoded [`Window`].
+const SPANS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("spans");
+/// Edges by their numbers.
+const EDGES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("edges");
+/// Version of what is in the file.
+const VERSIONS: TableDefinition<'_, &str, u32> = TableDefinition::new("versions");
+/// What this release writes. A file of another one is put aside.
+const VERSION: u32 = 1;
+/// Minutes are kept for a week.
+const MINUTES: u64 = 7 * 24 * 3600;
+/// Hours are kept for ninety days.
+const HOURS: u64 = 90 * 24 * 3600;
+/// Bytes of all spans of one length, at most.
+const BYTES: usize = 128 << 20;
+
+/// How long a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Ten seconds.
+    Ten,
+    /// A minute.
+    Minute,
+    /// An hour.
+    Hour,
+}
+
+impl Level {
+    /// Its seconds.
+    pub const fn seconds(self) -> u64 {
+        match self {
+            Self::Ten => 10,
+            Self::Minute => 60,
+            Self::Hour => 3600,
+        }
+    }
+
+    /// The start of the span in which a moment lies, seconds since the Unix epoch.
+    pub const fn start(self, at: u64) -> u64 {
+        at - at % self.seconds()
+    }
+}
+
+/// The file of counts cannot be used.
+#[derive(Debug, Error)]
+#[error("counts in {path}: {source}")]
+pub struct DiskError {
+    path: String,
+    source: Box<redb::Error>,
+}
+
+/// The file, or memory in its place.
+pub(super) struct Disk {
+    database: Database,
+    path: PathBuf,
+}
+
+impl Disk {
+    /// Opens or makes the file in a directory; without one everything stays in memory. One that cannot be read, or is of another
+    /// release, is put aside.
+    pub(super) fn open(directory: Option<&Path>) -> Result<Self, DiskError> {
+        let Some(directory) = directory else {
+            let path = PathBuf::from("memory");
+            let backend = redb::backends::InMemoryBackend::new();
+            let database = Database::builder().create_with_backend(backend);
+            let database = database.map_err(|error| failed(&path, error))?;
+            return Self { database, path }.prepared();
+        };
+        let path = directory.join("counts.redb");
+        let opened = || {
+            let database = Database::builder()
+                .set_cache_size(1 << 20)
+                .create(&path)
+                .map_err(|error| failed(&path, error))?;
+            let path = path.clone();
+            Self { database, path }.prepared()
+        };
+        match opened() {
+            Ok(disk) => Ok(disk),
+            Err(error) => {
+                let aside = path.with_extension("unreadable");
+                tracing::warn!(%error, aside = %aside.display(), "counts of before are put aside");
+                let _ = std::fs::rename(&path, &aside);
+                opened()
+            }
+        }
+    }
+
+    fn prepared(self) -> Result<Self, DiskError> {
+        let found = self.change(|tables| {
+            let mut versions = tables.open_table(VERSIONS)?;
+            let found = versions.get("version")?.map(|version| version.value());
+            if found.is_none() {
+                versions.insert("version", VERSION)?;
+            }
+            tables.open_table(SPANS)?;
+            tables.open_table(EDGES)?;
+            Ok(found.unwrap_or(VERSION))
+        })?;
+        if found != VERSION {
+            let text = format!("version {found}, this program reads {VERSION}");
+            let error = redb::Error::Corrupted(text);
+            return Err(failed(&self.path, error));
+        }
+        Ok(self)
+    }
+
+    fn change<T>(
+        &self,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, DiskError> {
+        let done = || {
+            let transaction = self.database.begin_write()?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        };
+        done().map_err(|error: redb::Error| failed(&self.path, error))
+    }
+
+    fn look<T>(
+        &self,
+        work: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, DiskError> {
+        let done = || work(&self.database.begin_read()?);
+        done().map_err(|error: redb::Error| failed(&self.path, error))
+    }
+
+    /// All edges in the order of their numbers.
+    pub(super) fn edges(&self) -> Result<Vec<Edge>, DiskError> {
+        self.look(|tables| {
+            let table = tables.open_table(EDGES)?;
+            let mut edges = Vec::new();
+            for row in table.iter()? {
+                edges.push(Edge::decode(row?.1.value()).unwrap_or_default());
+            }
+            Ok(edges)
+        })
+    }
+
+    /// Start of the oldest span.
+    pub(super) fn oldest(&self) -> Result<Option<u64>, DiskError> {
+        self.look(|tables| {
+            let table = tables.open_table(SPANS)?;
+            let mut oldest = None;
+            for level in [Level::Minute, Level::Hour] {
+                let first = (level.seconds(), 0)..(level.seconds() + 1, 0);
+                let first = table.range(first)?.next().transpose()?;
+                let start = first.map(|(key, _)| key.value().1);
+                oldest = [oldest, start].into_iter().flatten().min();
+            }
+            Ok(oldest)
+        })
+    }
+
+    /// Writes a span, and edges from a number on.
+    pub(super) fn write(
+        &self,
+        level: Level,
+        start: u64,
+        window: &Window,
+        (first, edges): (usize, &[Arc<Edge>]),
+    ) -> Result<(), DiskError> {
+        if edges.is_empty() && *window == Window::default() {
+            return Ok(());
+        }
+        self.change(|tables| {
+            let mut table = tables.open_table(EDGES)?;
+            for (edge, number) in edges.iter().zip(first..) {
+                let number = u32::try_from(number).unwrap_or(u32::MAX);
+                table.insert(number, edge.encode_to_vec().as_slice())?;
+            }
+            let mut spans = tables.open_table(SPANS)?;
+            let key = (level.seconds(), start);
+            spans.insert(key, window.encode_to_vec().as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// A span, if it is there.
+    pub(super) fn read(&self, level: Level, start: u64) -> Result<Option<Window>, DiskError> {
+        self.look(|tables| {
+            let table = tables.open_table(SPANS)?;
+            let found = table.get((level.seconds(), start))?;
+            Ok(found.map(|of| Window::decode(of.value()).unwrap_or_default()))
+        })
+    }
+
+    /// Writes an hour out of its minutes.
+    pub(super) fn close_hour(&self, hour: u64) -> Result<(), DiskError> {
+        let mut sum = Open::default();
+        let mut minute = hour;
+        while minute < hour + Level::Hour.seconds() {
+            if let Some(window) = self.read(Level::Minute, minute)? {
+                sum.add(window);
+            }
+            minute += Level::Minute.seconds();
+        }
+        self.write(Level::Hour, hour, &sum.into_window(), (0, &[]))
+    }
+
+    /// Removes what is too old, and the oldest of what is too much.
+    pub(super) fn prune(&self, now: u64) -> Result<(), DiskError> {
+        self.change(|tables| {
+            let mut spans = tables.open_table(SPANS)?;
+            for (level, age) in [(Level::Minute, MINUTES), (Level::Hour, HOURS)] {
+                let all = (level.seconds(), 0)..(level.seconds() + 1, 0);
+                let (mut bytes, mut gone) = (0, Vec::new());
+                for row in spans.range(all)?.rev() {
+                    let (key, value) = row?;
+                    bytes += value.value().len();
+                    if bytes > BYTES || key.value().1 + age < now {
+                        gone.push(key.value());
+                    }
+                }
+                for key in gone {
+                    spans.remove(key)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn failed(path: &Path, error: impl Into<redb::Error>) -> DiskError {
+    DiskError {
+        path: path.display().to_string(),
+        source: Box::new(error.into()),
+    }
+}

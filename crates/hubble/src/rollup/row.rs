@@ -1,0 +1,243 @@
+//! Rows while they are counted, and their sums.
+
+use std::collections::HashMap;
+
+use api::hubble::answers::{
+    Cause, CauseKind, Counters, Outsider, Row, Sample, Sketch as Message, Tally, Window,
+};
+
+use super::Counted;
+use crate::connections::{Change, Outcome};
+use crate::sketch::Sketch;
+
+/// Addresses from outside that are told apart in one row.
+const OUTSIDERS: usize = 64;
+/// Occurrences that are kept as evidence.
+const SAMPLES: usize = 3;
+/// Causes of one edge that are told apart.
+const CAUSES: usize = 64;
+
+/// A span that is counted in.
+#[derive(Clone, Default)]
+pub(crate) struct Open {
+    rows: HashMap<u32, OpenRow>,
+    pub lost: u64,
+}
+
+#[derive(Clone, Default)]
+struct OpenRow {
+    counters: Counters,
+    connect: Sketch,
+    failures: Vec<Tally>,
+    outsiders: HashMap<String, u64>,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+impl Open {
+    pub(super) fn count(&mut self, number: u32, counted: Counted, is_outside: bool, now_ns: u64) {
+        let row = self.rows.entry(number).or_default();
+        row.spans(now_ns, now_ns);
+        match counted {
+            Counted::Opened(from) => {
+                row.counters.opened += 1;
+                if is_outside {
+                    row.came_from(from.to_string(), 1);
+                }
+            }
+            Counted::Changed(change, sample) => row.changed(&change, sample, now_ns),
+            Counted::Lost(cause, is_new, sample) => row.lost(cause, is_new, sample, now_ns),
+        }
+    }
+
+    /// Adds what a closed span has.
+    pub(crate) fn add(&mut self, window: Window) {
+        self.lost = self.lost.saturating_add(window.lost);
+        for row in window.rows {
+            self.rows.entry(row.number).or_default().add(row);
+        }
+    }
+
+    /// The span, closed: rows in the order of their edges' numbers.
+    pub(crate) fn into_window(self) -> Window {
+        let mut rows: Vec<Row> = self
+            .rows
+            .into_iter()
+            .map(|(number, row)| row.into_row(number))
+            .collect();
+        rows.sort_unstable_by_key(|row| row.number);
+        Window {
+            rows,
+            lost: self.lost,
+        }
+    }
+}
+
+impl OpenRow {
+    fn spans(&mut self, first_ns: u64, last_ns: u64) {
+        if self.first_ns == 0 || first_ns < self.first_ns {
+            self.first_ns = first_ns;
+        }
+        self.last_ns = self.last_ns.max(last_ns);
+    }
+
+    fn came_from(&mut self, address: String, connections: u64) {
+        let has_room = self.outsiders.len() < OUTSIDERS;
+        match self.outsiders.get_mut(&address) {
+            Some(count) => *count += connections,
+            None if has_room => {
+                self.outsiders.insert(address, connections);
+            }
+            None => {}
+        }
+    }
+
+    fn changed(&mut self, change: &Change, sample: Sample, now_ns: u64) {
+        let counters = &mut self.counters;
+        if let Some(waited) = change.answered {
+            counters.answered += 1;
+            counters.late += u64::from(change.late);
+            self.connect.add(waited);
+        }
+        counters.packets_sent += change.sent.packets;
+        counters.bytes_sent += change.sent.bytes;
+        counters.packets_received += change.received.packets;
+        counters.bytes_received += change.received.bytes;
+        counters.syn_retransmits += change.syn_retransmits;
+        let (counter, kind) = match change.outcome {
+            None => return,
+            Some(Outcome::Closed) => (&mut counters.closed, None),
+            Some(Outcome::Idle) => (&mut counters.idle, None),
+            Some(Outcome::Refused) => (&mut counters.refused, Some(CauseKind::Refused)),
+            Some(Outcome::Unanswered) => (&mut counters.unanswered, Some(CauseKind::Unanswered)),
+            Some(Outcome::ResetByClient) => (
+                &mut counters.reset_by_client,
+                Some(CauseKind::ResetByClient),
+            ),
+            Some(Outcome::ResetByServer) => (
+                &mut counters.reset_by_server,
+                Some(CauseKind::ResetByServer),
+            ),
+        };
+        *counter += 1;
+        if let Some(kind) = kind {
+            let cause = Cause {
+                kind: kind.into(),
+                delivered: change.delivered && kind == CauseKind::Unanswered,
+                ..Cause::default()
+            };
+            self.fails(Tally {
+                cause: Some(cause),
+                count: 1,
+                packets: change.sent.packets,
+                first_ns: now_ns,
+                last_ns: now_ns,
+                samples: vec![sample],
+            });
+        }
+    }
+
+    fn lost(&mut self, cause: Cause, is_new: bool, sample: Sample, now_ns: u64) {
+        let count = u64::from(is_new);
+        match cause.kind() {
+            CauseKind::DeniedByRule | CauseKind::DeniedByDefault => self.counters.denied += count,
+            _ => self.counters.dropped += 1,
+        }
+        self.fails(Tally {
+            cause: Some(cause),
+            count,
+            packets: 1,
+            first_ns: now_ns,
+            last_ns: now_ns,
+            samples: vec![sample],
+        });
+    }
+
+    fn fails(&mut self, tally: Tally) {
+        fails(&mut self.failures, tally);
+    }
+
+    fn add(&mut self, row: Row) {
+        self.spans(row.first_ns, row.last_ns);
+        if let Some(counters) = &row.counters {
+            add(&mut self.counters, counters);
+        }
+        if let Some(connect) = &row.connect {
+            self.connect.merge(connect);
+        }
+        for tally in row.failures {
+            self.fails(tally);
+        }
+        for outsider in row.outsiders {
+            self.came_from(outsider.address, outsider.connections);
+        }
+    }
+
+    fn into_row(self, number: u32) -> Row {
+        let outsiders = self.outsiders.into_iter();
+        let mut outsiders: Vec<Outsider> = outsiders
+            .map(|(address, connections)| Outsider {
+                address,
+                connections,
+            })
+            .collect();
+        sort(&mut outsiders);
+        Row {
+            edge: None,
+            number,
+            counters: Some(self.counters),
+            connect: (self.connect.count() > 0).then(|| Message::from(&self.connect)),
+            failures: self.failures,
+            outsiders,
+            first_ns: self.first_ns,
+            last_ns: self.last_ns,
+        }
+    }
+}
+
+/// The most connections first.
+pub(crate) fn sort(outsiders: &mut [Outsider]) {
+    outsiders.sort_by(|a, b| {
+        let by_count = b.connections.cmp(&a.connections);
+        by_count.then_with(|| a.address.cmp(&b.address))
+    });
+}
+
+/// Adds a tally to those of the same cause; where there are too many causes, to a nameless one.
+fn fails(tallies: &mut Vec<Tally>, mut tally: Tally) {
+    let is_new = !tallies.iter().any(|of| of.cause == tally.cause);
+    if is_new && tallies.len() >= CAUSES {
+        tally.cause = Some(Cause::default());
+    }
+    match tallies.iter_mut().find(|of| of.cause == tally.cause) {
+        Some(into) => {
+            into.count = into.count.saturating_add(tally.count);
+            into.packets = into.packets.saturating_add(tally.packets);
+            into.first_ns = into.first_ns.min(tally.first_ns);
+            into.last_ns = into.last_ns.max(tally.last_ns);
+            into.samples.append(&mut tally.samples);
+            into.samples.sort_by_key(|of| std::cmp::Reverse(of.time_ns));
+            into.samples.truncate(SAMPLES);
+        }
+        None => tallies.push(tally),
+    }
+}
+
+/// Adds a row to one of the same edge.
+pub(crate) fn merge(into: &mut Row, row: Row) {
+    let mut sum = OpenRow::default();
+    let (edge, number) = (into.edge.take(), into.number);
+    sum.add(std::mem::take(into));
+    sum.add(row);
+    *into = sum.into_row(number);
+    into.edge = edge;
+}
+
+/// Adds counters, none of which overflows.
+pub(crate) fn add(into: &mut Counters, of: &Counters) {
+    macro_rules! sum {
+        ($($field:ident)+) => { Counters { $($field: into.$field.saturating_add(of.$field)),+ } };
+    }
+    *into = sum!(opened answered late closed idle refused unanswered reset_by_client reset_by_server denied dropped
+        syn_retransmits packets_sent packets_received bytes_sent bytes_received);
+}

@@ -1,0 +1,300 @@
+//! What the questions answer of faults that the test makes: the cause, who is at fault, and how often, in the words that a person
+//! reads and from all nodes at once.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use netlink::Namespace;
+use serde_json::Value;
+use testkit::cluster::{Cluster, relay_address};
+use testkit::kubelet::RunningPod;
+
+use crate::cases::{only_from, run, within};
+use crate::truth::deafen;
+
+/// Within this time after the last of them an answer must tell of all faults. Three seconds are what a connection is given for
+/// its answer.
+const FRESH: Duration = Duration::from_secs(8);
+/// How long a client tries: less than the second until a SYN is sent again.
+const PATIENCE: Duration = Duration::from_millis(600);
+const PORT: u16 = 8080;
+const CLOSED: u16 = 9;
+
+type Pods = BTreeMap<&'static str, RunningPod>;
+
+/// What an answer must say of one pair: source, destination, port; cause, fault, how many.
+type Expected = (
+    &'static str,
+    &'static str,
+    u16,
+    &'static str,
+    &'static str,
+    u64,
+);
+
+const FAILURES: &[Expected] = &[
+    ("a", "b", CLOSED, "REFUSED", "FAULT_SERVER", 5),
+    ("a", "c", CLOSED, "REFUSED", "FAULT_SERVER", 4),
+    ("a", "shut", PORT, "DENIED_BY_DEFAULT", "FAULT_POLICY", 3),
+    ("c", "shut", PORT, "DENIED_BY_DEFAULT", "FAULT_POLICY", 2),
+    ("a", "deaf", PORT, "UNANSWERED", "FAULT_SERVER", 3),
+    ("a", "numb", PORT, "UNANSWERED", "FAULT_SERVER", 2),
+    ("b", "c", PORT, "RESET_BY_CLIENT", "FAULT_CLIENT", 6),
+];
+/// Connections that go well.
+const WELL: &[(&str, &str, u64)] = &[("a", "b", 20), ("a", "c", 20)];
+
+/// Makes faults of every kind, and asks.
+pub(crate) fn faults_are_told(cluster: &Cluster) {
+    let pods: Pods = [
+        ("a", 0),
+        ("b", 0),
+        ("shut", 0),
+        ("deaf", 0),
+        ("c", 1),
+        ("numb", 1),
+    ]
+    .into_iter()
+    .map(|(name, node)| (name, run(cluster, node, name)))
+    .collect();
+    cluster
+        .create(&only_from("shut", "nobody"))
+        .expect("the policy is created");
+    let _servers: Vec<Server> = ["b", "c", "shut"]
+        .into_iter()
+        .map(|name| Server::start(&pods[name]))
+        .collect();
+    let _relay = cluster.start_relay().expect("the relay starts");
+    settle(cluster, &pods);
+    for name in ["deaf", "numb"] {
+        deafen(&pods[name]);
+    }
+    let since = now();
+    for (from, to, count) in WELL {
+        for _ in 0..*count {
+            talk(&pods[from].sandbox, at(&pods[to], PORT)).expect("it is answered");
+        }
+    }
+    for (from, to, port, cause, _, count) in FAILURES {
+        for _ in 0..*count {
+            fail(&pods[from].sandbox, at(&pods[to], *port), cause);
+        }
+    }
+    let told = within(FRESH, || answers(cluster, &since));
+    told.expect("the answers tell of all faults and of nothing else");
+    println!(
+        "ok    {} faults are told with cause, fault and count",
+        FAILURES.len()
+    );
+}
+
+fn at(pod: &RunningPod, port: u16) -> SocketAddr {
+    SocketAddr::new(pod.ipv4().map(IpAddr::from).expect("an IPv4 address"), port)
+}
+
+/// The start of the next span of ten seconds, RFC 3339, once all that came before has been counted in one before.
+fn now() -> String {
+    std::thread::sleep(Duration::from_secs(4));
+    let second = jiff::Timestamp::now().as_second();
+    let start = second - second % 10 + 10;
+    while jiff::Timestamp::now().as_second() < start {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // The agents close their spans once a second.
+    std::thread::sleep(Duration::from_millis(1500));
+    jiff::Timestamp::from_second(start)
+        .expect("a time")
+        .to_string()
+}
+
+/// Waits until nodes know pods and policy, and the relay both nodes.
+fn settle(cluster: &Cluster, pods: &Pods) {
+    within(Duration::from_secs(20), || {
+        for (from, to, _) in WELL {
+            talk(&pods[from].sandbox, at(&pods[to], PORT))?;
+        }
+        ensure!(talk(&pods["a"].sandbox, at(&pods["shut"], PORT)).is_err());
+        ensure!(talk(&pods["c"].sandbox, at(&pods["shut"], PORT)).is_err());
+        let map = ask(cluster, "map", "2001-01-01")?;
+        ensure!(map["completeness"]["nodes"] == 2, "{map}");
+        Ok(())
+    })
+    .expect("pods, policy and relay are in force");
+}
+
+fn ask(cluster: &Cluster, question: &str, since: &str) -> anyhow::Result<Value> {
+    let server = relay_address();
+    let words = [
+        question, "--server", &server, "--since", since, "--limit", "0", "--output", "json",
+    ];
+    serde_json::from_str(&cluster.ask("question", &words)?).context("the answer is JSON")
+}
+
+fn answers(cluster: &Cluster, since: &str) -> anyhow::Result<()> {
+    let failing = ask(cluster, "failing", since)?;
+    let failures = failing["failures"].as_array().context("failures")?;
+    let mut found: Vec<(String, String, u16, String, String, u64)> =
+        failures.iter().map(failure).collect();
+    found.sort();
+    let mut wanted: Vec<_> = FAILURES
+        .iter()
+        .map(|(from, to, port, cause, fault, count)| {
+            let text = |of: &str| of.to_owned();
+            (
+                text(from),
+                text(to),
+                *port,
+                text(cause),
+                text(fault),
+                *count,
+            )
+        })
+        .collect();
+    wanted.sort();
+    ensure!(found == wanted, "{found:#?}\nand not\n{wanted:#?}");
+    let shut = failures
+        .iter()
+        .find(|of| of["edge"]["destination"]["name"] == "shut");
+    let sentence = shut
+        .and_then(|of| of["sentence"].as_str())
+        .unwrap_or_default();
+    ensure!(
+        sentence
+            == "no rule allows it: CiliumNetworkPolicy default/only-nobody-to-shut select default/shut for ingress",
+        "{sentence}"
+    );
+    let map = ask(cluster, "map", since)?;
+    for (from, to, count) in WELL {
+        let edges = map["edges"].as_array().context("edges")?;
+        let is_it = |edge: &&Value| ends(edge) == (from.to_string(), to.to_string(), PORT);
+        let edge = edges.iter().find(is_it).context("the edge is on the map")?;
+        let counters = &edge["counters"];
+        for counter in ["opened", "answered", "closed"] {
+            let number = number(&counters[counter]);
+            ensure!(
+                number == *count,
+                "{from} to {to}: {counter} {number}: {edge}"
+            );
+        }
+        // The byte there and back, and headers.
+        ensure!(number(&counters["bytes_sent"]) > 40 * *count, "{edge}");
+    }
+    Ok(())
+}
+
+fn number(of: &Value) -> u64 {
+    of.as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn ends(of: &Value) -> (String, String, u16) {
+    let name = |end: &str| {
+        of["edge"][end]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let port = of["edge"]["port"].as_u64().unwrap_or(0);
+    (
+        name("source"),
+        name("destination"),
+        u16::try_from(port).unwrap_or(0),
+    )
+}
+
+fn failure(of: &Value) -> (String, String, u16, String, String, u64) {
+    let (source, destination, port) = ends(of);
+    let text = |of: &Value| of.as_str().unwrap_or_default().to_owned();
+    (
+        source,
+        destination,
+        port,
+        text(&of["cause"]["kind"]),
+        text(&of["fault"]),
+        number(&of["count"]),
+    )
+}
+
+/// A byte there and back, and a close in order.
+fn talk(client: &Namespace, to: SocketAddr) -> anyhow::Result<()> {
+    let mut stream = client.run(|| TcpStream::connect_timeout(&to, PATIENCE))??;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"x")?;
+    let mut byte = [0];
+    stream.read_exact(&mut byte)?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let _ = stream.read(&mut byte)?;
+    Ok(())
+}
+
+/// An attempt that fails for this cause.
+fn fail(client: &Namespace, to: SocketAddr, cause: &str) {
+    let connected = client
+        .run(|| TcpStream::connect_timeout(&to, PATIENCE))
+        .expect("the namespace is entered");
+    match (cause, connected) {
+        ("RESET_BY_CLIENT", Ok(stream)) => {
+            let at_once = Some(Duration::ZERO);
+            rustix::net::sockopt::set_socket_linger(&stream, at_once).expect("lingers not");
+        }
+        ("RESET_BY_CLIENT", Err(error)) => panic!("{to}: {error}"),
+        (cause, Ok(_)) => panic!("{to} answers, {cause} was expected"),
+        (_, Err(_)) => {}
+    }
+}
+
+/// Echoes until it is dropped.
+struct Server {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    fn start(pod: &RunningPod) -> Self {
+        let listener = pod
+            .sandbox
+            .run(|| TcpListener::bind(at(pod, PORT)))
+            .expect("the namespace is entered")
+            .expect("the pod listens");
+        listener.set_nonblocking(true).expect("not blocking");
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            while !told.load(Ordering::Relaxed) {
+                if let Ok((stream, _)) = listener.accept() {
+                    std::thread::spawn(move || echo(stream));
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+fn echo(mut stream: TcpStream) {
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let mut buffer = [0; 64];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
