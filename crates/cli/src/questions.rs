@@ -133,20 +133,38 @@ pub(crate) fn run(args: QuestionArgs, out: &mut dyn Write) -> anyhow::Result<Out
         return Ok(Outcome::Good);
     }
     crate::program::block_on(async {
-        let server = ask::Server::open(&ask).await?;
-        loop {
-            let answer = server.ask(&ask, view.kind, &Zoned::now()).await?;
-            if ask.watch && std::io::stdout().is_terminal() {
-                write!(out, "\x1b[H\x1b[2J")?;
-            }
-            show::show(&view.chosen(answer), &view, (ask.output, ask.limit), out)?;
-            out.flush()?;
-            if !ask.watch {
-                return Ok(Outcome::Good);
-            }
-            tokio::time::sleep(EVERY).await;
+        let Some(forward) = crate::hubble::forwarded(&ask.forward).await? else {
+            return answers(&ask, None, &view, out).await;
+        };
+        let address = forward.address()?;
+        tokio::select! {
+            done = answers(&ask, Some(address), &view, out) => done,
+            // It ends only by a fault.
+            ended = forward.serve() => ended,
         }
-    })
+    })?;
+    Ok(Outcome::Good)
+}
+
+async fn answers(
+    ask: &AskArgs,
+    forwarded: Option<String>,
+    view: &View,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let server = ask::Server::open(ask, forwarded).await?;
+    loop {
+        let answer = server.ask(ask, view.kind, &Zoned::now()).await?;
+        if ask.watch && std::io::stdout().is_terminal() {
+            write!(out, "\x1b[H\x1b[2J")?;
+        }
+        show::show(&view.chosen(answer), view, (ask.output, ask.limit), out)?;
+        out.flush()?;
+        if !ask.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(EVERY).await;
+    }
 }
 
 /// What is asked, what of the answer is shown, and how.

@@ -1,7 +1,7 @@
 //! From records with names to counts: what begins, what becomes of it, what is denied or dropped.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 
 use api::hubble::answers::{Cause, CauseKind, Direction, PolicyRef, Sample};
@@ -59,6 +59,9 @@ impl Recorder {
     /// Counts a record that tells of one packet.
     pub fn record(&self, enriched: &Enriched) {
         let record = &enriched.record;
+        if is_of_the_link(record) {
+            return;
+        }
         let counted = match record.what {
             What::New { .. } => Counted::Opened(record.source.address),
             What::Closed { .. } => return,
@@ -90,6 +93,14 @@ impl Recorder {
     fn is_new(&self, record: &Record) -> bool {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.is_new(record)
+    }
+}
+
+/// What stacks tell their link (solicitations, reports of groups) is nobody's talk.
+const fn is_of_the_link(record: &Record) -> bool {
+    match (record.source.address, record.destination.address) {
+        (IpAddr::V6(from), to) => from.is_unicast_link_local() || to.is_multicast(),
+        (IpAddr::V4(from), to) => from.is_link_local() || to.is_multicast(),
     }
 }
 

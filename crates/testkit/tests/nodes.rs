@@ -277,7 +277,9 @@ fn faults_are_told_with_their_cause_whose_fault_they_are_and_how_often() {
         return;
     }
     let cluster = cluster('q', |options| {
-        options.with("hubble-listen-address", ":4244")
+        options
+            .with("hubble-listen-address", ":4244")
+            .with("hubble-disable-tls", "true")
     });
     answers::faults_are_told(&cluster);
 }

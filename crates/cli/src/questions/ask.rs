@@ -10,7 +10,6 @@ use api::hubble::answers::{ExposedAnswer, FailingAnswer, MapAnswer, Question};
 use jiff::Zoned;
 
 use super::AskArgs;
-use crate::cluster::Forward;
 use crate::hubble::connect::{ConnectArgs, Connection};
 
 /// The flow server of this node, asked if there is one and no other is named.
@@ -45,20 +44,16 @@ pub(super) enum Answer {
 /// A server that is asked.
 pub(super) struct Server {
     client: AnswersClient<Connection>,
-    /// Ends with it.
-    _forwarded: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Server {
-    /// Connects to the one that is meant: the relay of a cluster, the one that is named, this node's, or a relay on this machine.
-    pub(super) async fn open(args: &AskArgs) -> anyhow::Result<Self> {
-        let forward: Option<Forward> = crate::hubble::forwarded(&args.forward).await?;
-        let mut connect = args.connect.clone();
-        let mut serving = None;
-        if let Some(forward) = forward {
-            connect = ConnectArgs::to(forward.address()?);
-            serving = Some(tokio::spawn(forward.serve()));
-        }
+    /// Connects to the one that is meant: the relay of a cluster, to which a local port is forwarded, the one that is named, this
+    /// node's, or a relay on this machine.
+    pub(super) async fn open(args: &AskArgs, forwarded: Option<String>) -> anyhow::Result<Self> {
+        let mut connect = match forwarded {
+            Some(address) => ConnectArgs::to(address),
+            None => args.connect.clone(),
+        };
         let named = crate::hubble::completed(connect.clone())?.server.is_some();
         if !named && Path::new(SOCKET).exists() {
             connect.server = Some(format!("unix://{SOCKET}"));
@@ -68,10 +63,7 @@ impl Server {
         )?;
         // Answers of a large cluster are longer than what is expected of a message.
         let client = AnswersClient::new(connection).max_decoding_message_size(256 << 20);
-        Ok(Self {
-            client,
-            _forwarded: serving,
-        })
+        Ok(Self { client })
     }
 
     /// Asks.

@@ -78,6 +78,24 @@ fn drops_are_counted_with_their_reason() {
 }
 
 #[test]
+fn what_a_stack_tells_its_link_is_nobodys_talk() {
+    let recorder = recorder();
+    for (from, to) in [
+        ("fe80::1", "ff02::2"),
+        ("fd00::1", "ff02::16"),
+        ("10.0.0.1", "224.0.0.22"),
+        ("169.254.7.7", "10.0.0.2"),
+    ] {
+        let mut record = denied();
+        record.source.address = from.parse().unwrap();
+        record.destination.address = to.parse().unwrap();
+        recorder.record(&enrich(record, &Shop));
+    }
+    let part = recorder.rollup().rows(0, u64::MAX).unwrap();
+    assert_eq!(part.rows, []);
+}
+
+#[test]
 fn attempts_that_are_remembered_are_bounded() {
     let mut attempts = Attempts::default();
     let mut record = denied();
@@ -88,20 +106,4 @@ fn attempts_that_are_remembered_are_bounded() {
     }
     let [newer, older] = &attempts.halves;
     assert!(newer.len() + older.len() <= ATTEMPTS);
-}
-
-/// Nanoseconds of a record, with its names looked up before: `cargo test -p hubble -- --ignored --nocapture nanoseconds`.
-#[test]
-#[ignore = "a measurement"]
-#[allow(clippy::print_stdout, reason = "the figure is the output")]
-fn nanoseconds_of_a_record() {
-    let recorder = recorder();
-    let (opened, denied) = (enrich(opened(), &Shop), enrich(denied(), &Shop));
-    for (what, enriched) in [("opened", opened), ("denied", denied)] {
-        let begun = std::time::Instant::now();
-        for _ in 0..200_000 {
-            recorder.record(&enriched);
-        }
-        println!("{what}: {} ns", begun.elapsed().as_nanos() / 200_000);
-    }
 }
