@@ -13,6 +13,8 @@ use crate::{
     records::{Judgement, Mode, Party, Point, Record, Side, Way, What, protocol},
 };
 
+pub(crate) use summary::{icmpv4, icmpv6};
+
 /// Numbers of monitor events, as filters name them.
 pub mod event_type {
     /// A packet was dropped.

@@ -7,11 +7,13 @@ use std::{
 };
 
 use api::hubble::{Timestamp, flow as pb};
+use arc_swap::ArcSwap;
 
 use crate::{
     connections::Change,
     enrich::{self, Enriched},
-    flow::Observed,
+    flow::{Node, Observed},
+    metrics::Metrics,
     names::Names,
     recorder::Recorder,
     records::Record,
@@ -36,6 +38,8 @@ pub struct Intake {
     names: Arc<dyn Names>,
     namespaces: Arc<Namespaces>,
     recorder: Option<Arc<Recorder>>,
+    node: Arc<ArcSwap<Node>>,
+    metrics: Arc<Metrics>,
 }
 
 impl Intake {
@@ -46,6 +50,8 @@ impl Intake {
             names,
             namespaces: Arc::new(Namespaces::default()),
             recorder: None,
+            node: Arc::default(),
+            metrics: Arc::default(),
         }
     }
 
@@ -70,6 +76,16 @@ impl Intake {
     /// The namespaces seen lately.
     pub fn namespaces(&self) -> &Arc<Namespaces> {
         &self.namespaces
+    }
+
+    /// The node that flows are told of.
+    pub(crate) fn node(&self) -> &Arc<ArcSwap<Node>> {
+        &self.node
+    }
+
+    /// What is counted of flows; nothing, until some metrics are applied.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Gives a record its names, counts it, and appends its flows.
@@ -98,11 +114,15 @@ impl Intake {
     }
 
     fn append(&self, enriched: Arc<Enriched>) {
+        let node = self.metrics.counts_flows().then(|| self.node.load());
         let mut first = true;
         for flow in enrich::flows(enriched) {
             if first {
                 self.note(&flow);
                 first = false;
+            }
+            if let Some(node) = &node {
+                self.metrics.flow(&flow.message(node));
             }
             self.ring.push(Entry::Flow(flow));
         }
@@ -119,6 +139,7 @@ impl Intake {
             self.namespaces
                 .seen(&Arc::from(end.namespace.as_str()), Instant::now());
         }
+        self.metrics.flow(&flow);
         self.ring.push(Entry::Message(Arc::new(flow)));
     }
 
@@ -134,6 +155,7 @@ impl Intake {
         if count == 0 {
             return;
         }
+        self.metrics.lost(source, count);
         if let Some(recorder) = &self.recorder {
             recorder.rollup().lost(count);
         }

@@ -77,10 +77,11 @@ impl Observer {
             name: format!("{}/{}", config.cluster, config.node),
             labels: Vec::new(),
         };
+        intake.node().store(Arc::new(node));
         Self {
             ring: intake.ring().clone(),
             namespaces: intake.namespaces().clone(),
-            node: Arc::new(ArcSwap::from_pointee(node)),
+            node: intake.node().clone(),
             config: Arc::new(config),
             started: Instant::now(),
             shutdown,

@@ -127,6 +127,7 @@ pub struct Ring {
     writer: Mutex<()>,
     written: AtomicU64,
     flows: AtomicU64,
+    missed: AtomicU64,
     changed: Notify,
 }
 
@@ -147,6 +148,7 @@ impl Ring {
             writer: Mutex::new(()),
             written: AtomicU64::new(0),
             flows: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
             changed: Notify::new(),
         }
     }
@@ -205,6 +207,11 @@ impl Ring {
         self.flows.load(Ordering::Relaxed)
     }
 
+    /// Number of entries that were overwritten before a reader came to them, counted for each reader.
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+
     /// Reads a position.
     pub fn read(&self, position: u64) -> Read {
         let head = self.head();
@@ -224,6 +231,7 @@ impl Ring {
         // Overwritten, perhaps while we looked: the head has moved on, so `oldest` is beyond `position` by now, or by
         // the end of the write under way.
         let next = self.oldest().max(position + 1);
+        self.missed.fetch_add(next - position, Ordering::Relaxed);
         Read::Lost {
             count: next - position,
             next,

@@ -23,6 +23,7 @@ use tower::util::MapResponseLayer;
 pub use crate::tls::TlsError;
 use crate::{answers::Answers, observer::Observer, peer::PeerService, recorder::Recorder};
 pub(crate) use tcp::Tcp;
+pub(crate) use tls::Acceptor;
 pub use tls::TlsFiles;
 
 /// Name under which clients ask for the health of the observer.

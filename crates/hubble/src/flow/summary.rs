@@ -27,8 +27,8 @@ pub(super) fn summary(record: &Record) -> String {
         protocol::TCP => format!("TCP Flags: {}", flag_names(kind).join(", ")),
         protocol::UDP => "UDP".into(),
         protocol::SCTP => "SCTP".into(),
-        protocol::ICMP => format!("ICMPv4 {}", typed(icmpv4(kind, code), kind, code)),
-        protocol::ICMPV6 => format!("ICMPv6 {}", typed(icmpv6(kind, code), kind, code)),
+        protocol::ICMP => format!("ICMPv4 {}", icmpv4(kind, code)),
+        protocol::ICMPV6 => format!("ICMPv6 {}", icmpv6(kind, code)),
         protocol::VRRP => "VRRP".into(),
         protocol::IGMP => "IGMP".into(),
         _ if record.source.address.is_ipv4() => "IPv4".into(),
@@ -65,8 +65,18 @@ fn typed((name, code_name): Named, kind: u8, code: u8) -> String {
     }
 }
 
+/// Text of a type and code of ICMP.
+pub(crate) fn icmpv4(kind: u8, code: u8) -> String {
+    typed(icmpv4_names(kind, code), kind, code)
+}
+
+/// Text of a type and code of `ICMPv6`.
+pub(crate) fn icmpv6(kind: u8, code: u8) -> String {
+    typed(icmpv6_names(kind, code), kind, code)
+}
+
 /// Names of RFC 792, RFC 1812 and RFC 1256.
-fn icmpv4(kind: u8, code: u8) -> Named {
+fn icmpv4_names(kind: u8, code: u8) -> Named {
     let name = match kind {
         0 => "EchoReply",
         3 => "DestinationUnreachable",
@@ -115,7 +125,7 @@ fn icmpv4(kind: u8, code: u8) -> Named {
 }
 
 /// Names of RFC 4443, RFC 4861 and RFC 3810.
-fn icmpv6(kind: u8, code: u8) -> Named {
+fn icmpv6_names(kind: u8, code: u8) -> Named {
     let name = match kind {
         1 => "DestinationUnreachable",
         2 => "PacketTooBig",

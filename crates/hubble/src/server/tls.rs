@@ -35,16 +35,25 @@ pub struct TlsFiles {
     pub client_authorities: Vec<PathBuf>,
 }
 
+/// The files, and what is spoken inside (RFC 7301).
+struct Spoken(TlsFiles, &'static [&'static [u8]]);
+
 /// Turns connections into encrypted ones.
-pub(super) struct Acceptor(Followed<TlsFiles>);
+pub(crate) struct Acceptor(Followed<Spoken>);
 
 impl Acceptor {
+    /// For gRPC.
     pub(super) fn new(files: TlsFiles) -> Result<Self, TlsError> {
-        Followed::new(files).map(Self)
+        Followed::new(Spoken(files, &[b"h2"])).map(Self)
+    }
+
+    /// For pages, which scrapers mostly fetch by HTTP/1.1.
+    pub(crate) fn for_pages(files: TlsFiles) -> Result<Self, TlsError> {
+        Followed::new(Spoken(files, &[b"h2", b"http/1.1"])).map(Self)
     }
 
     /// The connections that got through the handshake; the others are logged and closed.
-    pub(super) fn accept(
+    pub(crate) fn accept(
         self,
         connections: impl Stream<Item = io::Result<TcpStream>>,
     ) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
@@ -76,27 +85,29 @@ async fn handshake(
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no handshake in time"))?
 }
 
-impl Files for TlsFiles {
+impl Files for Spoken {
     type Settings = ServerConfig;
 
     fn paths(&self) -> Vec<&Path> {
-        let own = [self.certificate.as_path(), &self.key];
+        let Self(files, _) = self;
+        let own = [files.certificate.as_path(), &files.key];
         own.into_iter()
-            .chain(self.client_authorities.iter().map(PathBuf::as_path))
+            .chain(files.client_authorities.iter().map(PathBuf::as_path))
             .collect()
     }
 
     fn load(&self) -> Result<ServerConfig, TlsError> {
+        let Self(files, protocols) = self;
         let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
-        let chain = certificates(&self.certificate)?;
-        let key = key(&self.key)?;
+        let chain = certificates(&files.certificate)?;
+        let key = key(&files.key)?;
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&TLS13])
-            .map_err(|error| TlsError::new(&self.certificate, error.to_string()))?;
-        let builder = match self.client_authorities.first() {
+            .map_err(|error| TlsError::new(&files.certificate, error.to_string()))?;
+        let builder = match files.client_authorities.first() {
             None => builder.with_no_client_auth(),
             Some(first) => {
-                let roots = Arc::new(authorities(&self.client_authorities)?);
+                let roots = Arc::new(authorities(&files.client_authorities)?);
                 let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider)
                     .build()
                     .map_err(|error| TlsError::new(first, error.to_string()))?;
@@ -105,8 +116,8 @@ impl Files for TlsFiles {
         };
         let mut config = builder
             .with_single_cert(chain, key)
-            .map_err(|error| TlsError::new(&self.certificate, error.to_string()))?;
-        config.alpn_protocols = vec![b"h2".to_vec()];
+            .map_err(|error| TlsError::new(&files.certificate, error.to_string()))?;
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
 }
