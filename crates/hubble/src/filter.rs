@@ -103,6 +103,11 @@ impl Selection {
             && !self.deny.iter().any(|filter| filter.matches(flow))
     }
 
+    /// Whether what is no flow is selected: an allow list names flows only.
+    pub fn takes_others(&self) -> bool {
+        self.allow.is_empty()
+    }
+
     /// Whether everything is selected.
     pub fn is_everything(&self) -> bool {
         self.allow.is_empty() && self.deny.is_empty()

@@ -1,15 +1,18 @@
 //! Flows: decode, enrich, ring, observer, filters, peers, relay.
 //!
 //! The way of a record: [`records`] (decoded from the data plane) → [`intake`] ([`enrich`]: names as of that moment) → [`ring`] →
-//! [`observer`] (questions of clients), served by [`server`]; on the way it is counted ([`metrics`]). A record is kept once, compactly; the flows that it
+//! [`observer`] (questions of clients), served by [`server`]; on the way it is counted ([`metrics`]).
+//! [`export`] writes it to files. A record is kept once, compactly; the flows that it
 //! stands for are put together when somebody reads them. [`relay`] asks all nodes at once.
 
 pub mod answers;
 pub mod connections;
 pub mod edges;
 pub mod enrich;
+pub mod export;
 pub mod filter;
 pub mod flow;
+pub mod follow;
 pub mod intake;
 pub mod mask;
 pub mod metrics;

@@ -30,6 +30,7 @@ use prometheus_client::{
 
 use crate::{filter::Selection, intake::LossSource, ring::Ring};
 use handler::{At, Handler};
+use series::Kept;
 
 pub use options::{ContextOption, OptionError, Wanted, parse, read};
 pub use series::{MAX_SERIES, OTHER};
@@ -186,7 +187,7 @@ impl Collector for Shown {
             "Flows counted under \"other\", because the metric has too many series",
         );
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for (name, count) in families().map(|family| family.overflowed()) {
+        for (name, count) in families().map(Kept::overflowed) {
             if count > 0 {
                 let labels = [("metric", name)];
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;

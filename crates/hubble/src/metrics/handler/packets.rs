@@ -98,12 +98,11 @@ impl Handler for Drops {
             return;
         }
         let number;
-        let reason = match DropReason::try_from(flow.drop_reason_desc) {
-            Ok(known) => known.as_str_name(),
-            Err(_) => {
-                number = flow.drop_reason_desc.to_string();
-                &number
-            }
+        let reason = if let Ok(known) = DropReason::try_from(flow.drop_reason_desc) {
+            known.as_str_name()
+        } else {
+            number = flow.drop_reason_desc.to_string();
+            &number
         };
         self.0
             .of(flow, Turn::AsSeen, &[reason, protocol(flow)], at)
