@@ -83,21 +83,32 @@ impl Observed {
 
     /// The message that clients read.
     pub fn message(&self, node: &Node) -> pb::Flow {
+        let mut flow = packet(&self.enriched, node);
+        self.tell(&mut flow);
+        flow
+    }
+
+    /// Makes its message of that of another flow of the same record, which costs a third of making it anew.
+    pub(crate) fn retell(&self, flow: &mut pb::Flow) {
+        forget_view(flow);
+        self.tell(flow);
+    }
+
+    /// Adds what only this view of the record shows.
+    fn tell(&self, flow: &mut pb::Flow) {
         let e = &*self.enriched;
-        let mut flow = packet(e, node);
         flow.uuid = self.uuid.to_string();
         match (self.view, e.record.what) {
-            (View::Verdict(side), what) => verdict(&mut flow, e, side, &what),
-            (View::Trace, what) => trace(&mut flow, &e.record, &what),
+            (View::Verdict(side), what) => verdict(flow, e, side, &what),
+            (View::Trace, what) => trace(flow, &e.record, &what),
             (View::Drop, What::Denied { side, reason, .. }) => {
-                dropped(&mut flow, &e.record, Some(side), reason);
+                dropped(flow, &e.record, Some(side), reason);
             }
             (View::Drop, What::Dropped { side, reason }) => {
-                dropped(&mut flow, &e.record, side, reason);
+                dropped(flow, &e.record, side, reason);
             }
             (View::Drop, What::New { .. } | What::Closed { .. }) => {}
         }
-        flow
     }
 }
 
@@ -137,6 +148,30 @@ fn packet(e: &Enriched, node: &Node) -> pb::Flow {
         summary: summary::summary(r),
         ..pb::Flow::default()
     }
+}
+
+/// Takes out all that views add.
+#[allow(deprecated, reason = "the deprecated fields are among it")]
+fn forget_view(flow: &mut pb::Flow) {
+    flow.event_type = None;
+    flow.traffic_direction = 0;
+    flow.verdict = 0;
+    flow.policy_match_type = 0;
+    flow.policy_log.clear();
+    for policies in [
+        &mut flow.egress_allowed_by,
+        &mut flow.ingress_allowed_by,
+        &mut flow.egress_denied_by,
+        &mut flow.ingress_denied_by,
+    ] {
+        policies.clear();
+    }
+    flow.drop_reason = 0;
+    flow.drop_reason_desc = 0;
+    flow.is_reply = None;
+    flow.reply = false;
+    flow.trace_observation_point = 0;
+    flow.trace_reason = 0;
 }
 
 #[allow(deprecated, reason = "old exporters read the deprecated drop_reason")]

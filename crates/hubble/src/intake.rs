@@ -115,14 +115,21 @@ impl Intake {
 
     fn append(&self, enriched: Arc<Enriched>) {
         let node = self.metrics.counts_flows().then(|| self.node.load());
-        let mut first = true;
+        let (mut first, mut told) = (true, None);
         for flow in enrich::flows(enriched) {
             if first {
                 self.note(&flow);
                 first = false;
             }
             if let Some(node) = &node {
-                self.metrics.flow(&flow.message(node));
+                let message = match &mut told {
+                    Some(message) => {
+                        flow.retell(message);
+                        message
+                    }
+                    none => none.insert(flow.message(node)),
+                };
+                self.metrics.flow(message);
             }
             self.ring.push(Entry::Flow(flow));
         }

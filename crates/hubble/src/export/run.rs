@@ -165,7 +165,7 @@ impl Exporter {
                 return self.flow(flow);
             }
             _ if !self.plan.selection.takes_others() => return,
-            Entry::Lost(lost) => (lost.time, ResponseTypes::LostEvents(lost.event.clone())),
+            Entry::Lost(lost) => (lost.time, ResponseTypes::LostEvents(lost.event)),
             Entry::Agent(agent) => (agent.time, ResponseTypes::AgentEvent(agent.event.clone())),
         };
         let node_name = node.name.clone();

@@ -27,7 +27,7 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    fn new(field: impl Into<String>, reason: impl ToString) -> Self {
+    fn new(field: impl Into<String>, reason: &impl ToString) -> Self {
         Self {
             field: field.into(),
             reason: reason.to_string(),
@@ -110,7 +110,7 @@ impl Target {
             SettingError::new(place, &error.reason)
         })?;
         let mask = |field: &str, paths: &[String]| {
-            Mask::new(paths).map_err(|error| SettingError::new(field, error))
+            Mask::new(paths).map_err(|error| SettingError::new(field, &error))
         };
         let aggregate = mask("fieldAggregate", &self.field_aggregate)?;
         Ok(Plan {
@@ -181,7 +181,7 @@ pub fn read(text: &str) -> Result<Vec<Target>, SettingError> {
         return Ok(Vec::new());
     }
     let file: File =
-        serde_yaml_ng::from_str(text).map_err(|error| SettingError::new("flowLogs", error))?;
+        serde_yaml_ng::from_str(text).map_err(|error| SettingError::new("flowLogs", &error))?;
     let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for (index, target) in file.flow_logs.iter().enumerate() {
         let at = |field: &str| format!("flowLogs[{index}].{field}");
@@ -190,11 +190,11 @@ pub fn read(text: &str) -> Result<Vec<Target>, SettingError> {
             ("filePath", &target.file_path, &mut paths),
         ] {
             if value.is_empty() {
-                return Err(SettingError::new(at(field), "is missing"));
+                return Err(SettingError::new(at(field), &"is missing"));
             }
             if !taken.insert(value.as_str()) {
                 let reason = format!("{value:?} is taken by another exporter");
-                return Err(SettingError::new(at(field), reason));
+                return Err(SettingError::new(at(field), &reason));
             }
         }
         target

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     enrich::{enrich, flows},
-    sample::{Shop, opened},
+    sample::{Shop, denied, opened},
 };
 
 #[test]
@@ -46,4 +46,32 @@ fn summaries_name_flags_and_icmp_types() {
 fn a_stored_flow_is_small() {
     assert!(size_of::<Observed>() <= 40, "{}", size_of::<Observed>());
     assert!(size_of::<Enriched>() <= 416, "{}", size_of::<Enriched>());
+}
+
+#[test]
+fn told_again_for_another_view_it_is_as_if_made_anew() {
+    let node = Node::default();
+    let closed = Record {
+        what: What::Closed {
+            point: Point::ToEndpoint,
+            way: Way::Reply,
+        },
+        ..opened()
+    };
+    let lost = Record {
+        what: What::Dropped {
+            side: None,
+            reason: 151,
+        },
+        ..opened()
+    };
+    for record in [opened(), denied(), closed, lost] {
+        let enriched = Arc::new(enrich(record, &Shop));
+        let flows: Vec<_> = flows(enriched).collect();
+        for (first, then) in flows.iter().flat_map(|a| flows.iter().map(move |b| (a, b))) {
+            let mut message = first.message(&node);
+            then.retell(&mut message);
+            assert_eq!(message, then.message(&node));
+        }
+    }
 }

@@ -1,4 +1,5 @@
 use api::hubble::flow as pb;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
@@ -215,7 +216,7 @@ fn flags_are_counted_each_on_its_own_and_only_of_what_passed() {
     let with = |flags: pb::TcpFlags, verdict: pb::Verdict| {
         let mut flow = syn();
         flow.verdict = verdict.into();
-        flow.l4 = tcp(flags);
+        flow.l4 = Some(tcp(flags));
         flow
     };
     let answer = pb::TcpFlags {
@@ -388,7 +389,7 @@ fn filters_on_the_node_see_its_name() {
         node: "n1".into(),
         ..crate::observer::Config::default()
     };
-    let _observer = crate::observer::Observer::new(&intake, config, Default::default());
+    let _observer = crate::observer::Observer::new(&intake, config, CancellationToken::default());
     intake.record(closed());
     assert_eq!(series(&intake, "flows_processed_total").len(), 1);
 }
@@ -436,14 +437,14 @@ fn a_name_that_is_not_known_is_left_out() {
     assert_eq!(series(&intake, "tcp_flags_total").len(), 1);
 }
 
-fn tcp(flags: pb::TcpFlags) -> Option<pb::Layer4> {
-    Some(pb::Layer4 {
+fn tcp(flags: pb::TcpFlags) -> pb::Layer4 {
+    pb::Layer4 {
         protocol: Some(pb::layer4::Protocol::Tcp(pb::Tcp {
             source_port: 40000,
             destination_port: 8080,
             flags: Some(flags),
         })),
-    })
+    }
 }
 
 fn end(app: &str) -> pb::Endpoint {
@@ -473,10 +474,10 @@ fn syn() -> pb::Flow {
             ip_version: pb::IpVersion::IPv4.into(),
             ..pb::Ip::default()
         }),
-        l4: tcp(pb::TcpFlags {
+        l4: Some(tcp(pb::TcpFlags {
             syn: true,
             ..pb::TcpFlags::default()
-        }),
+        })),
         source: Some(end("web")),
         destination: Some(end("api")),
         destination_names: vec!["api.test".into(), "b.test".into()],

@@ -110,7 +110,7 @@ async fn alike_flows_become_one_line_with_their_number() {
         |target| {
             target.exclude_filters = filters(r#"{"event_type":[{"type":4}]}"#).unwrap();
             target.field_aggregate = vec!["verdict".into(), "source.namespace".into()];
-            target.aggregation_interval = Duration::from_secs(60);
+            target.aggregation_interval = Duration::from_mins(1);
         },
         |intake| {
             for _ in 0..3 {
