@@ -6,6 +6,7 @@
 //! stands for are put together when somebody reads them. [`relay`] asks all nodes at once.
 
 pub mod answers;
+mod calls;
 pub mod connections;
 pub mod edges;
 pub mod enrich;

@@ -188,10 +188,8 @@ impl Collector for Shown {
         );
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (name, count) in families().map(Kept::overflowed) {
-            if count > 0 {
-                let labels = [("metric", name)];
-                ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-            }
+            let labels = [("metric", name)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
         for family in families() {
             family.encode(&mut encoder)?;

@@ -20,10 +20,12 @@ use api::hubble::{
 };
 use arc_swap::ArcSwap;
 use futures::Stream;
+use prometheus_client::collector::Collector;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    calls::{Calls, Method},
     filter::Selection,
     flow::Node,
     intake::{Intake, Namespaces},
@@ -65,6 +67,7 @@ pub struct Observer {
     node: Arc<ArcSwap<Node>>,
     config: Arc<Config>,
     started: Instant,
+    calls: Arc<Calls>,
     shutdown: CancellationToken,
 }
 
@@ -84,6 +87,7 @@ impl Observer {
             node: intake.node().clone(),
             config: Arc::new(config),
             started: Instant::now(),
+            calls: Arc::default(),
             shutdown,
         }
     }
@@ -97,6 +101,11 @@ impl Observer {
             let name = node.name.clone();
             self.node.store(Arc::new(Node { name, labels }));
         }
+    }
+
+    /// The calls that were answered, for a registry of metrics.
+    pub fn calls(&self) -> Box<dyn Collector> {
+        Box::new(Arc::clone(&self.calls))
     }
 
     fn reader(&self, span: Span, start: u64) -> Reader {
@@ -150,17 +159,11 @@ macro_rules! span {
     };
 }
 
-#[tonic::async_trait]
-impl observer_server::Observer for Observer {
-    type GetFlowsStream = Replies<GetFlowsResponse>;
-    type GetAgentEventsStream = Replies<GetAgentEventsResponse>;
-    type GetDebugEventsStream = Replies<GetDebugEventsResponse>;
-
-    async fn get_flows(
+impl Observer {
+    async fn flows(
         &self,
-        request: Request<GetFlowsRequest>,
-    ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let request = request.into_inner();
+        request: GetFlowsRequest,
+    ) -> Result<Response<Replies<GetFlowsResponse>>, Status> {
         let span = span!(request)?;
         let invalid = |error: &dyn std::error::Error| Status::invalid_argument(error.to_string());
         let selection = Selection::compile(&request.whitelist, &request.blacklist)
@@ -187,11 +190,10 @@ impl observer_server::Observer for Observer {
         Ok(Response::new(Box::pin(flows.into_stream())))
     }
 
-    async fn get_agent_events(
+    async fn agent_events(
         &self,
-        request: Request<GetAgentEventsRequest>,
-    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
-        let request = request.into_inner();
+        request: GetAgentEventsRequest,
+    ) -> Result<Response<Replies<GetAgentEventsResponse>>, Status> {
         let span = span!(request)?;
         let start = span
             .start(&self.ring, |entry| matches!(entry, Entry::Agent(_)))
@@ -203,11 +205,10 @@ impl observer_server::Observer for Observer {
         Ok(Response::new(Box::pin(events.into_stream())))
     }
 
-    async fn get_debug_events(
+    fn debug_events(
         &self,
-        request: Request<GetDebugEventsRequest>,
-    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
-        let request = request.into_inner();
+        request: &GetDebugEventsRequest,
+    ) -> Result<Response<Replies<GetDebugEventsResponse>>, Status> {
         let span = span!(request)?;
         // The data plane has no debug messages; a follower waits for them until it or the server goes.
         let (follow, shutdown) = (span.follows(), self.shutdown.clone());
@@ -220,19 +221,7 @@ impl observer_server::Observer for Observer {
         Ok(Response::new(Box::pin(nothing)))
     }
 
-    async fn get_nodes(
-        &self,
-        _: Request<GetNodesRequest>,
-    ) -> Result<Response<GetNodesResponse>, Status> {
-        Err(Status::unimplemented(
-            "GetNodes is answered by the relay; this is one node",
-        ))
-    }
-
-    async fn get_namespaces(
-        &self,
-        _: Request<GetNamespacesRequest>,
-    ) -> Result<Response<GetNamespacesResponse>, Status> {
+    fn recent_namespaces(&self) -> GetNamespacesResponse {
         let namespaces = self
             .namespaces
             .recent(Instant::now())
@@ -241,16 +230,13 @@ impl observer_server::Observer for Observer {
                 cluster: self.config.cluster.clone(),
                 namespace: namespace.to_string(),
             });
-        Ok(Response::new(GetNamespacesResponse {
+        GetNamespacesResponse {
             namespaces: namespaces.collect(),
-        }))
+        }
     }
 
-    async fn server_status(
-        &self,
-        _: Request<ServerStatusRequest>,
-    ) -> Result<Response<ServerStatusResponse>, Status> {
-        Ok(Response::new(ServerStatusResponse {
+    fn status(&self) -> ServerStatusResponse {
+        ServerStatusResponse {
             num_flows: self.ring.len(),
             max_flows: self.ring.capacity(),
             seen_flows: self.ring.seen_flows(),
@@ -258,7 +244,64 @@ impl observer_server::Observer for Observer {
             version: self.config.version.clone(),
             flows_rate: self.flows_rate(SystemTime::now().into()),
             ..ServerStatusResponse::default()
-        }))
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl observer_server::Observer for Observer {
+    type GetFlowsStream = Replies<GetFlowsResponse>;
+    type GetAgentEventsStream = Replies<GetAgentEventsResponse>;
+    type GetDebugEventsStream = Replies<GetDebugEventsResponse>;
+
+    async fn get_flows(
+        &self,
+        request: Request<GetFlowsRequest>,
+    ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        let call = self.calls.started(Method::GetFlows);
+        Calls::follow(Some(call), self.flows(request.into_inner()).await)
+    }
+
+    async fn get_agent_events(
+        &self,
+        request: Request<GetAgentEventsRequest>,
+    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
+        let call = self.calls.started(Method::GetAgentEvents);
+        Calls::follow(Some(call), self.agent_events(request.into_inner()).await)
+    }
+
+    async fn get_debug_events(
+        &self,
+        request: Request<GetDebugEventsRequest>,
+    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
+        let call = self.calls.started(Method::GetDebugEvents);
+        Calls::follow(Some(call), self.debug_events(request.get_ref()))
+    }
+
+    async fn get_nodes(
+        &self,
+        _: Request<GetNodesRequest>,
+    ) -> Result<Response<GetNodesResponse>, Status> {
+        let call = self.calls.started(Method::GetNodes);
+        call.ended(Err(Status::unimplemented(
+            "GetNodes is answered by the relay; this is one node",
+        )))
+    }
+
+    async fn get_namespaces(
+        &self,
+        _: Request<GetNamespacesRequest>,
+    ) -> Result<Response<GetNamespacesResponse>, Status> {
+        let call = self.calls.started(Method::GetNamespaces);
+        call.ended(Ok(Response::new(self.recent_namespaces())))
+    }
+
+    async fn server_status(
+        &self,
+        _: Request<ServerStatusRequest>,
+    ) -> Result<Response<ServerStatusResponse>, Status> {
+        let call = self.calls.started(Method::ServerStatus);
+        call.ended(Ok(Response::new(self.status())))
     }
 }
 

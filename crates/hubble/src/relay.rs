@@ -4,7 +4,6 @@
 //! the order of their times). Flows pass through as bytes; what a client does not read is held back at the nodes.
 
 mod answers;
-mod calls;
 pub mod config;
 mod faults;
 mod flows;

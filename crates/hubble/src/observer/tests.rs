@@ -468,3 +468,35 @@ async fn the_rate_is_over_a_minute_or_over_what_the_ring_holds_of_it() {
     // Full: seven flows, the oldest eight seconds ago.
     assert!((observer.flows_rate(at(160)) - 7.0 / 8.0).abs() < 1e-9);
 }
+
+#[tokio::test]
+async fn calls_are_counted_with_how_they_ended() {
+    let (intake, observer, _shutdown) = fixture(7);
+    push(&intake, 1);
+    push(&intake, 2);
+    assert_eq!(ids(&observer, GetFlowsRequest::default()).await.len(), 2);
+    let answer = observer.get_nodes(Request::new(GetNodesRequest {}));
+    assert_eq!(answer.await.unwrap_err().code(), Code::Unimplemented);
+    let answer = observer.server_status(Request::new(ServerStatusRequest {}));
+    answer.await.unwrap();
+    let mut registry = prometheus_client::registry::Registry::default();
+    registry.register_collector(observer.calls());
+    let text = daemon::metrics::text(&registry);
+    let of = |family: &str, method: &str, code: &str, count: u32| {
+        let kind = if method == "GetFlows" {
+            "server_stream"
+        } else {
+            "unary"
+        };
+        let line = format!(
+            r#"grpc_server_{family}_total{{grpc_method="{method}",grpc_service="observer.Observer",grpc_type="{kind}"{code}}} {count}"#
+        );
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    };
+    of("msg_sent", "GetFlows", "", 2);
+    of("handled", "GetFlows", r#",grpc_code="OK""#, 1);
+    of("handled", "GetNodes", r#",grpc_code="Unimplemented""#, 1);
+    of("handled", "ServerStatus", r#",grpc_code="OK""#, 1);
+    of("msg_sent", "ServerStatus", "", 1);
+    of("msg_sent", "GetNodes", "", 0);
+}

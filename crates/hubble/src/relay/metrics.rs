@@ -11,10 +11,8 @@ use prometheus_client::{
 };
 use reconcile::Table;
 
-use super::{
-    calls::Calls,
-    pool::{Peer, State},
-};
+use super::pool::{Peer, State};
+use crate::calls::Calls;
 
 /// States of a connection as they are named in the metric; always all of them.
 const STATES: [&str; 6] = [

@@ -41,13 +41,13 @@ use tonic_prost::ProstCodec;
 use tower::service_fn;
 
 use super::{
-    calls::{Calls, Method},
     flows::{Flows, Means, SortBuffer},
     link::Link,
     pool::Peer,
     source::carried,
     wire::{Asked, Raw},
 };
+use crate::calls::{Calls, Method};
 
 /// How long a node may take for an answer that is no stream.
 const ANSWER: Duration = Duration::from_secs(5);

@@ -13,7 +13,6 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use super::{
     VERSION_HEADER,
     answers::Nodes,
-    calls::Calls,
     config::Config,
     link::{Dialer, Place},
     metrics,
@@ -137,7 +136,7 @@ impl Relay {
             tasks.clone(),
         );
         tasks.spawn("connections", move |stop| pool.run(stop));
-        let calls = Arc::new(Calls::default());
+        let calls = Arc::new(crate::calls::Calls::default());
         let observer = Observer::new(
             peers.clone(),
             self.dialer.is_encrypted(),

@@ -15,12 +15,11 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{MetricType, counter::ConstCounter},
 };
-use prost::bytes::Bytes;
 use tonic::{Code, Response, Status, body::Body, codegen::http};
 
 /// Methods of the observer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
+pub(crate) enum Method {
     GetFlows,
     GetAgentEvents,
     GetDebugEvents,
@@ -43,7 +42,7 @@ const CODES: usize = 17;
 
 impl Method {
     /// The method of a path `/service/method`.
-    pub(super) fn of(path: &str) -> Option<Self> {
+    pub(crate) fn of(path: &str) -> Option<Self> {
         let (_, wanted) = path.rsplit_once('/')?;
         METHODS
             .iter()
@@ -61,7 +60,7 @@ struct Counts {
 
 /// Counts since the start.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     methods: [Counts; METHODS.len()],
 }
 
@@ -71,7 +70,7 @@ impl Calls {
     }
 
     /// A call begins. It counts as cancelled if nothing else is said of it.
-    pub(super) fn started(self: &Arc<Self>, method: Method) -> Call {
+    pub(crate) fn started(self: &Arc<Self>, method: Method) -> Call {
         if let Some(counts) = self.counts(method) {
             counts.started.fetch_add(1, Ordering::Relaxed);
         }
@@ -83,10 +82,10 @@ impl Calls {
     }
 
     /// Counts what is sent, and how it ends.
-    pub(super) fn follow(
+    pub(crate) fn follow<T: Send + 'static>(
         call: Option<Call>,
-        answer: Result<Response<Replies>, Status>,
-    ) -> Result<Response<Replies>, Status> {
+        answer: Result<Response<Replies<T>>, Status>,
+    ) -> Result<Response<Replies<T>>, Status> {
         let Some(mut call) = call else {
             return answer;
         };
@@ -150,10 +149,10 @@ fn code_name(code: Code) -> String {
     }
 }
 
-type Replies = BoxStream<'static, Result<Bytes, Status>>;
+type Replies<T> = BoxStream<'static, Result<T, Status>>;
 
 /// A call that is being answered; counted when it is dropped.
-pub(super) struct Call {
+pub(crate) struct Call {
     calls: Arc<Calls>,
     method: Method,
     code: Code,
@@ -161,9 +160,20 @@ pub(super) struct Call {
 
 impl Call {
     /// The answer of a unary call: its status is in the headers, or it is well.
-    pub(super) fn ended_with(mut self, response: &http::Response<Body>) {
+    pub(crate) fn ended_with(mut self, response: &http::Response<Body>) {
         let status = Status::from_header_map(response.headers());
         self.code = status.map_or(Code::Ok, |status| status.code());
+        self.answered();
+    }
+
+    /// The same, of an answer that is not encoded yet.
+    pub(crate) fn ended<T>(mut self, answer: Result<T, Status>) -> Result<T, Status> {
+        self.code = answer.as_ref().map_or_else(Status::code, |_| Code::Ok);
+        self.answered();
+        answer
+    }
+
+    fn answered(&self) {
         if self.code == Code::Ok
             && let Some(counts) = self.calls.counts(self.method)
         {
@@ -181,13 +191,13 @@ impl Drop for Call {
     }
 }
 
-struct Counted {
+struct Counted<T> {
     call: Call,
-    replies: Replies,
+    replies: Replies<T>,
 }
 
-impl Stream for Counted {
-    type Item = Result<Bytes, Status>;
+impl<T> Stream for Counted<T> {
+    type Item = Result<T, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.replies.as_mut().poll_next(cx);
