@@ -4,6 +4,7 @@
 //! start by name, and its off value is accepted.
 
 mod drift;
+mod flows;
 mod keys;
 mod kvstore;
 mod read;
@@ -26,12 +27,14 @@ use clap::{ArgMatches, Command};
 use daemon::settings::{self, Reader};
 pub use daemon::settings::{Error, Given};
 pub use drift::Drift;
+use flows::hubble;
+pub use flows::{Exports, FlowMetrics, Hubble, WhichMetrics};
 use keys::ALL;
 
 use crate::inputs::Announcements;
 use read::{
-    cluster_id, cluster_name, cni, datapath, hubble, ipam, metrics_choice, node_health, policy,
-    pools, services,
+    cluster_id, cluster_name, cni, datapath, ipam, metrics_choice, node_health, policy, pools,
+    services,
 };
 
 /// How pods of other nodes are reached.
@@ -159,25 +162,6 @@ pub struct Policy {
     pub labels: Vec<String>,
     /// Only labels that policies look at make an identity; the time after which all nodes know what one announced.
     pub by_need: Option<Duration>,
-}
-
-/// Flow settings.
-#[derive(Clone, Debug)]
-pub struct Hubble {
-    /// The server runs.
-    pub enabled: bool,
-    /// Its unix socket.
-    pub socket: PathBuf,
-    /// Its TCP address, with mutual TLS unless switched off.
-    pub listen: Option<SocketAddr>,
-    /// No TLS on TCP.
-    pub disable_tls: bool,
-    /// Server certificate, key, and authorities of clients.
-    pub tls: Option<(PathBuf, PathBuf, Vec<PathBuf>)>,
-    /// Events kept, 2ⁿ − 1.
-    pub capacity: usize,
-    /// Peers are named by their IPv6 addresses where they have one.
-    pub prefer_ipv6: bool,
 }
 
 /// How nodes probe each other.

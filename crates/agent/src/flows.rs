@@ -1,6 +1,7 @@
 //! From the data plane's ring and its closed connections to the flow server, with names as of that moment.
 
 pub mod doings;
+mod gone;
 mod names;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ use kernel::events::Events;
 use kernel::map::{Map, MapError};
 use tokio_util::sync::CancellationToken;
 
+pub use gone::forget_pods;
 pub use names::NamesNow;
 
 use crate::metrics::{Metrics, Outcome, Walk};

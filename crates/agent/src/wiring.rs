@@ -1,5 +1,6 @@
 //! The agent, put together: which parts there are, what each is given, and in which order they start.
 
+mod flow_metrics;
 mod flows;
 mod kernel;
 mod node;

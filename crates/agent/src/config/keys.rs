@@ -204,6 +204,96 @@ const KEYS: &[Key] = &[
         "false",
         "Name the IPv6 addresses of nodes to those who ask for peers",
     ),
+    key(
+        "hubble-metrics-server",
+        "",
+        "Where metrics of flows are served, empty for nowhere",
+    ),
+    key(
+        "hubble-metrics",
+        "",
+        "Metrics of flows, with spaces between: NAME[:OPTION[;OPTION…]]",
+    ),
+    key(
+        "hubble-dynamic-metrics-config-path",
+        "",
+        "File of metrics of flows that may change while the agent runs, in place of hubble-metrics",
+    ),
+    key(
+        "enable-hubble-open-metrics",
+        "false",
+        "Metrics of flows also in the format of OpenMetrics, which shows exemplars",
+    ),
+    key(
+        "hubble-metrics-server-enable-tls",
+        "false",
+        "Serve metrics of flows over TLS",
+    ),
+    key(
+        "hubble-metrics-server-tls-cert-file",
+        "",
+        "Certificate of the server of flow metrics",
+    ),
+    key(
+        "hubble-metrics-server-tls-key-file",
+        "",
+        "Key of the server of flow metrics",
+    ),
+    key(
+        "hubble-metrics-server-tls-client-ca-files",
+        "",
+        "Authorities whose clients may read metrics of flows",
+    ),
+    key(
+        "hubble-export-file-path",
+        "",
+        "File that flows are written to as JSON, or stdout",
+    ),
+    key(
+        "hubble-export-file-max-size-mb",
+        "10",
+        "Size at which this file is put aside, MB",
+    ),
+    key(
+        "hubble-export-file-max-backups",
+        "5",
+        "How many files put aside are kept",
+    ),
+    key(
+        "hubble-export-file-compress",
+        "false",
+        "Compress files that were put aside",
+    ),
+    key(
+        "hubble-export-allowlist",
+        "",
+        "Write only flows that one of these filters selects, JSON",
+    ),
+    key(
+        "hubble-export-denylist",
+        "",
+        "Write no flows that one of these filters selects, JSON",
+    ),
+    key(
+        "hubble-export-fieldmask",
+        "",
+        "Write only these fields of flows",
+    ),
+    key(
+        "hubble-export-fieldaggregate",
+        "",
+        "Write flows that are alike in these fields as one, with their number",
+    ),
+    key(
+        "hubble-export-aggregation-interval",
+        "0s",
+        "How often they are written, 0s for no aggregation",
+    ),
+    key(
+        "hubble-flowlogs-config-path",
+        "",
+        "File of exporters that may change while the agent runs",
+    ),
     key("k8s-api-server-urls", "", "URLs of the API server"),
     key("k8s-kubeconfig-path", "", "Kubeconfig of the agent"),
     key(

@@ -11,9 +11,7 @@ use kernel::collector::Lifetimes;
 
 use crate::cni_conf::Cni;
 
-use super::{
-    Datapath, Enforcement, Families, Hubble, Ipam, NodeHealth, Policy, Pools, Routing, Services,
-};
+use super::{Datapath, Enforcement, Families, Ipam, NodeHealth, Policy, Pools, Routing, Services};
 
 /// First and last port, between a comma or a dash.
 fn port_range(read: &Reader<'_>, key: &str) -> Result<(u16, u16), Error> {
@@ -222,52 +220,6 @@ fn by_need(read: &Reader<'_>) -> Result<Option<Duration>, Error> {
         return Err(read.invalid(KEY, "one second or more"));
     }
     Ok(read.flag("enable-identity-by-need")?.then_some(announce))
-}
-
-pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
-    let capacity: usize = read.parse("hubble-event-buffer-capacity", "a number")?;
-    if !(1..=65535).contains(&capacity) || !(capacity + 1).is_power_of_two() {
-        return Err(Error::invalid(
-            "hubble-event-buffer-capacity",
-            &capacity.to_string(),
-            "one less than a power of two, 1 to 65535",
-        ));
-    }
-    let listen = read.optional_address("hubble-listen-address")?;
-    let disable_tls = read.flag("hubble-disable-tls")?;
-    let tls = match (
-        read.path("hubble-tls-cert-file"),
-        read.path("hubble-tls-key-file"),
-    ) {
-        (Some(cert), Some(key)) => Some((
-            cert,
-            key,
-            read.list("hubble-tls-client-ca-files")
-                .into_iter()
-                .map(PathBuf::from)
-                .collect(),
-        )),
-        (None, None) => None,
-        _ => {
-            return Err(Error::Conflict(
-                "hubble-tls-cert-file, hubble-tls-key-file: give both or neither".into(),
-            ));
-        }
-    };
-    if listen.is_some() && !disable_tls && tls.is_none() {
-        return Err(Error::Conflict(
-            "hubble-listen-address: needs hubble-tls-cert-file and hubble-tls-key-file, or hubble-disable-tls=true".into(),
-        ));
-    }
-    Ok(Hubble {
-        enabled: read.flag("enable-hubble")?,
-        socket: PathBuf::from(read.text("hubble-socket-path")),
-        listen,
-        disable_tls,
-        tls,
-        capacity,
-        prefer_ipv6: read.flag("hubble-prefer-ipv6")?,
-    })
 }
 
 pub(super) fn node_health(read: &Reader<'_>) -> Result<NodeHealth, Error> {

@@ -1,3 +1,7 @@
+use std::path::Path;
+
+use ::hubble::metrics::page::Formats;
+
 use super::*;
 
 fn config(pairs: &[(&str, &str)]) -> Result<Config, Error> {
@@ -136,6 +140,88 @@ fn a_tcp_flow_server_without_certificates_is_refused_unless_asked_for() {
     ])
     .unwrap();
     assert_eq!(open.hubble.listen.unwrap().port(), 4244);
+}
+
+#[test]
+fn metrics_of_flows_are_what_upstreams_keys_say() {
+    assert!(config(&[]).unwrap().hubble.metrics.is_none());
+    let given = config(&[
+        ("hubble-metrics-server", ":9965"),
+        (
+            "hubble-metrics",
+            "dns:query drop flow:sourceContext=pod|ip;labelsContext=source_ip,source_pod",
+        ),
+        ("enable-hubble-open-metrics", "true"),
+    ]);
+    let metrics = given.unwrap().hubble.metrics.unwrap();
+    assert_eq!(metrics.address.port(), 9965);
+    assert_eq!(metrics.formats, Formats::OpenMetrics);
+    let WhichMetrics::Fixed(wanted) = metrics.which else {
+        panic!("no list")
+    };
+    assert_eq!(wanted.len(), 3);
+
+    let bad = refusal(&[("hubble-metrics", "drop flow:sourceContext=nobody")]);
+    assert!(
+        bad.starts_with("hubble-metrics: flow: sourceContext: \"nobody\" is none of "),
+        "{bad}"
+    );
+    let both = refusal(&[
+        ("hubble-metrics", "drop"),
+        ("hubble-dynamic-metrics-config-path", "/dynamic.yaml"),
+    ]);
+    assert!(both.contains("hubble-dynamic-metrics-config-path"));
+    let tls = refusal(&[("hubble-metrics-server-enable-tls", "true")]);
+    assert!(tls.contains("hubble-metrics-server-tls-cert-file"));
+}
+
+#[test]
+fn exporters_are_what_upstreams_keys_say() {
+    let none = config(&[]).unwrap().hubble.exports;
+    assert!(none.fixed.is_none() && none.file.is_none());
+    let given = config(&[
+        (
+            "hubble-export-file-path",
+            "/var/run/cilium/hubble/events.log",
+        ),
+        ("hubble-export-file-max-size-mb", "3"),
+        ("hubble-export-file-compress", "true"),
+        (
+            "hubble-export-allowlist",
+            r#"{"source_pod":["shop/"]} {"verdict":["DROPPED"]}"#,
+        ),
+        ("hubble-export-fieldmask", "time source.pod_name"),
+        ("hubble-export-fieldaggregate", "verdict"),
+        ("hubble-export-aggregation-interval", "30s"),
+        ("hubble-flowlogs-config-path", "/flowlogs.yaml"),
+    ]);
+    let exports = given.unwrap().hubble.exports;
+    let fixed = exports.fixed.unwrap();
+    assert_eq!((fixed.file_max_size_mb, fixed.file_max_backups), (3, 5));
+    assert_eq!(
+        (fixed.include_filters.len(), fixed.field_mask.len()),
+        (2, 2)
+    );
+    assert_eq!(fixed.aggregation_interval, Duration::from_secs(30));
+    assert_eq!(exports.file.unwrap(), Path::new("/flowlogs.yaml"));
+
+    let starts = |pairs: &[(&str, &str)], start: &str| {
+        let refusal = refusal(pairs);
+        assert!(refusal.starts_with(start), "{refusal}");
+    };
+    let key = "hubble-export-denylist";
+    starts(
+        &[(key, r#"{"colour":["red"]}"#)],
+        "hubble-export-denylist: ",
+    );
+    starts(
+        &[(key, r#"{"source_ip":["x"]}"#)],
+        "hubble-export-denylist: ",
+    );
+    starts(
+        &[("hubble-export-fieldmask", "sauce")],
+        "hubble-export-fieldmask: ",
+    );
 }
 
 #[test]

@@ -11,17 +11,19 @@ use hubble::peer::{PeerConfig, PeerNode, PeerService, PeerTls, Prefer};
 use hubble::recorder::Recorder;
 use hubble::ring::{Capacity, Ring};
 use hubble::rollup::Rollup;
-use hubble::server::{Listen, Security, Server, TlsFiles};
+use hubble::server::{Listen, Security, Server};
 use model::node::Locality;
 use reconcile::TaskGroup;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::flows::{NamesNow, doings, follow_ring, monotonic_ns};
+use crate::flows::{NamesNow, doings, follow_ring, forget_pods, monotonic_ns};
 use crate::inputs::Inputs;
 use crate::node::Devices;
 use crate::view::{View, ViewReader};
+
+use super::flow_metrics::{serve_flow_metrics, start_exports};
 
 #[allow(
     clippy::too_many_lines,
@@ -45,17 +47,25 @@ pub(super) async fn start_flows(
     let recorder = start_counting(config, tasks)?;
     let intake = Intake::new(ring, Arc::clone(&names) as Arc<dyn Names>);
     let intake = Arc::new(intake.counted_by(Arc::clone(&recorder)));
-    let events = kernel::events::Events::open(maps).context("open the ring of events")?;
-    tasks.spawn("events", {
-        let (maps, hops, intake) = (maps.clone(), maps.hops.clone(), Arc::clone(&intake));
-        move |stop| follow_ring(events, maps, hops, intake, stop)
-    });
     let settings = observer::Config {
         cluster: config.cluster.clone(),
         node: config.node.clone(),
         ..observer::Config::default()
     };
     let observer = Observer::new(&intake, settings, tasks.token());
+    let exported = start_exports(&hubble.exports, &intake, tasks)?;
+    if let Some(wanted) = &hubble.metrics {
+        serve_flow_metrics(wanted, &intake, exported, &observer, tasks).await?;
+        tasks.spawn("pods of flow metrics", {
+            let (metrics, inputs, view) = (intake.metrics().clone(), inputs.clone(), view.clone());
+            move |stop| forget_pods(metrics, inputs, view, stop)
+        });
+    }
+    let events = kernel::events::Events::open(maps).context("open the ring of events")?;
+    tasks.spawn("events", {
+        let (maps, hops, intake) = (maps.clone(), maps.hops.clone(), Arc::clone(&intake));
+        move |stop| follow_ring(events, maps, hops, intake, stop)
+    });
     let (nodes, peers) = watch::channel(Arc::from([]));
     let tls = if hubble.disable_tls || hubble.tls.is_none() {
         PeerTls::Plain
@@ -77,11 +87,7 @@ pub(super) async fn start_flows(
         tasks.token(),
     );
     let security = match &hubble.tls {
-        Some((certificate, key, authorities)) if !hubble.disable_tls => Security::Tls(TlsFiles {
-            certificate: certificate.clone(),
-            key: key.clone(),
-            client_authorities: authorities.clone(),
-        }),
+        Some(files) if !hubble.disable_tls => Security::Tls(files.clone()),
         _ => Security::Plain,
     };
     let listen = Listen {
