@@ -3,6 +3,7 @@
 //!
 //! `HELM` names another helm than that of `tools/`.
 
+mod conflicts;
 mod keys;
 mod render;
 mod schema;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use crate::Verb;
 use crate::place::Place;
+use conflicts::CONFLICTS;
 use render::Helm;
 use table::{Row, State};
 
@@ -153,6 +155,7 @@ fn values_have_rows(chart: &Chart, helm: &Helm, _: Mode) -> Result<()> {
 const GOLDEN: &[&str] = &[
     "default",
     "etcd",
+    "flows",
     "native",
     "plain",
     "preflight",
@@ -249,109 +252,6 @@ fn refuses_unknown(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
     }
     Ok(())
 }
-
-/// Values that are right alone and wrong together, and the one that is named.
-const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
-    (
-        "ipam.operator.autoCreateCiliumPodIPPools",
-        &[(
-            "ipam.operator.autoCreateCiliumPodIPPools",
-            "{\"default\": {\"ipv4\": {\"cidrs\": [\"10.0.0.0/16\"], \"maskSize\": 27}}}",
-        )],
-    ),
-    (
-        "ipam.operator.autoCreateCiliumPodIPPools",
-        &[
-            ("ipam.mode", "\"multi-pool\""),
-            (
-                "ipam.operator.autoCreateCiliumPodIPPools",
-                "{\"default\": {\"ipv4\": {\"maskSize\": 27}}}",
-            ),
-        ],
-    ),
-    (
-        "ipam.multiPoolPreAllocation",
-        &[("ipam.multiPoolPreAllocation", "\"default=16\"")],
-    ),
-    ("identityAllocationMode", &[("etcd.enabled", "true")]),
-    ("etcd.enabled", &[("identityAllocationMode", "\"kvstore\"")]),
-    (
-        "etcd.endpoints",
-        &[
-            ("etcd.enabled", "true"),
-            ("identityAllocationMode", "\"kvstore\""),
-        ],
-    ),
-    (
-        "etcd.ssl",
-        &[
-            ("etcd.enabled", "true"),
-            ("etcd.endpoints", "[\"https://one:2379\"]"),
-            ("identityAllocationMode", "\"kvstore\""),
-        ],
-    ),
-    (
-        "hubble.relay.enabled",
-        &[
-            ("hubble.relay.enabled", "true"),
-            ("hubble.enabled", "false"),
-        ],
-    ),
-    (
-        "hubble.relay.tls.client",
-        &[
-            ("hubble.relay.enabled", "true"),
-            ("hubble.tls.auto.enabled", "false"),
-            ("hubble.tls.server.existingSecret", "\"certs\""),
-        ],
-    ),
-    (
-        "hubble.relay.tls.server",
-        &[
-            ("hubble.relay.enabled", "true"),
-            ("hubble.relay.tls.server.enabled", "true"),
-            ("hubble.relay.tls.client.existingSecret", "\"certs\""),
-            ("hubble.tls.auto.enabled", "false"),
-            ("hubble.tls.server.existingSecret", "\"certs\""),
-        ],
-    ),
-    (
-        "hubble.relay.tls.server.enabled",
-        &[
-            ("hubble.relay.enabled", "true"),
-            ("hubble.relay.tls.server.enabled", "true"),
-            ("hubble.tls.enabled", "false"),
-        ],
-    ),
-    (
-        "hubble.relay.tls.server.mtls",
-        &[("hubble.relay.tls.server.mtls", "true")],
-    ),
-    (
-        "tls.secretSync.enabled",
-        &[
-            ("tls.secretSync.enabled", "true"),
-            ("operator.enabled", "false"),
-        ],
-    ),
-    (
-        "tls.secretsNamespace.name",
-        &[
-            ("tls.secretSync.enabled", "true"),
-            ("tls.secretsNamespace.name", "\"\""),
-        ],
-    ),
-    (
-        "tls.ca.cert",
-        &[
-            ("hubble.relay.enabled", "true"),
-            ("hubble.relay.tls.client.cert", "\"Yw==\""),
-            ("hubble.relay.tls.client.key", "\"aw==\""),
-            ("hubble.tls.auto.enabled", "false"),
-            ("hubble.tls.server.existingSecret", "\"certs\""),
-        ],
-    ),
-];
 
 fn refuses_conflicts(_: &Chart, helm: &Helm, _: Mode) -> Result<()> {
     for (named, together) in CONFLICTS {

@@ -123,6 +123,11 @@ priorityClassName: {{ index . 2 }}
 {{- end }}
 
 {{- /* All that agents and operators read at their start and never again. */ -}}
+{{- define "axoneme.flowMetrics" -}}
+{{- $metrics := .Values.hubble.metrics -}}
+{{- and .Values.hubble.enabled (or $metrics.enabled $metrics.dynamic.enabled) | not | not -}}
+{{- end }}
+
 {{- define "axoneme.startSettings" -}}
 {{ include "axoneme.config" . }}
 {{ toYaml .Values.extraConfig }}

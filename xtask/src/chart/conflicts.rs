@@ -1,0 +1,127 @@
+//! What the chart refuses because it does not go together.
+
+/// Values that are right alone and wrong together, and the one that is named.
+pub(super) const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "ipam.operator.autoCreateCiliumPodIPPools",
+        &[(
+            "ipam.operator.autoCreateCiliumPodIPPools",
+            "{\"default\": {\"ipv4\": {\"cidrs\": [\"10.0.0.0/16\"], \"maskSize\": 27}}}",
+        )],
+    ),
+    (
+        "ipam.operator.autoCreateCiliumPodIPPools",
+        &[
+            ("ipam.mode", "\"multi-pool\""),
+            (
+                "ipam.operator.autoCreateCiliumPodIPPools",
+                "{\"default\": {\"ipv4\": {\"maskSize\": 27}}}",
+            ),
+        ],
+    ),
+    (
+        "ipam.multiPoolPreAllocation",
+        &[("ipam.multiPoolPreAllocation", "\"default=16\"")],
+    ),
+    ("identityAllocationMode", &[("etcd.enabled", "true")]),
+    ("etcd.enabled", &[("identityAllocationMode", "\"kvstore\"")]),
+    (
+        "etcd.endpoints",
+        &[
+            ("etcd.enabled", "true"),
+            ("identityAllocationMode", "\"kvstore\""),
+        ],
+    ),
+    (
+        "etcd.ssl",
+        &[
+            ("etcd.enabled", "true"),
+            ("etcd.endpoints", "[\"https://one:2379\"]"),
+            ("identityAllocationMode", "\"kvstore\""),
+        ],
+    ),
+    (
+        "hubble.metrics.enabled",
+        &[("hubble.metrics.enabled", "true")],
+    ),
+    (
+        "hubble.metrics.dynamic.enabled",
+        &[
+            ("hubble.metrics.enabled", "[\"flow\"]"),
+            ("hubble.metrics.dynamic.enabled", "true"),
+        ],
+    ),
+    (
+        "hubble.metrics.tls.server.mtls.enabled",
+        &[("hubble.metrics.tls.server.mtls.enabled", "true")],
+    ),
+    (
+        "hubble.metrics.tls.server",
+        &[
+            ("hubble.metrics.tls.enabled", "true"),
+            ("hubble.tls.auto.enabled", "false"),
+            ("hubble.tls.server.existingSecret", "\"certs\""),
+        ],
+    ),
+    (
+        "hubble.relay.enabled",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.enabled", "false"),
+        ],
+    ),
+    (
+        "hubble.relay.tls.client",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.tls.auto.enabled", "false"),
+            ("hubble.tls.server.existingSecret", "\"certs\""),
+        ],
+    ),
+    (
+        "hubble.relay.tls.server",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.relay.tls.server.enabled", "true"),
+            ("hubble.relay.tls.client.existingSecret", "\"certs\""),
+            ("hubble.tls.auto.enabled", "false"),
+            ("hubble.tls.server.existingSecret", "\"certs\""),
+        ],
+    ),
+    (
+        "hubble.relay.tls.server.enabled",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.relay.tls.server.enabled", "true"),
+            ("hubble.tls.enabled", "false"),
+        ],
+    ),
+    (
+        "hubble.relay.tls.server.mtls",
+        &[("hubble.relay.tls.server.mtls", "true")],
+    ),
+    (
+        "tls.secretSync.enabled",
+        &[
+            ("tls.secretSync.enabled", "true"),
+            ("operator.enabled", "false"),
+        ],
+    ),
+    (
+        "tls.secretsNamespace.name",
+        &[
+            ("tls.secretSync.enabled", "true"),
+            ("tls.secretsNamespace.name", "\"\""),
+        ],
+    ),
+    (
+        "tls.ca.cert",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.relay.tls.client.cert", "\"Yw==\""),
+            ("hubble.relay.tls.client.key", "\"aw==\""),
+            ("hubble.tls.auto.enabled", "false"),
+            ("hubble.tls.server.existingSecret", "\"certs\""),
+        ],
+    ),
+];
