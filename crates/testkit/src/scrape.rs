@@ -62,7 +62,7 @@ impl Page {
     /// What an expression asks for and the page has not: families, labels of selectors, labels to sum by. A family that is here
     /// and has no series yet has no labels either, which is a fault.
     pub fn faults(&self, expression: &str) -> anyhow::Result<Vec<String>> {
-        let selector = Regex::new(r"\b(cilium_[a-z0-9_]+)(?:\{([^}]*)\})?")?;
+        let selector = Regex::new(r"\b((?:cilium|hubble)_[a-z0-9_]+)(?:\{([^}]*)\})?")?;
         let label = Regex::new(r#"([a-z0-9_]+)\s*(?:=~|!~|!=|=)\s*""#)?;
         let grouping = Regex::new(r"\bby \(([^)]*)\)")?;
         let (mut faults, mut all) = (Vec::new(), BTreeSet::new());

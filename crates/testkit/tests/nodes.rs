@@ -308,7 +308,13 @@ fn dashboards_alerts_and_documentation_name_what_agents_and_operator_show() {
         options
             .with("prometheus-serve-addr", &format!(":{}", scraped::PORT))
             .with("config-sources", scraped::SOURCES)
+            .with("hubble-metrics-server", &format!(":{}", scraped::FLOWS))
+            .with("hubble-metrics", scraped::FLOW_METRICS)
+            .with("hubble-export-file-path", "stdout")
+            .with("hubble-export-allowlist", r#"{"verdict":["DROPPED"]}"#)
+            .with("hubble-flowlogs-config-path", "/proc/self/no-such-file")
     });
     scraped::agents(&cluster);
+    scraped::flows(&cluster);
     scraped::operator(&cluster);
 }

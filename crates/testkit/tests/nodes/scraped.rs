@@ -1,5 +1,6 @@
 //! Metrics of live agents and of a live operator, against what dashboards and alerts ask for.
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,18 @@ use serde_json::Value;
 use testkit::cluster::{Cluster, OPERATOR_METRICS, underlay_v4};
 use testkit::scrape::{Page, fetch, queries};
 
-use crate::cases::{only_from, run, within};
+use crate::cases::{eventually, only_from, run, within};
+use crate::sockets;
 
 /// Port of the agents' metrics.
 pub(crate) const PORT: u16 = 9962;
+
+/// Port of the metrics of flows.
+pub(crate) const FLOWS: u16 = 9965;
+
+/// Which of them; those of requests need somebody who reads requests.
+pub(crate) const FLOW_METRICS: &str = "drop:sourceContext=pod|reserved-identity;destinationContext=pod flow flows-to-world icmp \
+     policy:destinationContext=pod port-distribution tcp";
 
 /// Where the agents' settings would have come from. Flags have the last word, so nothing differs.
 pub(crate) const SOURCES: &str =
@@ -114,6 +123,45 @@ pub(crate) fn operator(cluster: &Cluster) {
     })
     .expect("all that dashboard, alerts and documentation name is shown");
     operator.stop(Duration::from_secs(10)).expect("it ends");
+}
+
+/// Metrics of flows between pods, and of one that a policy denied.
+pub(crate) fn flows(cluster: &Cluster) {
+    let [a, b, c] = ["a", "b", "c"].map(|name| run(cluster, 0, name));
+    let address = b.ipv4().expect("an address");
+    eventually(|| sockets::tcp(&a.sandbox, &b.sandbox, address.into())).expect("a reaches b");
+    let server = sockets::EchoServer::listen(&b.sandbox, address.into()).expect("a server");
+    let refused = sockets::connect(&c.sandbox, server.address, sockets::WAIT);
+    assert!(refused.is_err(), "c is not allowed to reach b");
+    let sent = a.sandbox.run(|| -> std::io::Result<usize> {
+        UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", "192.0.2.9:9")
+    });
+    sent.expect("a namespace").expect("a datagram leaves");
+    let asked = queries(&file("dashboards/hubble.json")).expect("a dashboard");
+    assert!(asked.len() > 10, "{} expressions", asked.len());
+    let machine = &cluster.nodes[0].machine;
+    within(Duration::from_secs(40), || {
+        let text = fetch(machine.namespace(), underlay_v4(11).into(), FLOWS)?;
+        let page = Page::read(&text);
+        check(&page, &asked)?;
+        listed(&page, "Shown by an agent with all metrics", "")?;
+        for start in [
+            "hubble_drop_total{destination=\"default/b\",protocol=\"TCP\",reason=\"POLICY_DENIED\",source=\"default/c\"} ",
+            "hubble_policy_verdicts_total{action=\"forwarded\",destination=\"default/b\",direction=\"ingress\",match=",
+            "hubble_policy_verdicts_total{action=\"dropped\",destination=\"default/b\",direction=\"ingress\",match=",
+            "hubble_flows_to_world_total{protocol=\"UDP\",verdict=\"FORWARDED\"} ",
+            "hubble_tcp_flags_total{family=\"IPv4\",flag=\"SYN\"} ",
+            "hubble_tcp_flags_total{family=\"IPv4\",flag=\"SYN-ACK\"} ",
+            "hubble_lost_events_total{source=\"perf_event_ring_buffer\"} 0",
+        ] {
+            ensure!(
+                text.lines().any(|shown| shown.starts_with(start)),
+                "no {start} in\n{text}"
+            );
+        }
+        Ok(())
+    })
+    .expect("all that dashboard and documentation name is shown");
 }
 
 /// Every family that docs/metrics.md lists is shown, and no other.
