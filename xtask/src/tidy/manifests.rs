@@ -38,10 +38,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cni", &["local-api", "netlink"]),
     ("crds", &["api"]),
     ("datapath-ebpf", &["datapath"]),
-    ("fuzz", &["api", "cni", "datapath", "hubble", "model"]),
+    ("fuzz", &["api", "cni", "datapath", "hubble", "l7", "model"]),
     (
         "hubble",
-        &["api", "daemon", "datapath", "model", "reconcile", "store"],
+        &["api", "daemon", "datapath", "l7", "model", "reconcile", "store"],
     ),
     ("kernel", &["datapath", "model", "netlink", "reconcile"]),
     (
@@ -88,6 +88,7 @@ const OURS: &[&str] = &[
     "fuzz",
     "hubble",
     "kernel",
+    "l7",
     "local-api",
     "model",
     "netlink",
@@ -128,6 +129,13 @@ const BANNED: &[(&str, &[&str], &str)] = &[
             "tokio", "hyper", "axum", "tonic", "mio", "socket2", "libc", "rustix", "async-",
         ],
         "model is pure",
+    ),
+    (
+        "l7",
+        &[
+            "tokio", "hyper", "axum", "tonic", "mio", "socket2", "libc", "rustix", "async-",
+        ],
+        "l7 is pure",
     ),
     (
         "netlink",

@@ -1,0 +1,357 @@
+//! One TCP connection: first its protocol is found, then that protocol's parser reads on.
+
+use super::{Counts, IDLE_NS, Origin, Totals};
+use crate::{
+    classify::{self, Classifier, Protocol},
+    conversation::{Conversation, Direction, Kept},
+    dns, http1,
+    record::{Http, Record, Seen},
+    stream::{Hole, Piece, Sample},
+    template::Templates,
+};
+
+/// Octets that are kept until the protocol is known; a connection that says more before is something else.
+const UNDECIDED_OCTETS: usize = 32 << 10;
+
+/// What connections share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) totals: Totals,
+    pub(super) templates: Templates,
+}
+
+impl Shared {
+    /// Counts what DNS lost, and its records.
+    pub(super) fn dns(&mut self, losses: dns::Losses, records: usize) {
+        self.totals.add(
+            Protocol::Dns,
+            Counts {
+                records: records as u64,
+                malformed: losses.malformed,
+                late: losses.late,
+                over_budget: losses.over_budget,
+                doubts: losses.gaps,
+                ..Counts::default()
+            },
+        );
+    }
+}
+
+/// Who reads the connection.
+#[derive(Debug)]
+enum Reader {
+    Undecided {
+        classifier: Box<Classifier>,
+        kept: Vec<(Direction, Kept)>,
+        octets: usize,
+    },
+    Http1(Box<http1::Http1>),
+    Dns(Box<dns::OverTcp>),
+    Opaque,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Not there once nothing more is read of it.
+    live: Option<Box<Live>>,
+    protocol: Protocol,
+    seen_ns: u64,
+}
+
+/// What a connection takes that is read.
+#[derive(Debug)]
+struct Live {
+    conversation: Conversation,
+    reading: Reading,
+    service: u64,
+}
+
+/// The reader, and what it needs beside the conversation.
+#[derive(Debug)]
+struct Reading {
+    reader: Reader,
+    protocol: Protocol,
+    midway: bool,
+}
+
+impl Connection {
+    pub(super) fn new(origin: Origin) -> Self {
+        let reader = Reader::Undecided {
+            classifier: Box::new(Classifier::new(origin.hint)),
+            kept: Vec::new(),
+            octets: 0,
+        };
+        let live = Live {
+            conversation: Conversation::default(),
+            service: origin.service,
+            reading: Reading {
+                reader,
+                protocol: Protocol::Other,
+                midway: true,
+            },
+        };
+        Self {
+            live: Some(Box::new(live)),
+            protocol: Protocol::Other,
+            seen_ns: 0,
+        }
+    }
+
+    pub(super) fn segment(
+        &mut self,
+        direction: Direction,
+        sample: Sample<'_>,
+        shared: &mut Shared,
+    ) -> Vec<Record> {
+        self.seen_ns = self.seen_ns.max(sample.time_ns);
+        self.read(shared, |live, out, shared| {
+            if sample.syn {
+                live.reading.midway = false;
+            }
+            let reading = &mut live.reading;
+            live.conversation
+                .push(direction, sample, &mut |direction, piece| {
+                    reading.piece(direction, piece, shared, out);
+                });
+        })
+    }
+
+    pub(super) fn tick(&mut self, now_ns: u64, shared: &mut Shared) -> Vec<Record> {
+        self.read(shared, |live, out, shared| {
+            let reading = &mut live.reading;
+            live.conversation.tick(now_ns, &mut |direction, piece| {
+                reading.piece(direction, piece, shared, out);
+            });
+            reading.tick(now_ns, out);
+        })
+    }
+
+    pub(super) fn closed(&mut self, ends: Option<[u32; 2]>, shared: &mut Shared) -> Vec<Record> {
+        self.read(shared, |live, out, shared| {
+            let reading = &mut live.reading;
+            let certain = live.conversation.finish(ends, &mut |direction, piece| {
+                reading.piece(direction, piece, shared, out);
+            });
+            reading.closed(certain, shared, out);
+        })
+    }
+
+    /// Reads on, completes the records, and counts them.
+    fn read(
+        &mut self,
+        shared: &mut Shared,
+        read: impl FnOnce(&mut Live, &mut Vec<Record>, &mut Shared),
+    ) -> Vec<Record> {
+        let mut records = Vec::new();
+        let Some(live) = &mut self.live else {
+            return records;
+        };
+        read(live, &mut records, shared);
+        self.protocol = live.reading.protocol;
+        if !records.is_empty() {
+            let mut counts = Counts {
+                records: records.len() as u64,
+                ..Counts::default()
+            };
+            for record in &mut records {
+                counts.unknown += u64::from(complete(record, live.service, &mut shared.templates));
+            }
+            shared.totals.add(self.protocol, counts);
+        }
+        if matches!(live.reading.reader, Reader::Opaque) {
+            self.live = None;
+        }
+        records
+    }
+
+    pub(super) fn is_other(&self, direction: Direction, syn: u32) -> bool {
+        // What is not read any more begins anew with any SYN.
+        let live = self.live.as_ref();
+        live.is_none_or(|live| live.conversation.is_other(direction, syn))
+    }
+
+    pub(super) fn is_idle(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.seen_ns) >= IDLE_NS
+    }
+
+    pub(super) fn is_opaque(&self) -> bool {
+        self.live.is_none()
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Octets that it takes.
+    pub(super) fn octets(&self) -> usize {
+        let live = self.live.as_ref().map_or(0, |live| {
+            let reader = match &live.reading.reader {
+                Reader::Undecided { octets, .. } => {
+                    *octets + size_of::<Classifier>() + 2 * classify::PREFIX_OCTETS
+                }
+                Reader::Http1(http) => http.octets(),
+                Reader::Dns(dns) => dns.octets(),
+                Reader::Opaque => 0,
+            };
+            size_of::<Live>() + live.conversation.held_octets() + reader
+        });
+        size_of::<Self>() + live
+    }
+
+    /// Is not read any more.
+    pub(super) fn drop_state(&mut self) {
+        self.live = None;
+    }
+}
+
+/// Gives a record what the parser does not know; says whether it lacks what names it.
+fn complete(record: &mut Record, service: u64, templates: &mut Templates) -> bool {
+    match record {
+        Record::Http(http) => {
+            http.template = match &http.path {
+                Seen::Known(path) => Seen::Known(templates.of(service, path)),
+                Seen::Absent => Seen::Absent,
+                Seen::Unknown => Seen::Unknown,
+            };
+            http.method == Seen::Unknown
+                || http.path == Seen::Unknown
+                || http.status == Seen::Unknown
+        }
+        Record::Dns(_) => false,
+    }
+}
+
+impl Reading {
+    fn piece(
+        &mut self,
+        direction: Direction,
+        piece: Piece<'_>,
+        shared: &mut Shared,
+        out: &mut Vec<Record>,
+    ) {
+        if let Piece::Gap { octets, .. } = piece {
+            let counts = Counts {
+                gaps: 1,
+                gap_octets: octets,
+                ..Counts::default()
+            };
+            shared.totals.add(self.protocol, counts);
+        }
+        if !matches!(self.reader, Reader::Undecided { .. }) {
+            self.read(direction, piece, shared, out);
+            return;
+        }
+        let Some(protocol) = self.undecided(direction, piece) else {
+            return;
+        };
+        let kept = self.decided(protocol, shared);
+        for (direction, kept) in kept {
+            self.read(direction, kept.piece(), shared, out);
+        }
+    }
+
+    /// Keeps a piece until the protocol is known.
+    fn undecided(&mut self, direction: Direction, piece: Piece<'_>) -> Option<Protocol> {
+        let Reader::Undecided {
+            classifier,
+            kept,
+            octets: held,
+        } = &mut self.reader
+        else {
+            return None;
+        };
+        let protocol = match piece {
+            Piece::Octets { octets, begins, .. } => classifier.octets(direction, octets, begins),
+            Piece::Gap { octets, hole, .. } => classifier.gap(direction, octets, hole == Hole::Cut),
+        };
+        let piece = Kept::from(piece);
+        *held += piece.len() + size_of::<Kept>();
+        kept.push((direction, piece));
+        protocol.or((*held > UNDECIDED_OCTETS).then_some(Protocol::Other))
+    }
+
+    /// Begins to read as this protocol; gives what was kept until now.
+    fn decided(&mut self, protocol: Protocol, shared: &mut Shared) -> Vec<(Direction, Kept)> {
+        self.protocol = protocol;
+        let reader = match protocol {
+            Protocol::Http1 => Reader::Http1(Box::new(http1::Http1::new(self.midway))),
+            Protocol::Dns => Reader::Dns(Box::default()),
+            _ => Reader::Opaque,
+        };
+        let counts = Counts {
+            other: u64::from(protocol == Protocol::Other),
+            midway: self.midway.into(),
+            ..Counts::default()
+        };
+        shared.totals.add(protocol, counts);
+        match std::mem::replace(&mut self.reader, reader) {
+            Reader::Undecided { kept, .. } => kept,
+            _ => Vec::new(),
+        }
+    }
+
+    fn read(
+        &mut self,
+        direction: Direction,
+        piece: Piece<'_>,
+        shared: &mut Shared,
+        out: &mut Vec<Record>,
+    ) {
+        match &mut self.reader {
+            Reader::Http1(http) => {
+                let before = http.doubts;
+                let mut records = Vec::new();
+                http.piece(direction, piece, &mut records);
+                let counts = Counts {
+                    doubts: http.doubts - before,
+                    ..Counts::default()
+                };
+                shared.totals.add(Protocol::Http1, counts);
+                push_http(records, out);
+            }
+            Reader::Dns(dns) => {
+                let mut records = Vec::new();
+                dns.piece(direction, piece, &mut records);
+                push_dns(records, out);
+            }
+            Reader::Undecided { .. } | Reader::Opaque => {}
+        }
+    }
+
+    fn tick(&mut self, now_ns: u64, out: &mut Vec<Record>) {
+        if let Reader::Dns(dns) = &mut self.reader {
+            let mut records = Vec::new();
+            dns.tick(now_ns, &mut records);
+            push_dns(records, out);
+        }
+    }
+
+    fn closed(&mut self, certain: bool, shared: &mut Shared, out: &mut Vec<Record>) {
+        if matches!(self.reader, Reader::Undecided { .. }) {
+            self.decided(Protocol::Other, shared);
+        }
+        match &mut self.reader {
+            Reader::Http1(http) => {
+                let mut records = Vec::new();
+                http.closed(certain, &mut records);
+                push_http(records, out);
+            }
+            Reader::Dns(dns) => {
+                let mut records = Vec::new();
+                dns.closed(certain, &mut records);
+                shared.dns(dns.losses(), 0);
+                push_dns(records, out);
+            }
+            Reader::Undecided { .. } | Reader::Opaque => {}
+        }
+    }
+}
+
+fn push_http(records: Vec<Http>, out: &mut Vec<Record>) {
+    out.extend(records.into_iter().map(|http| Record::Http(Box::new(http))));
+}
+
+fn push_dns(records: Vec<crate::record::Dns>, out: &mut Vec<Record>) {
+    out.extend(records.into_iter().map(|dns| Record::Dns(Box::new(dns))));
+}
