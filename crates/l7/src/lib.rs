@@ -15,7 +15,9 @@ pub mod template;
 pub mod track;
 
 pub mod dns;
+pub mod hpack;
 pub mod http1;
+pub mod http2;
 
 mod octets;
 #[cfg(test)]

@@ -63,6 +63,8 @@ pub enum Ending {
     Closed,
     /// HTTP/2: the stream was reset, by whom and with which error code (RFC 9113, section 7).
     Reset(Direction, u32),
+    /// HTTP/2: the server said that it would not answer any more (GOAWAY).
+    Refused,
     /// The end was not seen, or it cannot be told to which request it belongs.
     #[default]
     Unknown,
@@ -113,7 +115,7 @@ impl Http {
             &self.traceparent,
         ];
         let texts = texts.into_iter().filter_map(Seen::known);
-        size_of::<Self>() + texts.map(String::capacity).sum::<usize>()
+        texts.map(String::capacity).sum()
     }
 }
 

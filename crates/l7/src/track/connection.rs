@@ -4,7 +4,7 @@ use super::{Counts, IDLE_NS, Origin, Totals};
 use crate::{
     classify::{self, Classifier, Protocol},
     conversation::{Conversation, Direction, Kept},
-    dns, http1,
+    dns, http1, http2,
     record::{Http, Record, Seen},
     stream::{Hole, Piece, Sample},
     template::Templates,
@@ -46,6 +46,7 @@ enum Reader {
         octets: usize,
     },
     Http1(Box<http1::Http1>),
+    Http2(Box<http2::Http2>),
     Dns(Box<dns::OverTcp>),
     Opaque,
 }
@@ -191,6 +192,7 @@ impl Connection {
                     *octets + size_of::<Classifier>() + 2 * classify::PREFIX_OCTETS
                 }
                 Reader::Http1(http) => http.octets(),
+                Reader::Http2(http) => http.octets(),
                 Reader::Dns(dns) => dns.octets(),
                 Reader::Opaque => 0,
             };
@@ -276,6 +278,7 @@ impl Reading {
         self.protocol = protocol;
         let reader = match protocol {
             Protocol::Http1 => Reader::Http1(Box::new(http1::Http1::new(self.midway))),
+            Protocol::Http2 => Reader::Http2(Box::new(http2::Http2::new(self.midway))),
             Protocol::Dns => Reader::Dns(Box::default()),
             _ => Reader::Opaque,
         };
@@ -302,12 +305,27 @@ impl Reading {
             Reader::Http1(http) => {
                 let before = http.doubts;
                 let mut records = Vec::new();
-                http.piece(direction, piece, &mut records);
+                let upgrade = http.piece(direction, piece, &mut records);
                 let counts = Counts {
                     doubts: http.doubts - before,
                     ..Counts::default()
                 };
                 shared.totals.add(Protocol::Http1, counts);
+                push_http(records, out);
+                if let Some(upgrade) = upgrade {
+                    self.upgrade(direction, piece, upgrade, shared, out);
+                }
+            }
+            Reader::Http2(http) => {
+                let before = (http.doubts, http.over_budget);
+                let mut records = Vec::new();
+                http.piece(direction, piece, &mut records);
+                let counts = Counts {
+                    doubts: http.doubts - before.0,
+                    over_budget: http.over_budget - before.1,
+                    ..Counts::default()
+                };
+                shared.totals.add(Protocol::Http2, counts);
                 push_http(records, out);
             }
             Reader::Dns(dns) => {
@@ -319,11 +337,44 @@ impl Reading {
         }
     }
 
+    /// Reads on as HTTP/2, to which a request over HTTP/1 led.
+    fn upgrade(
+        &mut self,
+        direction: Direction,
+        piece: Piece<'_>,
+        upgrade: http1::Upgrade,
+        shared: &mut Shared,
+        out: &mut Vec<Record>,
+    ) {
+        self.protocol = Protocol::Http2;
+        self.reader = Reader::Http2(Box::new(http2::Http2::upgraded(upgrade.request)));
+        if let Piece::Octets {
+            octets, time_ns, ..
+        } = piece
+            && upgrade.left > 0
+        {
+            let rest = Piece::Octets {
+                octets: &octets[octets.len() - upgrade.left..],
+                begins: false,
+                time_ns,
+            };
+            self.read(direction, rest, shared, out);
+        }
+    }
+
     fn tick(&mut self, now_ns: u64, out: &mut Vec<Record>) {
-        if let Reader::Dns(dns) = &mut self.reader {
-            let mut records = Vec::new();
-            dns.tick(now_ns, &mut records);
-            push_dns(records, out);
+        match &mut self.reader {
+            Reader::Dns(dns) => {
+                let mut records = Vec::new();
+                dns.tick(now_ns, &mut records);
+                push_dns(records, out);
+            }
+            Reader::Http2(http) => {
+                let mut records = Vec::new();
+                http.tick(now_ns, &mut records);
+                push_http(records, out);
+            }
+            Reader::Undecided { .. } | Reader::Http1(_) | Reader::Opaque => {}
         }
     }
 
@@ -333,6 +384,11 @@ impl Reading {
         }
         match &mut self.reader {
             Reader::Http1(http) => {
+                let mut records = Vec::new();
+                http.closed(certain, &mut records);
+                push_http(records, out);
+            }
+            Reader::Http2(http) => {
                 let mut records = Vec::new();
                 http.closed(certain, &mut records);
                 push_http(records, out);
