@@ -40,6 +40,8 @@ pub enum Record {
     Http(Box<Http>),
     /// A question to a DNS server and its answer.
     Dns(Box<Dns>),
+    /// A handshake of TLS.
+    Tls(Box<Tls>),
 }
 
 /// Version of HTTP.
@@ -188,4 +190,39 @@ pub enum DnsData {
     Service(String, u16),
     /// Another type.
     Other(u16),
+}
+
+/// How a handshake ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TlsEnding {
+    /// Both sides agreed, as far as can be seen: from version 1.3 on a refusal after the server's hello is encrypted.
+    Done,
+    /// By an alert: whose, and its code (RFC 8446, section 6.2).
+    Alert(Direction, u8),
+    /// The connection was closed before the handshake was over.
+    Closed,
+    /// It was not seen.
+    #[default]
+    Unknown,
+}
+
+/// A handshake of TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Name of the server that the client asks for (SNI).
+    pub server_name: Seen<String>,
+    /// Protocols that the client offers (ALPN).
+    pub alpn_offered: Seen<Vec<String>>,
+    /// The one that the server chose; from version 1.3 on that is encrypted, and unknown.
+    pub alpn: Seen<String>,
+    /// Version that the server chose, as on the wire: 0x0303 is 1.2, 0x0304 is 1.3.
+    pub version: Seen<u16>,
+    /// First octet of the client's hello.
+    pub start_ns: Option<u64>,
+    /// The server's hello.
+    pub hello_ns: Option<u64>,
+    /// When both sides had agreed: 1.3, the client's first record after the server's hello; before, the second change of keys.
+    pub done_ns: Option<u64>,
+    /// How it ended.
+    pub ending: TlsEnding,
 }

@@ -5,9 +5,10 @@ use crate::{
     classify::{self, Classifier, Protocol},
     conversation::{Conversation, Direction, Kept},
     dns, http1, http2,
-    record::{Http, Record, Seen},
+    record::{Http, Record, Seen, Tls},
     stream::{Hole, Piece, Sample},
     template::Templates,
+    tls,
 };
 
 /// Octets that are kept until the protocol is known; a connection that says more before is something else.
@@ -48,6 +49,7 @@ enum Reader {
     Http1(Box<http1::Http1>),
     Http2(Box<http2::Http2>),
     Dns(Box<dns::OverTcp>),
+    Tls(Box<tls::Handshake>),
     Opaque,
 }
 
@@ -194,6 +196,7 @@ impl Connection {
                 Reader::Http1(http) => http.octets(),
                 Reader::Http2(http) => http.octets(),
                 Reader::Dns(dns) => dns.octets(),
+                Reader::Tls(tls) => tls.octets(),
                 Reader::Opaque => 0,
             };
             size_of::<Live>() + live.conversation.held_octets() + reader
@@ -221,6 +224,7 @@ fn complete(record: &mut Record, service: u64, templates: &mut Templates) -> boo
                 || http.status == Seen::Unknown
         }
         Record::Dns(_) => false,
+        Record::Tls(tls) => tls.server_name == Seen::Unknown,
     }
 }
 
@@ -280,6 +284,7 @@ impl Reading {
             Protocol::Http1 => Reader::Http1(Box::new(http1::Http1::new(self.midway))),
             Protocol::Http2 => Reader::Http2(Box::new(http2::Http2::new(self.midway))),
             Protocol::Dns => Reader::Dns(Box::default()),
+            Protocol::Tls => Reader::Tls(Box::new(tls::Handshake::new(self.midway))),
             _ => Reader::Opaque,
         };
         let counts = Counts {
@@ -333,6 +338,14 @@ impl Reading {
                 dns.piece(direction, piece, &mut records);
                 push_dns(records, out);
             }
+            Reader::Tls(tls) => {
+                let mut records = Vec::new();
+                tls.piece(direction, piece, &mut records);
+                if tls.is_over() {
+                    self.reader = Reader::Opaque;
+                }
+                push_tls(records, out);
+            }
             Reader::Undecided { .. } | Reader::Opaque => {}
         }
     }
@@ -374,7 +387,7 @@ impl Reading {
                 http.tick(now_ns, &mut records);
                 push_http(records, out);
             }
-            Reader::Undecided { .. } | Reader::Http1(_) | Reader::Opaque => {}
+            Reader::Undecided { .. } | Reader::Http1(_) | Reader::Tls(_) | Reader::Opaque => {}
         }
     }
 
@@ -399,6 +412,11 @@ impl Reading {
                 shared.dns(dns.losses(), 0);
                 push_dns(records, out);
             }
+            Reader::Tls(tls) => {
+                let mut records = Vec::new();
+                tls.closed(certain, &mut records);
+                push_tls(records, out);
+            }
             Reader::Undecided { .. } | Reader::Opaque => {}
         }
     }
@@ -406,6 +424,10 @@ impl Reading {
 
 fn push_http(records: Vec<Http>, out: &mut Vec<Record>) {
     out.extend(records.into_iter().map(|http| Record::Http(Box::new(http))));
+}
+
+fn push_tls(records: Vec<Tls>, out: &mut Vec<Record>) {
+    out.extend(records.into_iter().map(|tls| Record::Tls(Box::new(tls))));
 }
 
 fn push_dns(records: Vec<crate::record::Dns>, out: &mut Vec<Record>) {
