@@ -19,6 +19,9 @@ pub const PACKETS: u8 = 4;
 /// Octets of each direction that are looked at.
 pub const PREFIX_OCTETS: usize = 512;
 
+/// Octets of the latest segment that are looked at.
+const LATEST_OCTETS: usize = 300;
+
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
@@ -62,6 +65,8 @@ pub(crate) struct Prefix {
     pub(crate) octets: Vec<u8>,
     /// Octets of the first segment, those that were not sampled included.
     pub(crate) first_segment: u64,
+    /// The first octets of the latest segment.
+    pub(crate) latest: Vec<u8>,
     /// Nothing follows, or not without a gap.
     pub(crate) closed: bool,
 }
@@ -94,6 +99,10 @@ impl Classifier {
         begins: bool,
     ) -> Option<Protocol> {
         let prefix = &mut self.prefixes[direction as usize];
+        if begins {
+            let count = octets.len().min(LATEST_OCTETS);
+            prefix.latest = octets[..count].to_vec();
+        }
         if !prefix.closed {
             if prefix.octets.is_empty() {
                 prefix.first_segment = octets.len() as u64;

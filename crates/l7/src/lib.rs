@@ -18,6 +18,7 @@ pub mod dns;
 pub mod hpack;
 pub mod http1;
 pub mod http2;
+pub mod kafka;
 pub mod tls;
 
 mod octets;

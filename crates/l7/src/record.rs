@@ -42,6 +42,8 @@ pub enum Record {
     Dns(Box<Dns>),
     /// A handshake of TLS.
     Tls(Box<Tls>),
+    /// A request to a Kafka broker and its answer.
+    Kafka(Box<Kafka>),
 }
 
 /// Version of HTTP.
@@ -225,4 +227,56 @@ pub struct Tls {
     pub done_ns: Option<u64>,
     /// How it ended.
     pub ending: TlsEnding,
+}
+
+/// A request to a Kafka broker and its answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kafka {
+    /// Number of the call: 0 produces, 1 fetches; the others are in Kafka's protocol guide.
+    pub api: i16,
+    /// Version of the call.
+    pub version: i16,
+    /// What the client calls itself (`client.id`).
+    pub client: Seen<String>,
+    /// Consumer group; absent if the call has none.
+    pub group: Seen<String>,
+    /// Topics; of a fetch those of its session.
+    pub topics: Vec<KafkaTopic>,
+    /// Whether these are all.
+    pub all_topics: bool,
+    /// First error code of the answer that is not zero, else zero; absent if none will come.
+    pub error: Seen<i16>,
+    /// Octets of the request on the wire.
+    pub request_octets: u64,
+    /// Octets of the answer on the wire; absent if none will come.
+    pub response_octets: Seen<u64>,
+    /// First octet of the request.
+    pub start_ns: u64,
+    /// Last octet of the answer, or of a request without one.
+    pub end_ns: Option<u64>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// A topic of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KafkaTopic {
+    /// Its name; unknown if only its number was said, and no answer yet that has both.
+    pub name: Seen<String>,
+    /// Its number, if it was said.
+    pub id: Option<[u8; 16]>,
+    /// Octets of its records in the request or in the answer.
+    pub octets: Seen<u64>,
+    /// First error code of its partitions that is not zero, else zero.
+    pub error: Seen<i16>,
+}
+
+impl KafkaTopic {
+    /// Whether both are one topic.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self.id, other.id) {
+            (Some(id), Some(other)) => id == other,
+            _ => self.name.known().is_some() && self.name == other.name,
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The marks of each protocol.
 
 use super::{Mark, Prefix};
-use crate::octets::Octets;
+use crate::{kafka, octets::Octets};
 
 /// Methods of RFC 9110 and RFC 5789, and those of WebDAV (RFC 4918): others are found by the whole request line.
 const METHODS: [&str; 16] = [
@@ -257,6 +257,19 @@ pub(crate) fn dns_over_tcp(octets: &[u8], answer: bool) -> Mark {
     crate::dns::looks_like_message(rest.rest(), length.into(), answer)
 }
 
-pub(super) fn kafka(_: &Prefix, _: &Prefix) -> Mark {
-    Mark::No
+/// A request, and an answer that has its number: either alone is no proof. The first segments of both sides, and the latest.
+pub(super) fn kafka(to_server: &Prefix, to_client: &Prefix) -> Mark {
+    let asked = [&to_server.octets, &to_server.latest].map(|octets| kafka::is_request(octets));
+    let told = [&to_client.octets, &to_client.latest].map(|octets| kafka::answer_number(octets));
+    let answered = |number: &i32| told.contains(&Some(*number));
+    if asked.iter().flatten().any(answered) {
+        return Mark::Yes;
+    }
+    // An answer that is there and no number can be: nobody begins with one.
+    let hopeless = |octets: &[u8]| !octets.is_empty() && !kafka::may_be_request(octets);
+    if hopeless(&to_server.octets) && hopeless(&to_server.latest) {
+        return Mark::No;
+    }
+    let long = to_client.octets.len() >= 8 && told.iter().all(Option::is_none);
+    if long { Mark::No } else { Mark::Maybe }
 }

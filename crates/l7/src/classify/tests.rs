@@ -115,7 +115,15 @@ fn a_connection_of_http2_joined_midway_is_known_by_frames_that_fill_segments_of_
     );
     let odd = [&window[..], &[0]].concat();
     assert_eq!(
-        classified(None, &[(ToServer, &ping), (ToClient, &odd)]),
+        classified(
+            None,
+            &[
+                (ToServer, &ping),
+                (ToClient, &odd),
+                (ToClient, &odd),
+                (ToClient, &odd)
+            ]
+        ),
         Some(Protocol::Other)
     );
     // A frame whose sample was cut counts with its whole length.

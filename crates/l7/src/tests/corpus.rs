@@ -4,7 +4,9 @@ use std::fmt;
 
 use crate::{
     conversation::Direction,
-    record::{Dns, DnsOutcome, Ending, Grpc, Http, Record, Seen, Tls, TlsEnding},
+    record::{
+        Dns, DnsOutcome, Ending, Grpc, Http, Kafka, KafkaTopic, Record, Seen, Tls, TlsEnding,
+    },
     stream::Sample,
     track::{Origin, Tracker},
 };
@@ -324,7 +326,7 @@ fn check(records: &[Record], expected: &[Record], how: &str, script: &Script) ->
     for record in &records {
         assert!(
             expected.iter().any(|other| fits(record, other)),
-            "{how}: nothing like {record:#?} is expected in {expected:#?}, played {script}"
+            "{how}: nothing like {record:?} is expected in {expected:#?}, played {script}"
         );
     }
     let count = |records: &[Record], wanted: &Record| {
@@ -353,6 +355,7 @@ fn fits(record: &Record, expected: &Record) -> bool {
         (Record::Http(record), Record::Http(expected)) => http_fits(record, expected),
         (Record::Dns(record), Record::Dns(expected)) => dns_fits(record, expected),
         (Record::Tls(record), Record::Tls(expected)) => tls_fits(record, expected),
+        (Record::Kafka(record), Record::Kafka(expected)) => kafka_fits(record, expected),
         _ => false,
     }
 }
@@ -400,6 +403,29 @@ fn tls_fits(record: &Tls, expected: &Tls) -> bool {
         && (record.ending == TlsEnding::Unknown || record.ending == expected.ending)
 }
 
+fn kafka_fits(record: &Kafka, expected: &Kafka) -> bool {
+    let topic_fits = |topic: &KafkaTopic, expected: &KafkaTopic| {
+        known(&topic.name, &expected.name)
+            && topic.id == expected.id
+            && known(&topic.octets, &expected.octets)
+            && known(&topic.error, &expected.error)
+    };
+    let all = !record.all_topics || record.topics.len() == expected.topics.len();
+    record.api == expected.api
+        && record.version == expected.version
+        && record.request_octets == expected.request_octets
+        && known(&record.client, &expected.client)
+        && known(&record.group, &expected.group)
+        && known(&record.error, &expected.error)
+        && known(&record.response_octets, &expected.response_octets)
+        && all
+        && record
+            .topics
+            .iter()
+            .all(|topic| expected.topics.iter().any(|other| topic_fits(topic, other)))
+        && (record.ending == Ending::Unknown || record.ending == expected.ending)
+}
+
 /// The record without its times.
 pub(crate) fn timeless(record: &Record) -> Record {
     let mut record = record.clone();
@@ -412,6 +438,10 @@ pub(crate) fn timeless(record: &Record) -> Record {
         Record::Dns(dns) => {
             dns.start_ns = 0;
             dns.latency_ns = None;
+        }
+        Record::Kafka(kafka) => {
+            kafka.start_ns = 0;
+            kafka.end_ns = None;
         }
         Record::Tls(tls) => {
             tls.start_ns = None;

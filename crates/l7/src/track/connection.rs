@@ -4,8 +4,8 @@ use super::{Counts, IDLE_NS, Origin, Totals};
 use crate::{
     classify::{self, Classifier, Protocol},
     conversation::{Conversation, Direction, Kept},
-    dns, http1, http2,
-    record::{Http, Record, Seen, Tls},
+    dns, http1, http2, kafka,
+    record::{Http, Kafka, Record, Seen, Tls},
     stream::{Hole, Piece, Sample},
     template::Templates,
     tls,
@@ -19,6 +19,7 @@ const UNDECIDED_OCTETS: usize = 32 << 10;
 pub(super) struct Shared {
     pub(super) totals: Totals,
     pub(super) templates: Templates,
+    pub(super) topics: kafka::TopicNames,
 }
 
 impl Shared {
@@ -50,6 +51,7 @@ enum Reader {
     Http2(Box<http2::Http2>),
     Dns(Box<dns::OverTcp>),
     Tls(Box<tls::Handshake>),
+    Kafka(Box<kafka::Connection>),
     Opaque,
 }
 
@@ -197,6 +199,7 @@ impl Connection {
                 Reader::Http2(http) => http.octets(),
                 Reader::Dns(dns) => dns.octets(),
                 Reader::Tls(tls) => tls.octets(),
+                Reader::Kafka(kafka) => kafka.octets(),
                 Reader::Opaque => 0,
             };
             size_of::<Live>() + live.conversation.held_octets() + reader
@@ -224,6 +227,10 @@ fn complete(record: &mut Record, service: u64, templates: &mut Templates) -> boo
                 || http.status == Seen::Unknown
         }
         Record::Dns(_) => false,
+        Record::Kafka(kafka) => {
+            let unnamed = kafka.topics.iter().any(|topic| topic.name == Seen::Unknown);
+            unnamed || !kafka.all_topics
+        }
         Record::Tls(tls) => tls.server_name == Seen::Unknown,
     }
 }
@@ -284,8 +291,9 @@ impl Reading {
             Protocol::Http1 => Reader::Http1(Box::new(http1::Http1::new(self.midway))),
             Protocol::Http2 => Reader::Http2(Box::new(http2::Http2::new(self.midway))),
             Protocol::Dns => Reader::Dns(Box::default()),
+            Protocol::Kafka => Reader::Kafka(Box::new(kafka::Connection::new(self.midway))),
             Protocol::Tls => Reader::Tls(Box::new(tls::Handshake::new(self.midway))),
-            _ => Reader::Opaque,
+            Protocol::Other => Reader::Opaque,
         };
         let counts = Counts {
             other: u64::from(protocol == Protocol::Other),
@@ -346,6 +354,18 @@ impl Reading {
                 }
                 push_tls(records, out);
             }
+            Reader::Kafka(kafka) => {
+                let mut records = Vec::new();
+                kafka.piece(direction, piece, &mut shared.topics, &mut records);
+                let counts = Counts {
+                    doubts: std::mem::take(&mut kafka.doubts),
+                    malformed: std::mem::take(&mut kafka.malformed),
+                    over_budget: std::mem::take(&mut kafka.over_budget),
+                    ..Counts::default()
+                };
+                shared.totals.add(Protocol::Kafka, counts);
+                push_kafka(records, out);
+            }
             Reader::Undecided { .. } | Reader::Opaque => {}
         }
     }
@@ -387,7 +407,11 @@ impl Reading {
                 http.tick(now_ns, &mut records);
                 push_http(records, out);
             }
-            Reader::Undecided { .. } | Reader::Http1(_) | Reader::Tls(_) | Reader::Opaque => {}
+            Reader::Undecided { .. }
+            | Reader::Http1(_)
+            | Reader::Tls(_)
+            | Reader::Kafka(_)
+            | Reader::Opaque => {}
         }
     }
 
@@ -417,6 +441,11 @@ impl Reading {
                 tls.closed(certain, &mut records);
                 push_tls(records, out);
             }
+            Reader::Kafka(kafka) => {
+                let mut records = Vec::new();
+                kafka.closed(certain, &shared.topics, &mut records);
+                push_kafka(records, out);
+            }
             Reader::Undecided { .. } | Reader::Opaque => {}
         }
     }
@@ -424,6 +453,14 @@ impl Reading {
 
 fn push_http(records: Vec<Http>, out: &mut Vec<Record>) {
     out.extend(records.into_iter().map(|http| Record::Http(Box::new(http))));
+}
+
+fn push_kafka(records: Vec<Kafka>, out: &mut Vec<Record>) {
+    out.extend(
+        records
+            .into_iter()
+            .map(|kafka| Record::Kafka(Box::new(kafka))),
+    );
 }
 
 fn push_tls(records: Vec<Tls>, out: &mut Vec<Record>) {
