@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 mod cni;
+mod conversations;
 mod events;
 mod filters;
 mod labels;
@@ -48,6 +49,13 @@ pub(crate) const ALL: &[Target] = &[
     events::TARGET,
     filters::TARGET,
     states::TARGET,
+    conversations::SAMPLES,
+    conversations::HTTP1,
+    conversations::HTTP2,
+    conversations::HPACK,
+    conversations::DNS,
+    conversations::KAFKA,
+    conversations::TLS,
 ];
 
 impl Target {
