@@ -111,7 +111,7 @@ fn kind(segment: &str) -> Option<&'static str> {
     if is_address(octets) {
         return Some("{address}");
     }
-    if octets.len() > WORD_OCTETS || segment.contains('%') || !segment.is_ascii() {
+    if octets.len() > WORD_OCTETS || segment.contains(['%', '\\']) || !segment.is_ascii() {
         return Some("{text}");
     }
     is_token(octets).then_some("{token}")

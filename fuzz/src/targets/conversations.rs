@@ -156,8 +156,8 @@ fn http1(data: &[u8]) {
             is_plain([&record.method, &record.path, &record.host]);
             if let Seen::Known(path) = &record.path {
                 assert!(!path.contains(['?', '#']), "{path}");
-                let once = template::template(path);
-                assert_eq!(template::template(&once), once, "a template is its own");
+                let template = template::template(path);
+                assert!(template.len() <= path.len() * 4 + 8, "{template}");
             }
             assert_ne!(record.version, HttpVersion::Http2);
         }

@@ -27,6 +27,7 @@ fn what_looks_like_an_identifier_is_replaced() {
         ),
         ("/t/bob%20the%20builder", "/t/{text}"),
         ("/t/zoë", "/t/{text}"),
+        ("/t/\\xff", "/t/{text}"),
         ("/t/u10293", "/t/{id}"),
         ("/s;jsessionid=17/a", "/s/a"),
         ("/shop.v1.Cart/AddItem", "/shop.v1.Cart/AddItem"),
