@@ -41,7 +41,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fuzz", &["api", "cni", "datapath", "hubble", "l7", "model"]),
     (
         "hubble",
-        &["api", "daemon", "datapath", "l7", "model", "reconcile", "store"],
+        &[
+            "api",
+            "daemon",
+            "datapath",
+            "l7",
+            "model",
+            "reconcile",
+            "store",
+        ],
     ),
     ("kernel", &["datapath", "model", "netlink", "reconcile"]),
     (
