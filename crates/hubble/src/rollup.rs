@@ -36,22 +36,34 @@ pub enum Counted {
 
 /// The counts of a node.
 pub struct Rollup {
-    // Written for each connection and read for each question; nobody needs its history, so it is no table.
+    // Written for each connection and read for each question; nobody needs its history, so it is no table. Nobody waits for a
+    // disk while he holds it.
     state: Mutex<State>,
+    disk: Disk,
 }
 
 struct State {
     numbers: HashMap<Arc<Edge>, u32>,
     edges: Vec<Arc<Edge>>,
-    /// Edges that are not on disk yet.
-    unsaved: usize,
+    /// How many edges are on disk.
+    saved: usize,
     /// Start of the open span of ten seconds, seconds since the Unix epoch.
     start: u64,
     open: Open,
-    tens: VecDeque<(u64, Vec<u8>)>,
-    disk: Disk,
+    tens: VecDeque<Ten>,
     /// From when anything is known.
     since: u64,
+}
+
+/// Start of a closed span of ten seconds, and the encoded [`Window`].
+type Ten = (u64, Arc<[u8]>);
+
+/// What is to be written of a minute that is over.
+struct Minute {
+    start: u64,
+    window: Window,
+    /// Edges that are not on disk yet, and the number of the first.
+    edges: (usize, Vec<Arc<Edge>>),
 }
 
 impl Rollup {
@@ -60,20 +72,20 @@ impl Rollup {
         let disk = Disk::open(directory)?;
         let edges: Vec<Arc<Edge>> = disk.edges()?.into_iter().map(Arc::new).collect();
         let numbers = edges.iter().zip(0..);
-        let since = disk.oldest()?.unwrap_or(now).min(now);
+        let state = State {
+            numbers: numbers
+                .map(|(edge, number)| (Arc::clone(edge), number))
+                .collect(),
+            saved: edges.len(),
+            edges,
+            start: Level::Ten.start(now),
+            open: Open::default(),
+            tens: VecDeque::new(),
+            since: disk.oldest()?.unwrap_or(now).min(now),
+        };
         Ok(Self {
-            state: Mutex::new(State {
-                numbers: numbers
-                    .map(|(edge, number)| (Arc::clone(edge), number))
-                    .collect(),
-                unsaved: edges.len(),
-                edges,
-                start: Level::Ten.start(now),
-                open: Open::default(),
-                tens: VecDeque::new(),
-                disk,
-                since,
-            }),
+            state: Mutex::new(state),
+            disk,
         })
     }
 
@@ -96,14 +108,54 @@ impl Rollup {
     }
 
     /// Closes spans that are over at `now`, seconds since the Unix epoch; call every second. What cannot be written stays in
-    /// memory as long as it is there.
+    /// memory for as long as spans of ten seconds do.
     pub fn tick(&self, now: u64) -> Result<(), DiskError> {
-        self.with(|state| state.tick(now))
+        let Some(minute) = self.with(|state| state.close(now)) else {
+            return Ok(());
+        };
+        let (first, edges) = &minute.edges;
+        self.disk
+            .write(Level::Minute, minute.start, &minute.window, (*first, edges))?;
+        self.with(|state| state.saved = first + edges.len());
+        let hour = Level::Hour.start(minute.start);
+        if Level::Hour.start(now) != hour {
+            self.disk.close_hour(hour)?;
+            self.disk.prune(now)?;
+            let oldest = self.disk.oldest()?;
+            self.with(|state| state.since = oldest.unwrap_or(state.since));
+        }
+        Ok(())
     }
 
     /// All that was counted from `since` to `until`, seconds since the Unix epoch, spans that lie in them in part included.
     pub fn rows(&self, since: u64, until: u64) -> Result<Part, DiskError> {
-        self.with(|state| state.rows(since, until))
+        let (start, known, tens, open) = self.with(|state| {
+            let open = (until > state.start).then(|| state.open.clone());
+            (state.start, state.since, state.tens.clone(), open)
+        });
+        let spans = Spans {
+            disk: &self.disk,
+            start,
+            tens: &tens,
+        };
+        let mut sum = open.unwrap_or_default();
+        let mut at = Level::Ten.start(since.max(known));
+        let until = until.min(start);
+        while at < until {
+            at = spans.step(at, until, &mut sum)?;
+        }
+        let mut window = sum.into_window();
+        self.with(|state| {
+            for row in &mut window.rows {
+                let edge = state.edges.get(row.number as usize);
+                row.edge = edge.map(|edge| Edge::clone(edge));
+            }
+        });
+        Ok(Part {
+            rows: window.rows,
+            lost: window.lost,
+            known_since_ns: known.saturating_mul(1_000_000_000),
+        })
     }
 }
 
@@ -133,81 +185,57 @@ impl State {
             .is_some_and(is_outside)
     }
 
-    fn tick(&mut self, now: u64) -> Result<(), DiskError> {
+    /// Closes the open span if it is over; the minute that ends with it.
+    fn close(&mut self, now: u64) -> Option<Minute> {
         let start = Level::Ten.start(now);
         if start == self.start {
-            return Ok(());
+            return None;
         }
         let closed = std::mem::replace(&mut self.start, start);
         let window = std::mem::take(&mut self.open).into_window();
         if window != Window::default() {
-            self.tens.push_back((closed, window.encode_to_vec()));
+            self.tens.push_back((closed, window.encode_to_vec().into()));
         }
-        while self.tens.len() > TENS || self.tens.front().is_some_and(|(of, _)| *of + 3600 < now) {
+        let is_old = |(of, _): &Ten| *of + Level::Hour.seconds() < now;
+        while self.tens.len() > TENS || self.tens.front().is_some_and(is_old) {
             self.tens.pop_front();
         }
         let minute = Level::Minute.start(closed);
-        if Level::Minute.start(start) != minute {
-            self.close_minute(minute)?;
-            let hour = Level::Hour.start(closed);
-            if Level::Hour.start(start) != hour {
-                self.disk.close_hour(hour)?;
-                self.disk.prune(now)?;
-                self.since = self.disk.oldest()?.unwrap_or(self.since);
-            }
-        }
-        Ok(())
+        (Level::Minute.start(start) != minute).then(|| self.minute(minute))
     }
 
-    /// Writes the minute out of its spans of ten seconds.
-    fn close_minute(&mut self, minute: u64) -> Result<(), DiskError> {
+    /// A minute out of its spans of ten seconds.
+    fn minute(&self, start: u64) -> Minute {
         let tens = self.tens.iter();
-        let inside = tens.filter(|(of, _)| Level::Minute.start(*of) == minute);
+        let inside = tens.filter(|(of, _)| Level::Minute.start(*of) == start);
         let mut sum = Open::default();
         for (_, encoded) in inside {
-            sum.add(Window::decode(encoded.as_slice()).unwrap_or_default());
+            sum.add(Window::decode(&**encoded).unwrap_or_default());
         }
-        let new = self.edges.get(self.unsaved..).unwrap_or_default();
-        self.disk.write(
-            Level::Minute,
-            minute,
-            &sum.into_window(),
-            (self.unsaved, new),
-        )?;
-        self.unsaved = self.edges.len();
-        Ok(())
+        let new = self.edges.get(self.saved..).unwrap_or_default();
+        Minute {
+            start,
+            window: sum.into_window(),
+            edges: (self.saved, new.to_vec()),
+        }
     }
+}
 
-    fn rows(&self, since: u64, until: u64) -> Result<Part, DiskError> {
-        let mut sum = Open::default();
-        let mut at = Level::Ten.start(since.max(self.since));
-        let until = until.min(self.start + 1);
-        while at < until {
-            at = self.step(at, until, &mut sum)?;
-        }
-        if until > self.start {
-            sum.add(self.open.clone().into_window());
-        }
-        let mut window = sum.into_window();
-        for row in &mut window.rows {
-            row.edge = self
-                .edges
-                .get(row.number as usize)
-                .map(|edge| Edge::clone(edge));
-        }
-        Ok(Part {
-            rows: window.rows,
-            lost: window.lost,
-            known_since_ns: self.since.saturating_mul(1_000_000_000),
-        })
-    }
+/// Closed spans, in memory and on disk.
+struct Spans<'a> {
+    disk: &'a Disk,
+    /// Where the open one begins.
+    start: u64,
+    tens: &'a VecDeque<Ten>,
+}
 
+impl Spans<'_> {
     /// Adds the largest span that begins at `at` and ends before `until`; the time at which it ends.
     fn step(&self, at: u64, until: u64, sum: &mut Open) -> Result<u64, DiskError> {
         for level in [Level::Hour, Level::Minute] {
             let end = at + level.seconds();
-            let is_whole = level.start(at) == at && end <= until && end <= self.start;
-            // The newest minutes may be in memory in finer spans alone.
+            let is_whole = level.start(at) == at && end <= until;
+            // The newest may be in memory in finer spans alone.
             if is_whole && let Some(window) = self.disk.read(level, at)? {
                 sum.add(window);
                 return Ok(end);
@@ -215,7 +243,7 @@ impl State {
         }
         let tens = self.tens.binary_search_by_key(&at, |(of, _)| *of);
         if let Some((_, encoded)) = tens.ok().and_then(|found| self.tens.get(found)) {
-            sum.add(Window::decode(encoded.as_slice()).unwrap_or_default());
+            sum.add(Window::decode(&**encoded).unwrap_or_default());
             return Ok(at + Level::Ten.seconds());
         }
         // Older than what memory has in tens: the minute in which it lies, whole.

@@ -117,7 +117,12 @@ pub(super) async fn start_flows(
 
 /// Counts in the state directory, and who closes their spans.
 fn start_counting(config: &Config, tasks: &TaskGroup) -> anyhow::Result<Arc<Recorder>> {
-    let rollup = Rollup::open(Some(&config.state_dir), unix_seconds())?;
+    let now = unix_seconds();
+    // Without a file there are answers all the same, until the next restart.
+    let rollup = Rollup::open(Some(&config.state_dir), now).or_else(|error| {
+        tracing::warn!(%error, "counts are kept in memory alone");
+        Rollup::open(None, now)
+    })?;
     let recorder = Arc::new(Recorder::new(rollup, monotonic_ns()));
     tasks.spawn("counts", {
         let recorder = Arc::clone(&recorder);
