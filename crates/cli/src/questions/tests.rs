@@ -18,8 +18,8 @@ struct Failing {
     args: FailingArgs,
 }
 
-fn at(seconds: i64) -> Option<Timestamp> {
-    Some(Timestamp { seconds, nanos: 0 })
+const fn at(seconds: i64) -> Timestamp {
+    Timestamp { seconds, nanos: 0 }
 }
 
 fn edge() -> Edge {
@@ -58,8 +58,8 @@ fn map() -> Answer {
         ..Row::default()
     };
     Answer::Map(MapAnswer {
-        since: at(1000),
-        until: at(1100),
+        since: Some(at(1000)),
+        until: Some(at(1100)),
         edges: vec![row],
         completeness: Some(Completeness {
             share: 0.994,

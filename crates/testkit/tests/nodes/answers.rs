@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -95,7 +95,7 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
 }
 
 fn at(pod: &RunningPod, port: u16) -> SocketAddr {
-    SocketAddr::new(pod.ipv4().map(IpAddr::from).expect("an IPv4 address"), port)
+    SocketAddr::new(pod.ipv4().expect("an IPv4 address"), port)
 }
 
 /// The start of the next span of ten seconds, RFC 3339, once all that came before has been counted in one before.

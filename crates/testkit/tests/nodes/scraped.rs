@@ -129,8 +129,8 @@ pub(crate) fn operator(cluster: &Cluster) {
 pub(crate) fn flows(cluster: &Cluster) {
     let [a, b, c] = ["a", "b", "c"].map(|name| run(cluster, 0, name));
     let address = b.ipv4().expect("an address");
-    eventually(|| sockets::tcp(&a.sandbox, &b.sandbox, address.into())).expect("a reaches b");
-    let server = sockets::EchoServer::listen(&b.sandbox, address.into()).expect("a server");
+    eventually(|| sockets::tcp(&a.sandbox, &b.sandbox, address)).expect("a reaches b");
+    let server = sockets::EchoServer::listen(&b.sandbox, address).expect("a server");
     let refused = sockets::connect(&c.sandbox, server.address, sockets::WAIT);
     assert!(refused.is_err(), "c is not allowed to reach b");
     let sent = a.sandbox.run(|| -> std::io::Result<usize> {
