@@ -20,7 +20,7 @@ use crate::dbg::health::{self, HealthArgs};
 use crate::dbg::{self, DbgArgs};
 use crate::hubble::{self, HubbleArgs};
 use crate::node::{self, NodeCommand, Prepare};
-use crate::questions::{self, AskArgs, FailingArgs, LatencyArgs, QuestionArgs, TcpArgs};
+use crate::questions::{self, AskArgs, DiffArgs, FailingArgs, LatencyArgs, QuestionArgs, TcpArgs};
 use crate::why::{self, WhyArgs};
 
 /// Set to `agent` in the agent's image: there the name `cilium` means the node client, elsewhere the cluster's.
@@ -58,6 +58,8 @@ enum Family {
     Latency(Box<LatencyArgs>),
     /// Services and workloads by their share of failures
     Worst(Box<AskArgs>),
+    /// What is other than before: new, gone, failing more, slower
+    Diff(Box<DiffArgs>),
     /// Get a node ready for its agent, and take leave of it
     #[command(subcommand)]
     Node(NodeCommand),
@@ -232,6 +234,7 @@ fn family(family: Family) -> ExitCode {
         Family::Exposed(args) => question(QuestionArgs::Exposed(*args)),
         Family::Latency(args) => question(QuestionArgs::Latency(*args)),
         Family::Worst(args) => question(QuestionArgs::Worst(*args)),
+        Family::Diff(args) => with_stdout(|out| questions::compare(&args, out)),
         Family::Node(command) => on_node(&command),
         Family::Status(args) => with_stdout(|out| status::run(&args, out)),
         Family::Connectivity(command) => with_stdout(|out| connectivity::run(&command, out)),

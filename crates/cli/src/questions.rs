@@ -2,6 +2,7 @@
 //! is reached from outside, how long it takes.
 
 mod ask;
+mod diff;
 mod picture;
 mod show;
 mod tables;
@@ -99,11 +100,49 @@ pub(crate) struct TcpArgs {
 #[derive(Args, Debug)]
 pub(crate) struct LatencyArgs {
     /// Who began, as in --from
-    from: Option<String>,
+    #[arg(value_name = "FROM")]
+    client: Option<String>,
     /// Who was asked, as in --to
-    to: Option<String>,
+    #[arg(value_name = "TO")]
+    asked: Option<String>,
     #[command(flatten)]
     ask: AskArgs,
+}
+
+/// Flags of `diff`.
+#[derive(Args, Debug)]
+pub(crate) struct DiffArgs {
+    /// When the earlier span ends, which is as long as the later one, --since to --until [default: where the later one begins]
+    #[arg(long, value_name = "TIME")]
+    before: Option<String>,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Compares two spans.
+pub(crate) fn compare(args: &DiffArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    anyhow::ensure!(!args.ask.watch, "--watch: what is over does not change");
+    if args.ask.explain {
+        diff::explain(args, &Zoned::now(), out)?;
+        return Ok(Outcome::Good);
+    }
+    crate::program::block_on(async {
+        let Some(forward) = crate::hubble::forwarded(&args.ask.forward).await? else {
+            let server = ask::Server::open(&args.ask, None).await?;
+            return diff::run(args, &server, out).await;
+        };
+        let address = forward.address()?;
+        let work = async {
+            let server = ask::Server::open(&args.ask, Some(address)).await?;
+            diff::run(args, &server, out).await
+        };
+        tokio::select! {
+            done = work => done,
+            // It ends only by a fault.
+            ended = forward.serve() => ended,
+        }
+    })?;
+    Ok(Outcome::Good)
 }
 
 /// A question.
@@ -129,7 +168,8 @@ pub(crate) enum QuestionArgs {
 pub(crate) fn run(args: QuestionArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let (ask, view) = parts(args);
     if ask.explain {
-        ask::explain(&ask, view.kind, &Zoned::now(), out)?;
+        let question = ask::question(&ask, view.kind, &Zoned::now())?;
+        ask::explain(&question, view.kind, out)?;
         return Ok(Outcome::Good);
     }
     crate::program::block_on(async {
@@ -229,8 +269,8 @@ fn parts(args: QuestionArgs) -> (AskArgs, View) {
         QuestionArgs::Exposed(ask) => (ask, view(Kind::Exposed, tables::Of::Exposures)),
         QuestionArgs::Latency(args) => {
             let mut ask = args.ask;
-            ask.from = args.from.or(ask.from);
-            ask.to = args.to.or(ask.to);
+            ask.from = args.client.or(ask.from);
+            ask.to = args.asked.or(ask.to);
             (ask, view(Kind::Map, tables::Of::Latency))
         }
         QuestionArgs::Worst(ask) => (ask, view(Kind::Map, tables::Of::Worst)),

@@ -76,10 +76,7 @@ impl Server {
         let question = question(args, kind, now)?;
         let mut client = self.client.clone();
         let answer = match kind {
-            Kind::Map => client
-                .map(question)
-                .await
-                .map(|of| Answer::Map(of.into_inner())),
+            Kind::Map => return self.put(question).await.map(Answer::Map),
             Kind::Failing => {
                 let answer = client.failing(question).await;
                 answer.map(|of| Answer::Failing(of.into_inner()))
@@ -89,14 +86,24 @@ impl Server {
                 answer.map(|of| Answer::Exposed(of.into_inner()))
             }
         };
-        answer.map_err(|status| match status.code() {
-            tonic::Code::Unimplemented => {
-                anyhow::anyhow!(
-                    "this server knows no answers: it is of an older release, or not of Axoneme"
-                )
-            }
-            _ => anyhow::anyhow!("not answered: {}", status.message()),
-        })
+        answer.map_err(|status| refused(&status))
+    }
+
+    /// Asks for a map.
+    pub(super) async fn put(&self, question: Question) -> anyhow::Result<MapAnswer> {
+        let answer = self.client.clone().map(question).await;
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|status| refused(&status))
+    }
+}
+
+fn refused(status: &tonic::Status) -> anyhow::Error {
+    match status.code() {
+        tonic::Code::Unimplemented => anyhow::anyhow!(
+            "this server knows no answers: it is of an older release, or not of Axoneme"
+        ),
+        _ => anyhow::anyhow!("not answered: {}", status.message()),
     }
 }
 
@@ -125,13 +132,8 @@ pub(super) fn question(args: &AskArgs, kind: Kind, now: &Zoned) -> anyhow::Resul
 }
 
 /// Says what would be asked, as `grpcurl` takes it.
-pub(super) fn explain(
-    args: &AskArgs,
-    kind: Kind,
-    now: &Zoned,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let question = serde_json::to_string(&question(args, kind, now)?)?;
+pub(super) fn explain(question: &Question, kind: Kind, out: &mut dyn Write) -> anyhow::Result<()> {
+    let question = serde_json::to_string(question)?;
     let method = kind.method();
     writeln!(out, "answers.Answers/{method} {question}")?;
     Ok(())

@@ -7,7 +7,7 @@ use api::hubble::answers::{Completeness, Failure, Sample};
 use serde_json::Value;
 
 use super::ask::Answer;
-use super::tables::{self, cells, clock};
+use super::tables::{self, Cells, cells, clock};
 use super::{Format, View, picture};
 use crate::output::{Paint, Table, visible};
 
@@ -20,13 +20,7 @@ pub(super) fn show(
 ) -> anyhow::Result<()> {
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&json(answer)?)?)?,
-        Format::Csv => {
-            let cells = cells(view.table, answer, limit);
-            let header: Vec<String> = cells.header.iter().map(ToString::to_string).collect();
-            for row in std::iter::once(&header).chain(&cells.rows) {
-                write!(out, "{}\r\n", csv(row))?;
-            }
-        }
+        Format::Csv => csv_of(&cells(view.table, answer, limit), out)?,
         Format::Table => table(answer, view, limit, out)?,
         Format::Dot | Format::Mermaid => match answer {
             Answer::Map(map) => picture::draw(map, format, limit, out)?,
@@ -67,24 +61,46 @@ fn table(answer: &Answer, view: &View, limit: u32, out: &mut dyn Write) -> anyho
         };
         writeln!(out, "{text}")?;
     } else {
-        let mut table = Table::new(&cells.header);
-        for row in &cells.rows {
-            table.row(row.iter().map(|cell| visible(cell).into_owned()));
-        }
-        table.write(out)?;
+        aligned(&cells, out)?;
     }
     if let (Answer::Failing(failing), true) = (answer, view.evidence) {
         for (number, failure) in failing.failures.iter().enumerate() {
             evidence(number + 1, failure, out)?;
         }
     }
+    writeln!(out)?;
+    footer_of(answer, out)
+}
+
+/// The rows under their header.
+pub(super) fn aligned(cells: &Cells, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut table = Table::new(&cells.header);
+    for row in &cells.rows {
+        table.row(row.iter().map(|cell| visible(cell).into_owned()));
+    }
+    table.write(out)?;
+    Ok(())
+}
+
+/// The same as records of RFC 4180.
+pub(super) fn csv_of(cells: &Cells, out: &mut dyn Write) -> anyhow::Result<()> {
+    let header: Vec<String> = cells.header.iter().map(ToString::to_string).collect();
+    for row in std::iter::once(&header).chain(&cells.rows) {
+        write!(out, "{}\r\n", csv(row))?;
+    }
+    Ok(())
+}
+
+/// The line below an answer.
+pub(super) fn footer_of(answer: &Answer, out: &mut dyn Write) -> anyhow::Result<()> {
     let (since, until, completeness) = match answer {
         Answer::Map(of) => (of.since, of.until, &of.completeness),
         Answer::Failing(of) => (of.since, of.until, &of.completeness),
         Answer::Exposed(of) => (of.since, of.until, &of.completeness),
     };
     let completeness = completeness.clone().unwrap_or_default();
-    writeln!(out, "\n{}", footer(since, until, &completeness, paint))?;
+    let text = footer(since, until, &completeness, Paint::of_stdout());
+    writeln!(out, "{text}")?;
     Ok(())
 }
 
@@ -114,7 +130,7 @@ fn evidence(number: usize, failure: &Failure, out: &mut dyn Write) -> anyhow::Re
 }
 
 /// Of which time the answer is, of how many nodes, and how much of it is missing.
-pub(super) fn footer(
+fn footer(
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     of: &Completeness,

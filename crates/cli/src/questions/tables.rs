@@ -367,7 +367,7 @@ fn bytes_per_second(bytes: u64, seconds: f64) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn share(part: u64, whole: u64) -> String {
+pub(super) fn share(part: u64, whole: u64) -> String {
     match (part, whole) {
         (0, _) => "0%".to_owned(),
         (_, 0) => String::new(),

@@ -60,6 +60,17 @@ pub struct DiskError {
     source: Box<redb::Error>,
 }
 
+impl DiskError {
+    /// Whether what is in the file is the fault. Somebody else may have it open, or the disk may be full.
+    fn is_of_the_content(&self) -> bool {
+        match &*self.source {
+            redb::Error::DatabaseAlreadyOpen => false,
+            redb::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+            _ => true,
+        }
+    }
+}
+
 /// The file, or memory in its place.
 pub(super) struct Disk {
     database: Database,
@@ -88,6 +99,7 @@ impl Disk {
         };
         match opened() {
             Ok(disk) => Ok(disk),
+            Err(error) if !error.is_of_the_content() => Err(error),
             Err(error) => {
                 let aside = path.with_extension("unreadable");
                 tracing::warn!(%error, aside = %aside.display(), "counts of before are put aside");

@@ -120,6 +120,39 @@ fn a_file_that_cannot_be_read_is_put_aside_and_counting_goes_on() {
 }
 
 #[test]
+fn a_file_of_another_release_is_put_aside_and_counting_begins_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("counts.redb");
+    let rollup = Rollup::open(Some(directory.path()), START).unwrap();
+    opened(&rollup, "api", START);
+    rollup.tick(START + 60).unwrap();
+    drop(rollup);
+    let versions = redb::TableDefinition::<&str, u32>::new("versions");
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(versions).unwrap();
+    table.insert("version", 2).unwrap();
+    drop(table);
+    transaction.commit().unwrap();
+    drop(database);
+    let rollup = Rollup::open(Some(directory.path()), START + 60).unwrap();
+    let part = rollup.rows(0, u64::MAX).unwrap();
+    assert_eq!(opened_of(&part, "api"), 0);
+    assert!(directory.path().join("counts.unreadable").exists());
+}
+
+#[test]
+fn a_file_that_somebody_has_open_stays_where_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Rollup::open(Some(directory.path()), START);
+    let first = open().unwrap();
+    assert!(open().is_err());
+    assert!(!directory.path().join("counts.unreadable").exists());
+    drop(first);
+    open().unwrap();
+}
+
+#[test]
 fn failures_have_their_cause_their_count_and_the_newest_samples() {
     let rollup = node();
     for number in 0..5_u64 {

@@ -337,8 +337,8 @@ pub(crate) fn every_file_has_a_number(cluster: &Cluster) {
         for entry in fs::read_dir(state).expect("the state directory") {
             let name = entry.expect("an entry").file_name();
             let name = name.to_string_lossy().into_owned();
-            // Files of endpoints say their version themselves.
-            let known = ["endpoints", "layouts.json"].contains(&name.as_str());
+            // Files of endpoints and that of counts say their version themselves.
+            let known = ["endpoints", "layouts.json", "counts.redb"].contains(&name.as_str());
             assert!(known || numbers.contains_key(&name), "{name} has no number");
         }
     }
