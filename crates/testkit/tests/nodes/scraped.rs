@@ -9,7 +9,7 @@ use serde_json::Value;
 use testkit::cluster::{Cluster, OPERATOR_METRICS, underlay_v4};
 use testkit::scrape::{Page, fetch, queries};
 
-use crate::cases::{eventually, only_from, run, within};
+use crate::cases::{eventually, only_from, run, run_as, within};
 use crate::sockets;
 
 /// Port of the agents' metrics.
@@ -127,12 +127,14 @@ pub(crate) fn operator(cluster: &Cluster) {
 
 /// Metrics of flows between pods, and of one that a policy denied.
 pub(crate) fn flows(cluster: &Cluster) {
-    let [a, b, c] = ["a", "b", "c"].map(|name| run(cluster, 0, name));
+    // The policy of before holds for these, too, by their labels.
+    let pods = [("d", "a"), ("e", "b"), ("f", "c")];
+    let [a, b, c] = pods.map(|(name, app)| run_as(cluster, 0, name, app));
     let address = b.ipv4().expect("an address");
-    eventually(|| sockets::tcp(&a.sandbox, &b.sandbox, address)).expect("a reaches b");
+    eventually(|| sockets::tcp(&a.sandbox, &b.sandbox, address)).expect("d reaches e");
     let server = sockets::EchoServer::listen(&b.sandbox, address).expect("a server");
     let refused = sockets::connect(&c.sandbox, server.address, sockets::WAIT);
-    assert!(refused.is_err(), "c is not allowed to reach b");
+    assert!(refused.is_err(), "f is not allowed to reach e");
     let sent = a.sandbox.run(|| -> std::io::Result<usize> {
         UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", "192.0.2.9:9")
     });
@@ -146,9 +148,9 @@ pub(crate) fn flows(cluster: &Cluster) {
         check(&page, &asked)?;
         listed(&page, "Shown by an agent with all metrics", "")?;
         for start in [
-            "hubble_drop_total{destination=\"default/b\",protocol=\"TCP\",reason=\"POLICY_DENIED\",source=\"default/c\"} ",
-            "hubble_policy_verdicts_total{action=\"forwarded\",destination=\"default/b\",direction=\"ingress\",match=",
-            "hubble_policy_verdicts_total{action=\"dropped\",destination=\"default/b\",direction=\"ingress\",match=",
+            "hubble_drop_total{destination=\"default/e\",protocol=\"TCP\",reason=\"POLICY_DENIED\",source=\"default/f\"} ",
+            "hubble_policy_verdicts_total{action=\"forwarded\",destination=\"default/e\",direction=\"ingress\",match=",
+            "hubble_policy_verdicts_total{action=\"dropped\",destination=\"default/e\",direction=\"ingress\",match=",
             "hubble_flows_to_world_total{protocol=\"UDP\",verdict=\"FORWARDED\"} ",
             "hubble_tcp_flags_total{family=\"IPv4\",flag=\"SYN\"} ",
             "hubble_tcp_flags_total{family=\"IPv4\",flag=\"SYN-ACK\"} ",
