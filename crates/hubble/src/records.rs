@@ -79,6 +79,24 @@ pub enum Point {
     ToNetwork = 11,
 }
 
+/// Names of the observation points, by their raw numbers.
+pub const POINTS: [&str; 14] = [
+    "to-endpoint",
+    "to-proxy",
+    "to-host",
+    "to-stack",
+    "to-overlay",
+    "from-endpoint",
+    "from-proxy",
+    "from-host",
+    "from-stack",
+    "from-overlay",
+    "from-network",
+    "to-network",
+    "from-crypto",
+    "to-crypto",
+];
+
 /// Which way a packet goes within its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {

@@ -9,6 +9,7 @@ use api::hubble::flow::{
 };
 use datapath::abi::Drop;
 use hubble::flow::event_type;
+use hubble::records::POINTS;
 use model::identity::{Identity, Reserved};
 
 use super::{Names, Show, Style};
@@ -193,24 +194,6 @@ fn drop_text(reason: i32) -> String {
         .and_then(Drop::from_number)
         .map_or_else(|| reason.to_string(), |reason| reason.text().to_owned())
 }
-
-/// Names of the observation points by their raw numbers.
-pub(in crate::hubble) const POINTS: [&str; 14] = [
-    "to-endpoint",
-    "to-proxy",
-    "to-host",
-    "to-stack",
-    "to-overlay",
-    "from-endpoint",
-    "from-proxy",
-    "from-host",
-    "from-stack",
-    "from-overlay",
-    "from-network",
-    "to-network",
-    "from-crypto",
-    "to-crypto",
-];
 
 fn point(number: i32) -> Option<&'static str> {
     POINTS.get(usize::try_from(number).ok()?).copied()

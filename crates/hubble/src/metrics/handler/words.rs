@@ -4,6 +4,8 @@ use api::hubble::flow::{
     Flow, Layer7, TrafficDirection, Verdict, layer4::Protocol, layer7::Record,
 };
 
+use crate::records::POINTS;
+
 /// The protocol of the highest layer that is known.
 pub(super) fn protocol(flow: &Flow) -> &'static str {
     if let Some(l7) = &flow.l7 {
@@ -66,22 +68,6 @@ pub(super) fn policy_match(number: u32) -> &'static str {
 
 /// Name of an observation point, by the number of the trace event.
 pub(super) fn point(number: i32) -> &'static str {
-    const POINTS: [&str; 14] = [
-        "to-endpoint",
-        "to-proxy",
-        "to-host",
-        "to-stack",
-        "to-overlay",
-        "from-endpoint",
-        "from-proxy",
-        "from-host",
-        "from-stack",
-        "from-overlay",
-        "from-network",
-        "to-network",
-        "from-crypto",
-        "to-crypto",
-    ];
     let index = usize::try_from(number).unwrap_or(usize::MAX);
     POINTS.get(index).copied().unwrap_or("")
 }

@@ -8,7 +8,7 @@ use api::hubble::flow::{
 use model::identity::Reserved;
 
 use super::{End, Event, Kind};
-use crate::hubble::print::text::POINTS;
+use hubble::records::POINTS;
 
 /// Sets a field about the flow itself.
 pub(super) fn event(event: Event, value: &str, filter: &mut FlowFilter) -> anyhow::Result<()> {
