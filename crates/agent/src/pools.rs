@@ -120,3 +120,6 @@ fn row(of: &CiliumPodIPPool) -> PoolRow {
         ..row
     }
 }
+
+#[cfg(test)]
+mod tests;
