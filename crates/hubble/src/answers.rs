@@ -12,8 +12,7 @@ use std::time::SystemTime;
 use api::hubble::Timestamp;
 use api::hubble::answers::answers_server::Answers as Service;
 use api::hubble::answers::{
-    Completeness, Counters, Edge, ExposedAnswer, FailingAnswer, MapAnswer, Part, Question, Row,
-    Side,
+    Completeness, Edge, ExposedAnswer, FailingAnswer, MapAnswer, Part, Question, Row, Side,
 };
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
@@ -21,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::edges::is_meant;
 use crate::recorder::Recorder;
-use crate::rollup::by_edge;
+use crate::rollup::{attempts, by_edge};
 
 /// Rows of one message of a stream: some hundred octets each.
 const ROWS: usize = 2048;
@@ -31,6 +30,8 @@ const ROWS: usize = 2048;
 pub struct Gathered {
     /// In any order; several may be of the same edge.
     pub rows: Vec<Row>,
+    /// Records that came, those of rows that were not asked for included.
+    pub seen: u64,
     /// Records that never came.
     pub lost: u64,
     /// Nodes that answered.
@@ -45,6 +46,7 @@ impl Gathered {
     /// Adds what a node has.
     pub fn add(&mut self, part: Part) {
         self.rows.extend(part.rows);
+        self.seen = self.seen.saturating_add(part.seen);
         self.lost = self.lost.saturating_add(part.lost);
         self.known_since_ns = self.known_since_ns.max(part.known_since_ns);
     }
@@ -56,7 +58,10 @@ pub trait Rows: Send + Sync + 'static {
     fn rows(&self, question: Question) -> impl Future<Output = Result<Gathered, Status>> + Send;
 }
 
-impl Rows for Recorder {
+/// This node.
+pub struct OwnNode(pub Arc<Recorder>);
+
+impl Rows for OwnNode {
     async fn rows(&self, question: Question) -> Result<Gathered, Status> {
         let seconds = |time: Option<Timestamp>, absent: u64| {
             time.map_or(absent, |time| u64::try_from(time.seconds).unwrap_or(0))
@@ -64,10 +69,15 @@ impl Rows for Recorder {
         let since = seconds(question.since, 0);
         // The second in which it ends is in it.
         let until = seconds(question.until, u64::MAX - 1) + 1;
-        let part = self.rollup().rows(since, until).map_err(|error| {
-            tracing::warn!(%error, "a question is not answered");
-            Status::internal(error.to_string())
-        })?;
+        let recorder = Arc::clone(&self.0);
+        // A week of minutes is read from a disk, on which nobody else waits.
+        let read = tokio::task::spawn_blocking(move || recorder.rollup().rows(since, until)).await;
+        let part = read
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| {
+                tracing::warn!(%error, "a question is not answered");
+                Status::internal(error.to_string())
+            })?;
         let mut gathered = Gathered {
             nodes: 1,
             ..Gathered::default()
@@ -118,7 +128,7 @@ impl<R: Rows> Answers<R> {
         Ok(Known {
             since: question.since.max(known_since),
             until: question.until.or_else(|| Some(SystemTime::now().into())),
-            completeness: completeness(&gathered, rows.values()),
+            completeness: completeness(&gathered),
             question,
             rows,
         })
@@ -143,6 +153,7 @@ impl<R: Rows> Service for Answers<R> {
         // The first part says what there is, even if no row is.
         let mut parts = vec![Part {
             rows: Vec::new(),
+            seen: gathered.seen,
             lost: gathered.lost,
             known_since_ns: gathered.known_since_ns,
         }];
@@ -215,11 +226,6 @@ fn of_side(edge: &Edge, side: Side) -> Edge {
     }
 }
 
-/// Attempts that were made, those included that a policy or the data plane did not let out.
-fn attempts(counters: &Counters) -> u64 {
-    counters.opened.saturating_add(counters.denied)
-}
-
 fn limit<T>(entries: &mut Vec<T>, question: &Question) {
     if question.limit > 0 {
         entries.truncate(question.limit as usize);
@@ -261,17 +267,13 @@ fn is_asked(edge: &Edge, question: &Question) -> bool {
     clippy::cast_precision_loss,
     reason = "a share, which nobody reads to the last digit"
 )]
-fn completeness<'a>(gathered: &Gathered, rows: impl Iterator<Item = &'a Row>) -> Completeness {
-    let seen = rows.filter_map(|row| row.counters).fold(0, |sum: u64, of| {
-        let closed = of.answered.saturating_add(of.unanswered);
-        sum.saturating_add(attempts(&of)).saturating_add(closed)
-    });
-    let all = seen.saturating_add(gathered.lost);
+fn completeness(gathered: &Gathered) -> Completeness {
+    let all = gathered.seen.saturating_add(gathered.lost);
     Completeness {
         share: if all == 0 {
             1.0
         } else {
-            seen as f64 / all as f64
+            gathered.seen as f64 / all as f64
         },
         lost: gathered.lost,
         nodes: gathered.nodes,

@@ -17,6 +17,9 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// A connection that lives is told for the first time at this age: most have ended by then, and are told once.
 const SETTLED: Duration = Duration::from_secs(10);
 
+/// A connection that nobody looked at for so long has no entry any more: the kernel let it go to make room.
+const FORGOTTEN: Duration = Duration::from_mins(10);
+
 /// Whether an entry stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -75,6 +78,7 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
     created_ns: u64,
+    looked_ns: u64,
     sent: Traffic,
     received: Traffic,
     syn_retransmits: u32,
@@ -91,6 +95,8 @@ pub struct Follower {
     /// By the hash of the key: a node may have half a million of them.
     told: HashMap<u64, Told>,
     hasher: RandomState,
+    /// When those without an entry were last looked for.
+    cleared_ns: u64,
 }
 
 impl Follower {
@@ -100,6 +106,7 @@ impl Follower {
             began_ns,
             told: HashMap::new(),
             hasher: RandomState::new(),
+            cleared_ns: began_ns,
         }
     }
 
@@ -121,6 +128,7 @@ impl Follower {
         now_ns: u64,
         entry: Entry,
     ) -> Option<Change> {
+        self.clear(now_ns);
         let hash = self.hasher.hash_one(key);
         let age = Duration::from_nanos(now_ns.saturating_sub(connection.created_ns));
         let outcome = outcome(connection, age, entry);
@@ -131,7 +139,7 @@ impl Follower {
             .copied();
         if before.is_none() && connection.created_ns < self.began_ns {
             let known = Told::of(connection, outcome, Told::default());
-            self.remember(hash, known, entry);
+            self.remember(hash, known, now_ns, entry);
             return None;
         }
         let is_due = entry == Entry::Goes || outcome.is_some() || age >= SETTLED;
@@ -140,7 +148,7 @@ impl Follower {
         }
         let before = before.unwrap_or_default();
         let after = Told::of(connection, outcome, before);
-        self.remember(hash, after, entry);
+        self.remember(hash, after, now_ns, entry);
         let change = Change {
             answered: (after.answered && !before.answered).then(|| waited(connection)),
             late: after.answered && !before.answered && before.unanswered,
@@ -160,10 +168,20 @@ impl Follower {
         })
     }
 
-    fn remember(&mut self, hash: u64, told: Told, entry: Entry) {
+    /// Forgets, now and then, what has no entry any more.
+    fn clear(&mut self, now_ns: u64) {
+        let is_long = |since: u64| u128::from(now_ns.saturating_sub(since)) >= FORGOTTEN.as_nanos();
+        if is_long(self.cleared_ns) {
+            self.cleared_ns = now_ns;
+            self.told.retain(|_, told| !is_long(told.looked_ns));
+        }
+    }
+
+    fn remember(&mut self, hash: u64, told: Told, now_ns: u64, entry: Entry) {
         match entry {
             Entry::Stays => {
-                self.told.insert(hash, told);
+                let looked_ns = now_ns;
+                self.told.insert(hash, Told { looked_ns, ..told });
             }
             Entry::Goes => {
                 self.told.remove(&hash);
@@ -180,6 +198,7 @@ impl Told {
     fn of(connection: &Connection, outcome: Option<Outcome>, before: Self) -> Self {
         Self {
             created_ns: connection.created_ns,
+            looked_ns: 0,
             sent: Traffic::of(&connection.sent),
             received: Traffic::of(&connection.received),
             syn_retransmits: connection.sent.syn_retransmits,

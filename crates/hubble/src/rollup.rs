@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::hubble::answers::{Cause, Edge, Part, Party, PartyKind, Row, Sample, Window};
+use api::hubble::answers::{Cause, Counters, Edge, Part, Party, PartyKind, Row, Sample, Window};
 use prost::Message;
 
 use crate::connections::Change;
@@ -119,7 +119,7 @@ impl Rollup {
         self.with(|state| state.saved = first + edges.len());
         let hour = Level::Hour.start(minute.start);
         if Level::Hour.start(now) != hour {
-            self.disk.close_hour(hour)?;
+            self.disk.close_hours(now)?;
             self.disk.prune(now)?;
             let oldest = self.disk.oldest()?;
             self.with(|state| state.since = oldest.unwrap_or(state.since));
@@ -152,6 +152,7 @@ impl Rollup {
             }
         });
         Ok(Part {
+            seen: seen(&window.rows),
             rows: window.rows,
             lost: window.lost,
             known_since_ns: known.saturating_mul(1_000_000_000),
@@ -257,6 +258,20 @@ impl Spans<'_> {
         }
         Ok(at + Level::Ten.seconds())
     }
+}
+
+/// Records that rows are made of: how a connection began, and what came of it.
+fn seen(rows: &[Row]) -> u64 {
+    let counters = rows.iter().filter_map(|row| row.counters);
+    counters.fold(0, |sum: u64, of| {
+        let fates = of.answered.saturating_add(of.unanswered);
+        sum.saturating_add(attempts(&of)).saturating_add(fates)
+    })
+}
+
+/// Attempts that were made, those included that a policy did not let out.
+pub fn attempts(counters: &Counters) -> u64 {
+    counters.opened.saturating_add(counters.denied)
 }
 
 /// Whether it is outside of the cluster.

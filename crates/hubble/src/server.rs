@@ -21,7 +21,12 @@ use tonic::{
 use tower::util::MapResponseLayer;
 
 pub use crate::tls::TlsError;
-use crate::{answers::Answers, observer::Observer, peer::PeerService, recorder::Recorder};
+use crate::{
+    answers::{Answers, OwnNode},
+    observer::Observer,
+    peer::PeerService,
+    recorder::Recorder,
+};
 pub(crate) use tcp::Tcp;
 pub(crate) use tls::Acceptor;
 pub use tls::TlsFiles;
@@ -110,8 +115,11 @@ impl Server {
     }
 
     /// The same, with answers out of what `recorder` has counted.
-    pub fn answering(self, recorder: Option<Arc<Recorder>>) -> Self {
-        Self { recorder, ..self }
+    pub fn answering(self, recorder: Arc<Recorder>) -> Self {
+        Self {
+            recorder: Some(recorder),
+            ..self
+        }
     }
 
     /// Address of the TCP socket, with the port that was chosen.
@@ -131,7 +139,10 @@ impl Server {
             .add_service(ObserverServer::new(self.observer))
             .add_service(PeerServer::new(self.peers));
         let routes = match self.recorder {
-            Some(recorder) => routes.add_service(AnswersServer::new(Answers::new(recorder))),
+            Some(recorder) => {
+                let answers = Answers::new(Arc::new(OwnNode(recorder)));
+                routes.add_service(AnswersServer::new(answers))
+            }
             None => routes,
         };
         tokio::try_join!(serve_unix(self.unix, routes.clone(), &shutdown), async {

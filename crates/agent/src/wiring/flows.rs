@@ -98,7 +98,7 @@ pub(super) async fn start_flows(
     let server = Server::bind(observer, peers, listen)
         .await
         .context("serve flows")?
-        .answering(Some(recorder));
+        .answering(recorder);
     tasks.spawn("flow server", move |stop| async move {
         if let Err(error) = server.run(stop).await {
             tracing::error!(%error, "the flow server ended");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use api::hubble::Timestamp;
 use api::hubble::answers::{Counters, Edge, Exposure, Failure, Fault, Outsider, Party, Row};
 use hubble::edges::shown;
+use hubble::rollup::attempts;
 use hubble::sketch::Sketch;
 
 use super::ask::Answer;
@@ -309,11 +310,6 @@ fn fault(of: Fault) -> &'static str {
         Fault::Policy => "policy",
         Fault::Dns => "DNS",
     }
-}
-
-/// Attempts on an edge.
-pub(super) fn attempts(of: &Counters) -> u64 {
-    of.opened.saturating_add(of.denied)
 }
 
 /// Attempts that came to nothing. A reset may end what was well, and is none.

@@ -1,76 +1,46 @@
 //! What fails, with one cause each: what both nodes saw of a connection is put together.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use api::hubble::answers::{
     Cause, CauseKind, Completeness, Counters, Edge, Failure, Fault, Row, Side, Tally,
 };
 
-use super::{attempts, from_ns, of_side, sentence};
-use crate::rollup::is_outside;
+use super::{from_ns, of_side, sentence};
+use crate::rollup::{attempts, is_outside};
 
-/// All failures, the most frequent first.
+/// All failures, the most frequent first; alike ones in one order from answer to answer.
 pub(super) fn failures(rows: &HashMap<Edge, Row>, completeness: &Completeness) -> Vec<Failure> {
-    let edges: BTreeSet<EdgeInOrder<'_>> = rows
-        .keys()
-        .filter(|edge| {
-            edge.side() == Side::Client || !rows.contains_key(&of_side(edge, Side::Client))
-        })
-        .map(EdgeInOrder)
-        .collect();
     let mut failures = Vec::new();
-    for EdgeInOrder(edge) in edges {
-        let (own, other) = (rows.get(edge), rows.get(&of_side(edge, Side::Server)));
-        let other = other.filter(|_| edge.side() == Side::Client);
-        failures.extend(of_edge(edge, own, other, completeness));
+    for (edge, own) in rows {
+        let (client, server) = (of_side(edge, Side::Client), of_side(edge, Side::Server));
+        let is_client = edge.side() == Side::Client;
+        if is_client || !rows.contains_key(&client) {
+            let other = rows.get(&server).filter(|_| is_client);
+            failures.extend(of_edge(edge, own, other, completeness));
+        }
     }
-    failures.sort_by_key(|failure| std::cmp::Reverse(failure.count));
+    failures.sort_by_cached_key(|failure| {
+        let edge = format!("{:?}", failure.edge);
+        (std::cmp::Reverse(failure.count), edge)
+    });
     failures
-}
-
-/// Edges in the order of their text, so that equals stay in one order from answer to answer.
-struct EdgeInOrder<'a>(&'a Edge);
-
-impl EdgeInOrder<'_> {
-    fn text(&self) -> String {
-        format!("{:?}", self.0)
-    }
-}
-
-impl PartialEq for EdgeInOrder<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
-    }
-}
-
-impl Eq for EdgeInOrder<'_> {}
-
-impl PartialOrd for EdgeInOrder<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for EdgeInOrder<'_> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.text().cmp(&other.text())
-    }
 }
 
 fn of_edge(
     edge: &Edge,
-    own: Option<&Row>,
+    own: &Row,
     other: Option<&Row>,
     completeness: &Completeness,
 ) -> Vec<Failure> {
     let tallies = |row: Option<&Row>| row.map(|row| row.failures.clone()).unwrap_or_default();
     let counters = |row: Option<&Row>| row.and_then(|row| row.counters).unwrap_or_default();
-    let mut all = tallies(own);
+    let mut all = own.failures.clone();
     let theirs = tallies(other);
     explain(&mut all, &theirs);
     // What only the other node sees: its policy, its drops, its silent pods.
     all.extend(theirs.into_iter().filter(is_of_one_node));
-    let attempts = attempts_of(&counters(own), &counters(other));
+    let attempts = attempts_of(&counters(Some(own)), &counters(other));
     let tallies = all.into_iter().filter(|of| of.count > 0);
     tallies
         .map(|tally| failure(edge, tally, attempts, completeness))

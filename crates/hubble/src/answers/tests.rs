@@ -1,6 +1,6 @@
 use api::hubble::answers::{
-    Cause, CauseKind, Direction, Failure, Fault, Outsider, Party, PartyKind, PolicyRef, Sketch,
-    Tally,
+    Cause, CauseKind, Counters, Direction, Failure, Fault, Outsider, Party, PartyKind, PolicyRef,
+    Sketch, Tally,
 };
 
 use super::*;
@@ -260,7 +260,7 @@ async fn what_is_reached_from_outside_is_told_with_those_who_came() {
 #[tokio::test]
 async fn an_answer_says_how_whole_it_is() {
     let mut gathered = two_nodes(vec![row(web_to_api(Side::Client), opened(75), Vec::new())]);
-    gathered.lost = 25;
+    (gathered.seen, gathered.lost) = (75, 25);
     gathered.known_since_ns = 1_700_000_000_000_000_000;
     let answers = Answers::new(Arc::new(Told(gathered)));
     let map = answers.map(Request::new(Question::default())).await;
@@ -268,6 +268,13 @@ async fn an_answer_says_how_whole_it_is() {
     let completeness = map.completeness.unwrap();
     assert!((completeness.share - 0.75).abs() < 1e-9);
     assert_eq!((completeness.lost, completeness.nodes), (25, 2));
+    // Not less whole because less of it is asked for.
+    let few = Question {
+        from: "nobody".into(),
+        ..Question::default()
+    };
+    let few = answers.map(Request::new(few)).await.unwrap().into_inner();
+    assert!(few.edges.is_empty() && few.completeness == Some(completeness));
     // What was asked from before anything is known begins where something is.
     assert_eq!(map.since.unwrap().seconds, 1_700_000_000);
 }

@@ -218,3 +218,26 @@ fn datagrams_without_an_answer_are_no_failure() {
     let told = follower.look(&key(1), &connection, at(60), Entry::Goes);
     assert_eq!(told.unwrap().outcome, Some(Outcome::Idle));
 }
+
+#[test]
+fn a_connection_whose_entry_went_unseen_is_forgotten_and_one_that_lives_is_not() {
+    let mut follower = follower();
+    let mut evicted = answered();
+    evicted.received.tcp_flags |= u32::from(RST);
+    assert!(
+        follower
+            .look(&key(1), &evicted, at(0), Entry::Stays)
+            .is_some()
+    );
+    let lives = answered();
+    let half = FORGOTTEN.as_secs() / 2;
+    for time in [SETTLED.as_secs(), half, 2 * half, 3 * half] {
+        follower.look(&key(2), &lives, at(time), Entry::Stays);
+    }
+    assert_eq!(follower.len(), 1);
+    // It is not told anew.
+    assert_eq!(
+        follower.look(&key(2), &lives, at(4 * half), Entry::Stays),
+        None
+    );
+}

@@ -1,5 +1,6 @@
 //! A relay over nodes in this process, asked as a client asks it.
 
+mod answers;
 mod faults;
 mod fleet;
 mod newer;

@@ -21,6 +21,7 @@ use super::{
     pool::{Peer, Pool, Times},
 };
 use crate::answers::Answers;
+use crate::calls::Calls;
 use crate::server::{HEALTH_SERVICE, Security, ServeError, Tcp, TlsError, with_reflection};
 
 /// How long tasks may take to end.
@@ -136,7 +137,7 @@ impl Relay {
             tasks.clone(),
         );
         tasks.spawn("connections", move |stop| pool.run(stop));
-        let calls = Arc::new(crate::calls::Calls::default());
+        let calls = Arc::new(Calls::default());
         let observer = Observer::new(
             peers.clone(),
             self.dialer.is_encrypted(),

@@ -25,6 +25,15 @@ const HOURS: u64 = 90 * 24 * 3600;
 /// Bytes of all spans of one length, at most.
 const BYTES: usize = 128 << 20;
 
+/// Which span of a level.
+#[derive(Clone, Copy, Debug)]
+enum Bound {
+    /// The last.
+    Last,
+    /// The first from a time on.
+    From(u64),
+}
+
 /// How long a span is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
@@ -133,7 +142,9 @@ impl Disk {
         work: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, DiskError> {
         let done = || {
-            let transaction = self.database.begin_write()?;
+            let mut transaction = self.database.begin_write()?;
+            // An agent that was killed must not read the whole file before it starts.
+            transaction.set_quick_repair(true);
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)
@@ -163,17 +174,9 @@ impl Disk {
 
     /// Start of the oldest span.
     pub(super) fn oldest(&self) -> Result<Option<u64>, DiskError> {
-        self.look(|tables| {
-            let table = tables.open_table(SPANS)?;
-            let mut oldest = None;
-            for level in [Level::Minute, Level::Hour] {
-                let first = (level.seconds(), 0)..(level.seconds() + 1, 0);
-                let first = table.range(first)?.next().transpose()?;
-                let start = first.map(|(key, _)| key.value().1);
-                oldest = [oldest, start].into_iter().flatten().min();
-            }
-            Ok(oldest)
-        })
+        let minute = self.edge_of(Level::Minute, Bound::From(0))?;
+        let hour = self.edge_of(Level::Hour, Bound::From(0))?;
+        Ok([minute, hour].into_iter().flatten().min())
     }
 
     /// Writes a span, and edges from a number on.
@@ -209,8 +212,42 @@ impl Disk {
         })
     }
 
+    /// Writes all hours before `now` that have minutes and are not written yet: also those that ended while no agent ran.
+    pub(super) fn close_hours(&self, now: u64) -> Result<(), DiskError> {
+        let mut from = match self.edge_of(Level::Hour, Bound::Last)? {
+            Some(hour) => hour + Level::Hour.seconds(),
+            None => 0,
+        };
+        while let Some(minute) = self.edge_of(Level::Minute, Bound::From(from))? {
+            let hour = Level::Hour.start(minute);
+            if hour >= Level::Hour.start(now) {
+                break;
+            }
+            self.close_hour(hour)?;
+            from = hour + Level::Hour.seconds();
+        }
+        Ok(())
+    }
+
+    /// Start of the last span of a level, or of the first that does not begin before a time.
+    fn edge_of(&self, level: Level, bound: Bound) -> Result<Option<u64>, DiskError> {
+        self.look(|tables| {
+            let table = tables.open_table(SPANS)?;
+            let from = match bound {
+                Bound::Last => 0,
+                Bound::From(from) => from,
+            };
+            let mut spans = table.range((level.seconds(), from)..(level.seconds() + 1, 0))?;
+            let found = match bound {
+                Bound::Last => spans.next_back(),
+                Bound::From(_) => spans.next(),
+            };
+            Ok(found.transpose()?.map(|(key, _)| key.value().1))
+        })
+    }
+
     /// Writes an hour out of its minutes.
-    pub(super) fn close_hour(&self, hour: u64) -> Result<(), DiskError> {
+    fn close_hour(&self, hour: u64) -> Result<(), DiskError> {
         let mut sum = Open::default();
         let mut minute = hour;
         while minute < hour + Level::Hour.seconds() {

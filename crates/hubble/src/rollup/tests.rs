@@ -109,6 +109,25 @@ fn after_a_restart_all_but_the_open_span_is_there() {
 }
 
 #[test]
+fn an_hour_that_ended_while_no_agent_ran_is_kept_as_long_as_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |at| Rollup::open(Some(directory.path()), at).unwrap();
+    let rollup = open(START);
+    opened(&rollup, "api", START);
+    rollup.tick(START + 60).unwrap();
+    drop(rollup);
+    let rollup = open(START + 7200);
+    opened(&rollup, "db", START + 7200);
+    let week = 7 * 24 * 3600;
+    for after in [3 * 3600, week + 3 * 3600] {
+        rollup.tick(START + after).unwrap();
+        let part = rollup.rows(0, u64::MAX).unwrap();
+        assert_eq!(opened_of(&part, "api"), 1, "{after} s later");
+        assert_eq!(opened_of(&part, "db"), 1, "{after} s later");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_put_aside_and_counting_goes_on() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("counts.redb"), "no database").unwrap();

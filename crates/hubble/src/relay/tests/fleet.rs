@@ -29,6 +29,7 @@ use crate::{
     intake::Intake,
     observer::{Config as ObserverConfig, Observer},
     peer::{PeerConfig, PeerNode, PeerService, PeerTls, Prefer},
+    recorder::Recorder,
     records::{Point, Record, Way, What},
     relay::{
         config::{Config, Given},
@@ -36,6 +37,7 @@ use crate::{
         wiring::{Relay, RelayError},
     },
     ring::{Capacity, Ring},
+    rollup::Rollup,
     sample::{Shop, opened},
     server::{Listen, Security, Server, TlsFiles, tests::authority::Authority},
 };
@@ -365,7 +367,8 @@ fn local(address: Option<SocketAddr>) -> SocketAddr {
 
 fn intake(capacity: u64) -> Intake {
     let ring = Arc::new(Ring::new(Capacity::new(capacity).unwrap()));
-    Intake::new(ring, Arc::new(Shop))
+    let rollup = Rollup::open(None, 1_700_000_000).unwrap();
+    Intake::new(ring, Arc::new(Shop)).counted_by(Arc::new(Recorder::new(rollup, 0)))
 }
 
 fn observer(intake: &Intake, name: &str, shutdown: &CancellationToken) -> Observer {
@@ -450,7 +453,8 @@ impl Node {
         let telling = PeerService::new(peers.clone(), config, shutdown.clone());
         let server = Server::bind(observer(&intake, &name, &shutdown), telling, listen)
             .await
-            .unwrap();
+            .unwrap()
+            .answering(Arc::clone(intake.recorder().unwrap()));
         let target = server.tcp_address().unwrap();
         tokio::spawn(server.run(shutdown.clone()));
         let at = (Ipv4Addr::new(127, 0, 0, number), port).into();
