@@ -37,7 +37,8 @@ state = "/run/containerd"
     )
 }
 
-/// failCgroupV1: since 1.35 the kubelet else refuses a machine whose controllers are in version 1.
+/// failCgroupV1: since 1.35 the kubelet else refuses a machine whose controllers are in version 1. evictionHard: a share of 0
+/// switches a threshold off; the disk is the machine's and full of what others keep on it, which no eviction here would free.
 pub(super) fn kubelet(keys: &Path, node: &Node, dns: &str) -> String {
     let (keys, name, address) = (keys.display(), node.name, &node.addresses[0]);
     format!(
@@ -63,7 +64,7 @@ resolvConf: /etc/resolv.conf
 nodeStatusUpdateFrequency: 5s
 syncFrequency: 10s
 imageGCHighThresholdPercent: 100
-evictionHard: {{memory.available: 100Mi, nodefs.available: 1%, nodefs.inodesFree: 1%, imagefs.available: 1%}}
+evictionHard: {{memory.available: 100Mi, nodefs.available: 0%, nodefs.inodesFree: 0%, imagefs.available: 0%}}
 "
     )
 }
