@@ -3,6 +3,7 @@
 
 mod disk;
 mod row;
+mod spans;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
