@@ -3,6 +3,7 @@
 //! [`peers`] (which nodes there are) → [`pool`] (a connection to each) → [`observer`] (questions of clients, flows of all nodes in
 //! the order of their times), [`web`] (the same for browsers). Flows pass through as bytes; what a client does not read is held back at the nodes.
 
+pub mod alerts;
 mod answers;
 pub mod config;
 mod faults;
@@ -13,6 +14,7 @@ mod metrics;
 mod observer;
 mod peers;
 mod pool;
+mod promql;
 mod source;
 mod web;
 mod wire;

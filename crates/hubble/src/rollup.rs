@@ -257,6 +257,10 @@ impl Spans<'_> {
             sum.add(window);
             return Ok(minute + Level::Minute.seconds());
         }
+        if at < oldest {
+            // Nothing was counted: where a node was idle for weeks, nobody looks for tens of seconds.
+            return Ok((minute + Level::Minute.seconds()).min(oldest));
+        }
         Ok(at + Level::Ten.seconds())
     }
 }

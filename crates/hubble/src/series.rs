@@ -36,6 +36,14 @@ const TENS: u64 = 3500;
 const MINUTES: u64 = DAY + 3600;
 
 impl Times {
+    /// No time at all.
+    pub(crate) const NONE: Self = Self {
+        base: 0,
+        since: 0,
+        until: 0,
+        seconds: 10,
+    };
+
     /// Spans for values from `from` to `until`, milliseconds since the Unix epoch, when it is `now`, in seconds; none where
     /// nothing was counted yet.
     pub(crate) fn new(from: i64, until: i64, now: u64) -> Option<Self> {
@@ -93,6 +101,7 @@ pub(crate) struct Counts {
     /// Edges that somebody saw from the client's side, without their labels of metrics.
     seen: HashSet<Labels>,
     increments: usize,
+    lost: u64,
     is_full: bool,
 }
 
@@ -118,6 +127,7 @@ impl Counts {
             series: Vec::new(),
             seen: HashSet::new(),
             increments: 0,
+            lost: 0,
             is_full: false,
         }
     }
@@ -127,10 +137,19 @@ impl Counts {
         self.is_full
     }
 
+    /// Records that never came, in the spans from `since` on.
+    pub(crate) const fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Adds a span of a node.
     pub(crate) fn add(&mut self, edges: &mut Edges, span: Span) {
         let (start, end) = (span.start, span.end);
-        for mut row in span.part.unwrap_or_default().rows {
+        let part = span.part.unwrap_or_default();
+        if end > self.times.since {
+            self.lost = self.lost.saturating_add(part.lost);
+        }
+        for mut row in part.rows {
             if let Some(edge) = row.edge.take() {
                 let labels = families::labels(&edge);
                 if edge.side() == Side::Client {

@@ -62,7 +62,7 @@ pub(super) fn routes(web: Web) -> Router {
 }
 
 /// Refuses what a page of somebody else asks for, and gives every response its headers.
-async fn guarded(request: WebRequest, next: Next) -> Response {
+pub(super) async fn guarded(request: WebRequest, next: Next) -> Response {
     // Browsers say who asks; other programs do not.
     let site = request.headers().get("sec-fetch-site");
     let foreign = site.is_some_and(|site| site == "cross-site" || site == "same-site");

@@ -13,6 +13,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     VERSION_HEADER,
+    alerts::{self, Board, Delivery, Evaluation},
     answers::Nodes,
     config::Config,
     link::{Dialer, Place},
@@ -20,6 +21,7 @@ use super::{
     observer::Observer,
     peers::{self, Follower},
     pool::{Peer, Pool, Times},
+    promql::{self, Queries},
     web::{self, Web},
 };
 use crate::answers::Answers;
@@ -146,7 +148,8 @@ impl Relay {
             Arc::clone(&calls),
             tasks.token(),
         );
-        let answers = Answers::new(Arc::new(Nodes::new(peers.clone())));
+        let nodes = Arc::new(Nodes::new(peers.clone()));
+        let answers = Answers::new(Arc::clone(&nodes));
         let (reporter, health) = tonic_health::server::health_reporter();
         tasks.spawn("health", {
             let peers = peers.clone();
@@ -164,8 +167,17 @@ impl Relay {
             let routes = daemon::metrics::routes(Arc::new(metrics::registry(peers, calls)));
             serve_pages(&tasks, "metrics", listener, routes);
         }
+        let queries = Queries::new(nodes);
+        let board = Board::new(config.alerts.rules.as_ref());
+        if let Some(source) = config.alerts.rules {
+            let delivery = Delivery::new(config.alerts.destinations, &tasks);
+            let evaluation = Evaluation::new(source, queries.clone(), board.clone(), delivery);
+            tasks.spawn("alerts", |stop| evaluation.run(stop));
+        }
         if let Some(listener) = self.web {
-            let routes = web::routes(Web { answers, observer });
+            let routes = web::routes(Web { answers, observer })
+                .merge(promql::routes(queries))
+                .merge(alerts::routes(board));
             serve_pages(&tasks, "web interface", listener, routes);
         }
         tokio::select! {
