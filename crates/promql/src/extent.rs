@@ -19,7 +19,7 @@ pub fn extent(expr: &Expr, start: i64, end: i64) -> Option<(i64, i64)> {
 pub fn selectors(expr: &Expr) -> Vec<&[Matcher]> {
     let mut found = Vec::new();
     walk(expr, (0, 0), (0, 0), &mut |matchers, _| {
-        found.push(matchers)
+        found.push(matchers);
     });
     found
 }

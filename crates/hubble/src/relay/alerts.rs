@@ -302,3 +302,6 @@ impl View {
         self.broken = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

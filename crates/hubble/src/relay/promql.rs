@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::answers::Nodes;
 use super::web;
 use crate::series::{Counts, FAMILIES, Times, wanted};
-pub(super) use json::{Failure, data, number, object};
+pub(super) use json::{Failure, data, number, object, with_exponent};
 use parameters::Parameters;
 
 /// Queries that are answered at a time; the others wait.

@@ -17,12 +17,12 @@ impl Rollup {
         level: Level,
         mut each: impl FnMut(Span) -> bool,
     ) -> Result<(), DiskError> {
-        let (start, known, tens) =
-            self.with(|state| (state.start, state.since, state.tens.clone()));
+        let (start, known, tens, whole) =
+            self.with(|state| (state.start, state.since, state.tens.clone(), state.whole()));
         let spans = Spans {
             disk: &self.disk,
-            start,
             tens: &tens,
+            whole,
         };
         let until = until.min(start);
         let mut told = HashSet::new();

@@ -2,6 +2,7 @@
 
 use super::column::{Column, Part, mapped, unique};
 use super::quantile::{ascending, of_histograms};
+use super::ranges::Window;
 use super::window::{self, Slope};
 use super::{Grid, Query, dates, rewrite};
 use crate::ast::{Expr, Function};
@@ -38,46 +39,14 @@ impl Query<'_> {
                 let (shares, columns) = (self.scalar(shares, grid)?, self.vector(columns, grid)?);
                 of_histograms(&shares, &columns, grid).map(Part::Vector)
             }
-            "label_join" | "label_replace" => {
-                let texts =
-                    arguments
-                        .iter()
-                        .skip(1)
-                        .map(|argument| match self.part(argument, grid)? {
-                            Part::Text(text) => Ok(text),
-                            _ => Err(Error::execution("a string was expected")),
-                        });
-                let texts: Vec<_> = texts.collect::<Result<_, Error>>()?;
-                let columns = self.vector(first, grid)?;
-                let made = if name == "label_join" {
-                    rewrite::join(columns, &texts)
-                } else {
-                    rewrite::replace(columns, &texts)
-                };
-                unique(made?).map(Part::Vector)
-            }
+            "label_join" | "label_replace" => self.relabelled(name, first, arguments, grid),
             "scalar" => {
                 let columns = self.vector(first, grid)?;
                 Ok(Part::Scalar(
                     (0..grid.count).map(|at| only(&columns, at)).collect(),
                 ))
             }
-            "sort" | "sort_desc" => {
-                let mut columns = self.vector(first, grid)?;
-                let key =
-                    |column: &Column| column.values.first().copied().flatten().unwrap_or(f64::NAN);
-                columns.sort_by(|one, other| {
-                    let (one, other) = (key(one), key(other));
-                    // What is no number comes last in both.
-                    let order = if name == "sort" {
-                        ascending(one, other)
-                    } else {
-                        ascending(other, one)
-                    };
-                    one.is_nan().cmp(&other.is_nan()).then(order)
-                });
-                Ok(Part::Vector(columns))
-            }
+            "sort" | "sort_desc" => Ok(Part::Vector(sorted(name, self.vector(first, grid)?))),
             "timestamp" => self.timestamp(first, grid),
             "vector" => {
                 let values = self.scalar(first, grid)?.into_iter().map(Some).collect();
@@ -122,66 +91,31 @@ impl Query<'_> {
         let (Some(first), second) = (arguments.first(), arguments.get(1)) else {
             return Ok(None);
         };
-        let number = |argument: Option<&Expr>| match argument {
-            Some(argument) => self.scalar(argument, grid),
-            None => Err(Error::execution(format!("{name} needs two arguments"))),
-        };
         let at = |values: &[f64], at: usize| values.get(at).copied().unwrap_or(f64::NAN);
-        let columns = match name {
-            "absent_over_time" => {
+        let columns = match (name, second) {
+            ("absent_over_time", _) => {
                 let found = self.over(first, grid, |_, _| Some(1.0))?;
                 return Ok(Some(vec![missing(first, &found, grid)]));
             }
-            "changes" => self.over(first, grid, |_, window| {
-                #[allow(clippy::float_cmp, reason = "any other value is a change")]
-                let differs = |before: f64, after: f64| {
-                    before != after && !(before.is_nan() && after.is_nan())
-                };
-                Some(window::changes(window.samples, differs))
-            }),
-            "resets" => self.over(first, grid, |_, window| {
-                Some(window::changes(window.samples, |before, after| {
-                    after < before
-                }))
-            }),
-            "delta" => self.over(first, grid, |_, window| {
-                window::extrapolated(window, Slope::Delta)
-            }),
-            "rate" => self.over(first, grid, |_, window| {
-                window::extrapolated(window, Slope::Rate)
-            }),
-            "increase" => self.over(first, grid, |_, window| {
-                window::extrapolated(window, Slope::Increase)
-            }),
-            "irate" => self.over(first, grid, |_, window| {
-                window::instant(window.samples, true)
-            }),
-            "idelta" => self.over(first, grid, |_, window| {
-                window::instant(window.samples, false)
-            }),
-            "deriv" => self.over(first, grid, |_, window| window::deriv(window.samples)),
-            "predict_linear" => {
-                let ahead = number(second)?;
+            ("predict_linear", Some(second)) => {
+                let ahead = self.scalar(second, grid)?;
                 self.over(first, grid, |time, window| {
                     window::predict(window, at(&ahead, time))
                 })
             }
-            "quantile_over_time" => {
-                let (shares, Some(range)) = (self.scalar(first, grid)?, second) else {
-                    return Err(Error::execution("quantile_over_time needs two arguments"));
-                };
+            ("quantile_over_time", Some(range)) => {
+                let shares = self.scalar(first, grid)?;
                 self.over(range, grid, |time, window| {
-                    Some(window::quantile_over_time(
-                        window.samples,
-                        at(&shares, time),
-                    ))
+                    let share = at(&shares, time);
+                    Some(window::quantile_over_time(window.samples, share))
                 })
             }
-            _ => match name.strip_suffix("_over_time") {
-                Some(which) => self.over(first, grid, |_, window| {
+            _ => match (of_window(name), name.strip_suffix("_over_time")) {
+                (Some(of), _) => self.over(first, grid, |_, window| of(window)),
+                (None, Some(which)) => self.over(first, grid, |_, window| {
                     window::over_time(which, window.samples)
                 }),
-                None => return Ok(None),
+                (None, None) => return Ok(None),
             },
         }?;
         // The first and the last value are those of the metric itself.
@@ -189,6 +123,29 @@ impl Query<'_> {
             return Ok(Some(columns));
         }
         mapped(columns, |_, value| Some(value)).map(Some)
+    }
+
+    /// `label_join` and `label_replace`.
+    fn relabelled(
+        &self,
+        name: &str,
+        first: &Expr,
+        arguments: &[Expr],
+        grid: Grid,
+    ) -> Result<Part, Error> {
+        let texts = arguments.iter().skip(1);
+        let texts = texts.map(|argument| match self.part(argument, grid)? {
+            Part::Text(text) => Ok(text),
+            _ => Err(Error::execution("a string was expected")),
+        });
+        let texts: Vec<_> = texts.collect::<Result<_, Error>>()?;
+        let columns = self.vector(first, grid)?;
+        let made = if name == "label_join" {
+            rewrite::join(columns, &texts)
+        } else {
+            rewrite::replace(columns, &texts)
+        };
+        unique(made?).map(Part::Vector)
     }
 
     fn absent(&self, argument: &Expr, grid: Grid) -> Result<Part, Error> {
@@ -241,6 +198,36 @@ impl Query<'_> {
         let times: Vec<f64> = grid.times().map(|time| time as f64 / 1000.0).collect();
         mapped(columns, |at, _| times.get(at).copied()).map(Part::Vector)
     }
+}
+
+/// The functions of a range alone.
+fn of_window(name: &str) -> Option<fn(&Window<'_>) -> Option<f64>> {
+    Some(match name {
+        "changes" => |window| Some(window::changes(window.samples)),
+        "resets" => |window| Some(window::resets(window.samples)),
+        "delta" => |window| window::extrapolated(window, Slope::Delta),
+        "rate" => |window| window::extrapolated(window, Slope::Rate),
+        "increase" => |window| window::extrapolated(window, Slope::Increase),
+        "irate" => |window| window::instant(window.samples, true),
+        "idelta" => |window| window::instant(window.samples, false),
+        "deriv" => |window| window::deriv(window.samples),
+        _ => return None,
+    })
+}
+
+/// In the order of the values at the first time; what is no number comes last in both.
+fn sorted(name: &str, mut columns: Vec<Column>) -> Vec<Column> {
+    let key = |column: &Column| column.values.first().copied().flatten().unwrap_or(f64::NAN);
+    columns.sort_by(|one, other| {
+        let (one, other) = (key(one), key(other));
+        let order = if name == "sort" {
+            ascending(one, other)
+        } else {
+            ascending(other, one)
+        };
+        one.is_nan().cmp(&other.is_nan()).then(order)
+    });
+    columns
 }
 
 /// The larger one as Go has it: infinity before what is no number, and that before all others.

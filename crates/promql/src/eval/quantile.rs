@@ -115,6 +115,7 @@ fn of_buckets(share: f64, mut buckets: Vec<Bucket>) -> f64 {
     }
     buckets.sort_by(|one, other| ascending(one.bound, other.bound));
     buckets.dedup_by(|of, into| {
+        #[allow(clippy::float_cmp, reason = "a bound is what was written")]
         let is_same = of.bound == into.bound;
         if is_same {
             into.count += of.count;
@@ -170,6 +171,7 @@ fn monotonic(buckets: &mut [Bucket]) {
     }
 }
 
+#[allow(clippy::float_cmp, reason = "what is the same needs no margin")]
 fn is_same(one: f64, other: f64) -> bool {
     if one == other || one.is_nan() && other.is_nan() {
         return true;

@@ -49,16 +49,19 @@ impl Sum {
 }
 
 /// The mean: out of the sum, as long as that is a number.
-pub(super) fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut sum, mut count) = (Sum::default(), 0.0);
+pub(super) fn mean(mut values: impl Iterator<Item = f64>) -> f64 {
+    let Some(first) = values.next() else {
+        return f64::NAN;
+    };
+    let (mut sum, mut count) = (Sum::of(first), 1.0);
     let mut running: Option<Sum> = None;
     for value in values {
         count += 1.0;
         if running.is_none() {
             let mut next = sum;
             next.add(value);
-            if count == 1.0 || !next.sum.is_infinite() {
-                sum = if count == 1.0 { Sum::of(value) } else { next };
+            if !next.sum.is_infinite() {
+                sum = next;
                 continue;
             }
         }
@@ -149,6 +152,10 @@ pub(super) fn instant(samples: &[Sample], is_counter: bool) -> Option<f64> {
 }
 
 /// Slope, and value at `time`, of the line that lies closest to the values (least squares).
+#[allow(
+    clippy::float_cmp,
+    reason = "a line through the same values has no slope"
+)]
 fn line(samples: &[Sample], time: i64) -> Option<(f64, f64)> {
     let [first, _, ..] = samples else { return None };
     if samples.iter().all(|sample| sample.value == first.value) {
@@ -184,8 +191,20 @@ pub(super) fn predict(window: &Window<'_>, ahead: f64) -> Option<f64> {
     line(window.samples, window.time).map(|(slope, value)| slope * ahead + value)
 }
 
-/// How often a value is another than the one before, or less than it.
-pub(super) fn changes(samples: &[Sample], counts: impl Fn(f64, f64) -> bool) -> f64 {
+/// How often a value is another than the one before.
+#[allow(clippy::float_cmp, reason = "any other value is a change")]
+pub(super) fn changes(samples: &[Sample]) -> f64 {
+    count(samples, |before, after| {
+        before != after && !(before.is_nan() && after.is_nan())
+    })
+}
+
+/// How often a value is less than the one before.
+pub(super) fn resets(samples: &[Sample]) -> f64 {
+    count(samples, |before, after| after < before)
+}
+
+fn count(samples: &[Sample], counts: impl Fn(f64, f64) -> bool) -> f64 {
     let mut count = 0.0;
     for pair in samples.windows(2) {
         if let [before, after] = pair

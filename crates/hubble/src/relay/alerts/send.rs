@@ -166,7 +166,11 @@ async fn deliver(to: Destination, mut messages: mpsc::Receiver<String>, stop: Ca
             },
         };
         for failures in 1..=TRIES {
-            let Err(failure) = post(&client, &to.uri, message.clone()).await else {
+            let sent = tokio::select! {
+                () = stop.cancelled() => return,
+                sent = post(&client, &to.uri, message.clone()) => sent,
+            };
+            let Err(failure) = sent else {
                 break;
             };
             let is_last = failure.is_final || failures == TRIES;

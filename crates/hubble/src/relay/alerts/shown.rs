@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::state::{Alert, State as AlertState};
 use super::template::Template;
 use super::{Board, Judged, Running};
-use crate::relay::promql::{data, object};
+use crate::relay::promql::{data, number, object, with_exponent};
 use crate::relay::web;
 
 /// The routes below `/api/v1`.
@@ -109,9 +109,18 @@ fn active(judged: &Judged) -> impl Iterator<Item = Value> {
             "annotations": alert.annotations,
             "state": alert.state.name(),
             "activeAt": time(alert.active_at),
-            "value": format!("{:e}", alert.value),
+            "value": exponential(alert.value),
         })
     })
+}
+
+/// A number as Prometheus writes the values of alerts.
+fn exponential(value: f64) -> String {
+    if value.is_finite() {
+        with_exponent(value)
+    } else {
+        number(value)
+    }
 }
 
 /// RFC 3339, of milliseconds since the Unix epoch.

@@ -191,13 +191,17 @@ pub(in crate::relay) fn number(value: f64) -> String {
     if size == 0.0 || (1e-6..1e21).contains(&size) {
         return value.to_string();
     }
+    with_exponent(value)
+}
+
+/// With an exponent of two digits at least, as Go writes it.
+pub(in crate::relay) fn with_exponent(value: f64) -> String {
     let text = format!("{value:e}");
     let Some((digits, exponent)) = text.split_once('e') else {
         return text;
     };
-    let (sign, exponent) = exponent
-        .strip_prefix('-')
-        .map_or(('+', exponent), |exponent| ('-', exponent));
+    let negative = exponent.strip_prefix('-');
+    let (sign, exponent) = negative.map_or(('+', exponent), |exponent| ('-', exponent));
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
