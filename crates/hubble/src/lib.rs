@@ -29,6 +29,7 @@ pub mod rollup;
 #[cfg(test)]
 mod sample;
 mod schema;
+pub(crate) mod series;
 pub mod server;
 pub mod sketch;
 mod tls;
