@@ -111,6 +111,7 @@ global! {
         Observe => stage_observe,
         WindowScale => stage_window_scale,
         Emit => stage_emit,
+        Sample => stage_sample,
         Route => stage_route,
     }
 }

@@ -15,7 +15,7 @@ use aya_ebpf::{
     },
 };
 use datapath::{
-    abi::{Mac, connection::Entry, node::Features},
+    abi::{Mac, connection::Entry, node::Features, sample::OCTETS},
     apart::Apart,
     context::State,
     environment::{Constant, Environment, Feature, Route, RouteQuery, SocketQuery},
@@ -35,7 +35,8 @@ static FEATURES: Global<Features> = Global::new(Features {
     reject_no_backend: 1,
     events: 1,
     host_policy: 0,
-    pad: [0; 2],
+    capture: 1,
+    pad: 0,
     nodeport_min: 30000,
     nodeport_max: 32767,
     snat_min: 32768,
@@ -66,6 +67,16 @@ unsafe impl Sync for Unknown {}
 
 /// Always zero.
 static ZERO: Unknown = Unknown(UnsafeCell::new(0));
+
+/// A number of octets from 1 to [`OCTETS`], in a form that shows the verifier these bounds. A comparison would not: the compiler
+/// makes it on another register.
+#[inline(always)]
+pub fn bounded(count: u32) -> usize {
+    const { assert!(OCTETS.is_power_of_two()) };
+    // SAFETY: nobody writes it; volatile, so that the compiler does not know that what follows changes nothing.
+    let count = count ^ unsafe { ZERO.0.get().read_volatile() };
+    ((count as usize).wrapping_sub(1) & (OCTETS - 1)) + 1
+}
 
 /// The kernel around one program run.
 #[derive(Clone, Copy)]
@@ -203,6 +214,7 @@ impl Environment for Kernel {
             Feature::RejectNoBackend => feature!(reject_no_backend),
             Feature::Events => feature!(events),
             Feature::HostPolicy => feature!(host_policy),
+            Feature::Capture => feature!(capture),
         };
         value != 0
     }

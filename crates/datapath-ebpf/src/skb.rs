@@ -14,9 +14,11 @@ use aya_ebpf::{
     },
 };
 use datapath::{
-    abi::{Address, Drop, Mac, Plain},
+    abi::{Address, Drop, Mac, Plain, sample::OCTETS},
     packet::{Checksum, Packet, Tunnel, Zero},
 };
+
+use crate::kernel::bounded;
 
 /// Highest offset that is read directly: what the verifier must know to bound the pointer.
 const REACH: u32 = 0x3fff;
@@ -144,6 +146,18 @@ impl Packet for Skb {
             );
             (result == 0).then(|| value.assume_init())
         }
+    }
+
+    #[inline(always)]
+    fn copy(&self, offset: u32, count: u32, to: &mut [u8; OCTETS]) -> Option<()> {
+        if count == 0 {
+            return None;
+        }
+        let count = bounded(count) as u32;
+        // SAFETY: the helper writes `count` octets or fails, and there is room for as many.
+        let result =
+            unsafe { bpf_skb_load_bytes(self.0.cast(), offset, to.as_mut_ptr().cast(), count) };
+        (result == 0).then_some(())
     }
 
     #[inline(always)]

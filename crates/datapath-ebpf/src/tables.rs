@@ -19,6 +19,7 @@ use datapath::{
         ipcache::{AddressKey, AddressRow},
         node::Node,
         policy::{PeerKey, PolicyHead, PortKey, PortVerdict},
+        sample::{Record, Sample},
         service::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, SocketKey, SocketPeer,
         },
@@ -26,6 +27,8 @@ use datapath::{
     context::State,
     maps::{Flow, Insertion, Maps, Table},
 };
+
+use crate::kernel::bounded;
 
 /// `BPF_F_NO_PREALLOC`: memory is taken per entry.
 const ON_USE: usize = 1;
@@ -85,6 +88,13 @@ pub static MASQUERADE_SPARE: LpmTrie<Address, u32, 16384> = LpmTrie::new();
 pub static EVENTS: RingBuf<Event, { 1 << 20 }> = RingBuf::new();
 #[btf_map(name = "lost_events")]
 pub static LOST_EVENTS: PerCpuArray<u64, 1> = PerCpuArray::new();
+/// Of payload, so that it may overflow without a verdict being lost. Records end where their payload does.
+#[btf_map(name = "samples")]
+pub static SAMPLES: RingBuf<Sample, { 4 << 20 }> = RingBuf::new();
+#[btf_map(name = "lost_samples")]
+pub static LOST_SAMPLES: PerCpuArray<u64, 1> = PerCpuArray::new();
+#[btf_map(name = "followed")]
+pub static FOLLOWED: LruHashMap<ConnectionKey, u32, 16384> = LruHashMap::new();
 #[btf_map(name = "drops")]
 pub static DROPS: PerCpuHashMap<DropKey, Count, 16384, ON_USE> = PerCpuHashMap::new();
 #[btf_map(name = "hooks")]
@@ -93,6 +103,10 @@ pub static HOOKS: PerCpuArray<Count, { (hook::COUNT * outcome::COUNT) as usize }
 /// Where a new connection is put together: it is too large for the stack. Not of the ABI, not pinned.
 #[btf_map(name = "scratch")]
 static SCRATCH: PerCpuArray<Connection, 1> = PerCpuArray::new();
+
+/// Where a sample is put together: the ring takes no record whose length is known only then. Not of the ABI, not pinned.
+#[btf_map(name = "record")]
+static RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
 
 /// What the stages know of the packet in hand: too large for the stack. Not of the ABI, not pinned.
 #[btf_map(name = "state")]
@@ -371,6 +385,33 @@ impl Maps for Tables {
         fill(unsafe { entry.assume_init_mut() });
         // The reader has a timer: to wake it is an interrupt, which costs more than all else here.
         entry.submit(BPF_RB_NO_WAKEUP.into());
+    }
+
+    #[inline(always)]
+    fn followed(&self, key: &ConnectionKey) -> Option<u8> {
+        // SAFETY: the value is copied at once.
+        unsafe { FOLLOWED.get(key) }.map(|mode| *mode as u8)
+    }
+
+    #[inline(always)]
+    fn sample(&self, fill: impl FnOnce(&mut Record) -> u32) {
+        let Some(record) = RECORD.get_ptr_mut(0) else {
+            return;
+        };
+        // SAFETY: the row belongs to this CPU, and classifiers do not nest on one.
+        let captured = fill(unsafe { &mut *record });
+        let captured = if captured == 0 { 0 } else { bounded(captured) };
+        let length = size_of::<Sample>() + captured;
+        // SAFETY: the record is that long.
+        let octets = unsafe { core::slice::from_raw_parts(record.cast::<u8>(), length) };
+        // One reader has a timer here, too.
+        let result = SAMPLES.output_untyped::<[u8]>(octets, BPF_RB_NO_WAKEUP.into());
+        if result.is_err()
+            && let Some(lost) = LOST_SAMPLES.get_ptr_mut(0)
+        {
+            // SAFETY: the row belongs to this CPU.
+            unsafe { *lost += 1 };
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod generation;
 pub mod ipcache;
 pub mod node;
 pub mod policy;
+pub mod sample;
 pub mod service;
 
 pub use address::{Address, Mac, PrefixKey};

@@ -5,7 +5,7 @@ use crate::{
     context::{Cx, Seams, Step},
     stages::{
         answer, connection, fragment, icmp, identity, nat, overlay, parse, record, reject, route,
-        service, tcp, uplink,
+        sample, service, tcp, uplink,
     },
 };
 
@@ -50,6 +50,8 @@ pub enum Apart {
     WindowScale,
     /// An event.
     Emit,
+    /// A sample of payload.
+    Sample,
     /// [`service::translate`]
     Service,
     /// [`identity::local_source`]
@@ -102,6 +104,7 @@ impl Apart {
             Self::Observe => tcp::note(cx),
             Self::WindowScale => Ok(tcp::window_scale(cx)),
             Self::Emit => Ok(record::emit(cx)),
+            Self::Sample => Ok(sample::take(cx)),
             Self::Service => service::select(cx),
             Self::LocalSource => Ok(identity::resolve_local_source(cx)),
             Self::RemoteSource => Ok(identity::resolve_remote_source(cx)),

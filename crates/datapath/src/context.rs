@@ -234,6 +234,8 @@ pub struct State {
     pub lent: bool,
     /// Whether this packet made its entry.
     pub made: bool,
+    /// Whether the connection's end is to be told, not this packet's payload.
+    pub closes: bool,
     /// Way of the packet in its connection: 0 is [`Way::Forward`]. A plain number, because of an enum's the compiler knows the
     /// range, and computes an address with it that the verifier cannot bound.
     way: u8,

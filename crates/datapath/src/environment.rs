@@ -73,6 +73,8 @@ pub enum Feature {
     Events,
     /// `host_policy`
     HostPolicy,
+    /// `capture`
+    Capture,
 }
 
 /// Numbers of [`crate::abi::node::Features`], host order.

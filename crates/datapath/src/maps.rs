@@ -8,6 +8,7 @@ use crate::abi::{
     ipcache::{AddressKey, AddressRow},
     node::Node,
     policy::{PeerKey, PolicyHead, PortKey, PortVerdict},
+    sample::Record,
     service::{
         Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, SocketKey, SocketPeer,
     },
@@ -121,4 +122,10 @@ pub trait Maps {
     /// Reserves a record of the ring, lets `fill` write it (the memory is not zeroed: every field must be written), and
     /// submits it. Where there is no room, counts in `lost_events` without calling it.
     fn emit(&self, fill: impl FnOnce(&mut Event));
+
+    /// Row of `followed`: how user space wants this connection to be sampled, see [`crate::abi::sample::mode`].
+    fn followed(&self, key: &ConnectionKey) -> Option<u8>;
+    /// Lets `fill` write a record of the ring `samples` (the memory is not zeroed: every field of its head must be written)
+    /// and say how many octets of payload there are; appends as much to the ring. Where there is no room, counts in `lost_samples`.
+    fn sample(&self, fill: impl FnOnce(&mut Record) -> u32);
 }

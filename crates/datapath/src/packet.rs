@@ -1,6 +1,6 @@
 //! The seam towards a packet: read, rewrite with its checksums, resize; nothing gives out a slice of it.
 
-use crate::abi::{Address, Drop, Mac, Plain};
+use crate::abi::{Address, Drop, Mac, Plain, sample::OCTETS};
 
 /// A frame in flight, Ethernet header first. Offsets count from the first octet of that header.
 ///
@@ -36,6 +36,9 @@ pub trait Packet {
     /// A value at `offset`, as it lies there (network order stays network order), making the octets readable first
     /// where they are not; `None` if the frame ends before it does.
     fn load<T: Plain>(&self, offset: u32) -> Option<T>;
+
+    /// Copies `count` octets from `offset` on, at most as many as there is room for; `None` if the frame ends before they do.
+    fn copy(&self, offset: u32, count: u32, to: &mut [u8; OCTETS]) -> Option<()>;
 
     /// Overwrites octets without touching any checksum: for answers that we build, and for fields that no checksum
     /// covers. [`Drop::ErrorWritingToPacket`] where the frame is too short or cannot be written.

@@ -15,6 +15,7 @@ pub mod record;
 pub mod redirect;
 pub mod reject;
 pub mod route;
+pub mod sample;
 pub mod service;
 pub mod source;
 pub mod tcp;

@@ -30,6 +30,7 @@ use crate::{
         ipcache::{AddressKey, AddressRow},
         node::{Features, Node},
         policy::{PeerKey, PolicyHead, PortKey, PortVerdict},
+        sample::Sample,
         service::{
             Affinity, AffinityKey, Backend as ServiceBackend, Frontend, FrontendKey, SlotKey,
             SocketKey, SocketPeer,
@@ -77,6 +78,9 @@ pub struct World {
     pub(crate) hooks: RefCell<BTreeMap<u32, Count>>,
     /// What the ring holds.
     pub events: RefCell<Vec<Event>>,
+    pub(crate) followed: HashMap<ConnectionKey, u32>,
+    /// What the ring of samples holds: heads and octets.
+    pub samples: RefCell<Vec<(Sample, Vec<u8>)>>,
     /// Answers of the routing table by destination.
     pub routes: HashMap<Address, Route>,
     /// The node's sockets: address, port in network order, protocol.
@@ -136,6 +140,8 @@ impl Default for World {
             traffic: RefCell::default(),
             hooks: RefCell::default(),
             events: RefCell::default(),
+            followed: HashMap::new(),
+            samples: RefCell::default(),
             routes: HashMap::new(),
             sockets: HashSet::new(),
             chance: RefCell::default(),
@@ -161,6 +167,7 @@ impl World {
         self.traffic.get_mut().clear();
         self.hooks.get_mut().clear();
         self.events.get_mut().clear();
+        self.samples.get_mut().clear();
         self.counter.set(0);
     }
 
@@ -222,6 +229,7 @@ impl Environment for World {
             Feature::RejectNoBackend => features.reject_no_backend,
             Feature::Events => features.events,
             Feature::HostPolicy => features.host_policy,
+            Feature::Capture => features.capture,
         };
         value != 0
     }

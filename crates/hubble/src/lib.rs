@@ -32,6 +32,7 @@ mod schema;
 pub(crate) mod series;
 pub mod server;
 pub mod sketch;
+pub mod spoken;
 mod tls;
 
 /// Version of this server as clients see it.

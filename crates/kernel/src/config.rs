@@ -36,10 +36,14 @@ pub struct Config {
     pub drops: u32,
     /// Bytes of the event ring, a power of two.
     pub event_bytes: u32,
+    /// Bytes of the ring of samples, a power of two.
+    pub sample_bytes: u32,
+    /// Connections about which user space has said lately how they are sampled.
+    pub followed: u32,
 }
 
 impl Default for Config {
-    /// A small node: about 40 MiB of kernel memory at start, the rest on use.
+    /// A small node: about 46 MiB of kernel memory at start, the rest on use.
     fn default() -> Self {
         Self {
             connections: 65_536,
@@ -58,6 +62,8 @@ impl Default for Config {
             socket_peers: 65_536,
             drops: 16_384,
             event_bytes: 1 << 20,
+            sample_bytes: 4 << 20,
+            followed: 16_384,
         }
     }
 }
@@ -81,16 +87,21 @@ impl Config {
             ("affinity", self.affinity),
             ("socket_peers", self.socket_peers),
             ("drops", self.drops),
+            ("followed", self.followed),
         ];
         for (field, value) in counts {
             if !(256..=1 << 24).contains(&value) {
                 return Err(ConfigError::Size { field, value });
             }
         }
-        if !self.event_bytes.is_power_of_two() || self.event_bytes < 4096 {
-            return Err(ConfigError::Ring {
-                value: self.event_bytes,
-            });
+        let rings = [
+            ("event_bytes", self.event_bytes),
+            ("sample_bytes", self.sample_bytes),
+        ];
+        for (field, value) in rings {
+            if !value.is_power_of_two() || value < 4096 {
+                return Err(ConfigError::Ring { field, value });
+            }
         }
         Ok(())
     }
@@ -108,8 +119,10 @@ pub enum ConfigError {
         value: u32,
     },
     /// Not a size of a ring.
-    #[error("event_bytes = {value}: must be a power of two, 4096 at least")]
+    #[error("{field} = {value}: must be a power of two, 4096 at least")]
     Ring {
+        /// Field of [`Config`].
+        field: &'static str,
         /// What it was.
         value: u32,
     },

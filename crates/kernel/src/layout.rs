@@ -65,12 +65,24 @@ const fn spec<K, V>(name: &'static str, layout: u32, kind: MapKind, max_entries:
     }
 }
 
+/// A ring of so many bytes, whose layout is that of its records.
+const fn ring(name: &'static str, layout: u32, bytes: u32) -> MapSpec {
+    MapSpec {
+        name,
+        layout,
+        kind: MapKind::Ring,
+        key_size: 0,
+        value_size: 0,
+        max_entries: bytes,
+    }
+}
+
 /// Number of counters in `hooks`.
 pub(crate) const HOOK_COUNTERS: u32 = hook::COUNT * outcome::COUNT;
 
 /// All maps, with the sizes that `config` asks for.
 pub fn maps(config: &Config) -> Vec<MapSpec> {
-    use MapKind::{Array, Hash, LruHash, PerCpuArray, PerCpuHash, Ring, Trie};
+    use MapKind::{Array, Hash, LruHash, PerCpuArray, PerCpuHash, Trie};
     vec![
         spec::<ConnectionKey, Connection>("connections", 1, LruHash, config.connections),
         spec::<ConnectionKey, Connection>("openings", 1, LruHash, config.openings),
@@ -93,15 +105,11 @@ pub fn maps(config: &Config) -> Vec<MapSpec> {
         spec::<u32, u32>("generations", 1, Array, generation::SIZE),
         spec::<u32, Node>("node", 1, Array, 1),
         spec::<abi::address::PrefixKey, u32>("masquerade_spare", 1, Trie, config.cidrs),
-        MapSpec {
-            name: "events",
-            layout: 1,
-            kind: Ring,
-            key_size: 0,
-            value_size: 0,
-            max_entries: config.event_bytes,
-        },
+        ring("events", 1, config.event_bytes),
         spec::<u32, u64>("lost_events", 1, PerCpuArray, 1),
+        ring("samples", 1, config.sample_bytes),
+        spec::<u32, u64>("lost_samples", 1, PerCpuArray, 1),
+        spec::<ConnectionKey, u32>("followed", 1, LruHash, config.followed),
         spec::<DropKey, Count>("drops", 1, PerCpuHash, config.drops),
         spec::<u32, Count>("hooks", 1, PerCpuArray, HOOK_COUNTERS),
     ]

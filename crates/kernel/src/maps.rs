@@ -33,6 +33,8 @@ macro_rules! maps {
             $($(#[$doc])* pub $field: $handle<$key, $value>,)+
             /// The ring of events, see [`crate::events::Events`].
             pub events: Arc<OwnedFd>,
+            /// The ring of samples, see [`crate::samples::Samples`].
+            pub samples: Arc<OwnedFd>,
         }
 
         impl Maps {
@@ -44,19 +46,21 @@ macro_rules! maps {
                         maps!(@handle $handle, fd, stringify!($field), cpus)
                     },)+
                     events: Arc::new(open(pins, specs, "events")?),
+                    samples: Arc::new(open(pins, specs, "samples")?),
                 })
             }
         }
 
         impl Maps {
-            /// Tables in this process that behave like the kernel's, see [`crate::fake`]. Counters of CPUs and the ring of
-            /// events are not among them: using those is an error.
+            /// Tables in this process that behave like the kernel's, see [`crate::fake`]. Counters of CPUs and the
+            /// rings are not among them: using those is an error.
             pub fn in_memory(config: &Config, faults: &Faults) -> io::Result<Self> {
                 let nothing = || File::open("/dev/null").map(OwnedFd::from);
                 let specs = layout::maps(config);
                 Ok(Self {
                     $($field: maps!(@memory $handle, nothing, specs, faults, stringify!($field)),)+
                     events: Arc::new(nothing()?),
+                    samples: Arc::new(nothing()?),
                 })
             }
         }
@@ -135,6 +139,10 @@ maps! {
     masquerade_spare: Map<PrefixKey, u32>,
     /// Events that did not fit into the ring.
     lost_events: PerCpuMap<u32, u64>,
+    /// Samples that did not fit into their ring.
+    lost_samples: PerCpuMap<u32, u64>,
+    /// How connections are sampled, by what user space said ([`datapath::abi::sample::mode`]).
+    followed: Map<ConnectionKey, u32>,
     /// Drops by endpoint, reason, direction and rule.
     drops: PerCpuMap<DropKey, Count>,
     /// Packets by hook and outcome.

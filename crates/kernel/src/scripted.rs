@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use aya::maps::{Map as AyaMap, MapData, RingBuf};
 use aya_obj::{EbpfSectionKind, Object};
-use datapath::abi::{Address, Plain, event::Event, node::Features};
+use datapath::abi::{Address, Plain, event::Event, node::Features, sample::Sample};
 use datapath::environment::Route;
 use datapath::packet::Tunnel;
 
@@ -105,7 +105,8 @@ pub struct Scripted {
     programs: HashMap<(Vec<u8>, Hook), Rc<OwnedFd>>,
     /// Programs on the tables that are full.
     full_programs: HashMap<(Vec<u8>, Hook), Rc<OwnedFd>>,
-    ring: RingBuf<MapData>,
+    events: RingBuf<MapData>,
+    samples: RingBuf<MapData>,
     cpus: usize,
 }
 
@@ -129,12 +130,14 @@ impl Scripted {
         }
         let create = |name, kind, sizes| table(name, kind, sizes).map(|table| table.fd);
         let hash = MapKind::Hash as u32;
-        let ring = tables
-            .get("events")
-            .ok_or_else(|| failed("open the ring")("the object has no map 'events'"))?
-            .fd
-            .try_clone()
-            .map_err(failed("open the ring"))?;
+        let ring = |name: &str| -> Result<_> {
+            let ring = tables
+                .get(name)
+                .ok_or_else(|| failed("open a ring")(format!("the object has no map '{name}'")))?;
+            let fd = ring.fd.try_clone().map_err(failed("open a ring"))?;
+            open_ring(fd).map_err(failed("map a ring"))
+        };
+        let (events, samples) = (ring("events")?, ring("samples")?);
         Ok(Self {
             tables,
             emptied: Vec::new(),
@@ -143,7 +146,8 @@ impl Scripted {
             sockets: create("sockets", hash, [answers::SOCKET as u32, 4, 1024, ON_USE])?,
             programs: HashMap::new(),
             full_programs: HashMap::new(),
-            ring: open_ring(ring).map_err(failed("map the ring"))?,
+            events,
+            samples,
             cpus: crate::maps::possible_cpus(),
         })
     }
@@ -291,10 +295,20 @@ impl Scripted {
     /// Takes what is in the ring.
     pub fn events(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
-        while let Some(record) = self.ring.next() {
+        while let Some(record) = self.events.next() {
             events.extend(Event::from_bytes(&record));
         }
         events
+    }
+
+    /// Takes what is in the ring of samples: heads and octets.
+    pub fn samples(&mut self) -> Vec<(Sample, Vec<u8>)> {
+        let mut samples = Vec::new();
+        while let Some(record) = self.samples.next() {
+            let parsed = crate::samples::parse(&record);
+            samples.extend(parsed.map(|(sample, octets)| (sample, octets.to_vec())));
+        }
+        samples
     }
 
     /// The program of these constants on the tables in force.

@@ -33,6 +33,9 @@ pub struct Sample<'a> {
     pub octets: &'a [u8],
     /// Octets of payload in the segment; fewer than in `octets` counts as those.
     pub length: u32,
+    /// The sequence number behind what whoever takes samples had seen of this direction, if that is known: what is missing
+    /// before it was left out on purpose, and is not waited for.
+    pub expected: Option<u32>,
     /// When it was seen.
     pub time_ns: u64,
 }
@@ -40,7 +43,7 @@ pub struct Sample<'a> {
 /// Why octets are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hole {
-    /// The sample of a segment ends before the segment does.
+    /// The sample of a segment ends before the segment does, or segments behind it were left out on purpose.
     Cut,
     /// No sample of the segment came.
     Lost,
@@ -88,6 +91,7 @@ struct Held {
     sequence: u32,
     octets: Box<[u8]>,
     length: u32,
+    expected: Option<u32>,
     time_ns: u64,
 }
 
@@ -98,6 +102,7 @@ impl Held {
             syn: false,
             octets: &self.octets,
             length: self.length,
+            expected: self.expected,
             time_ns: self.time_ns,
         }
     }
@@ -131,6 +136,7 @@ impl Stream {
             self.drain(out);
         } else {
             self.hold(sample);
+            self.drain(out);
         }
         while self.over_budget()
             || self
@@ -223,16 +229,34 @@ impl Stream {
 
     /// Gives what waited and now follows.
     fn drain(&mut self, out: &mut impl FnMut(Piece<'_>)) {
-        let reached = |stream: &Self| match (stream.next, stream.held.front()) {
-            (Some(next), Some(held)) => held.sequence.wrapping_sub(next).cast_signed() <= 0,
-            _ => false,
-        };
-        while reached(self)
+        while self.reaches_first(out)
             && let Some(held) = self.held.pop_front()
         {
             self.held_octets -= held.octets.len();
             self.deliver(held.sample(), out);
         }
+    }
+
+    /// Whether the first sample that waits follows; passes over what was left out before it. What was lost before it has
+    /// a sample that waits, since it was out of order: so the first one's word counts for all that is missing.
+    fn reaches_first(&mut self, out: &mut impl FnMut(Piece<'_>)) -> bool {
+        let (Some(next), Some(first)) = (self.next, self.held.front()) else {
+            return false;
+        };
+        let ahead = |from: u32, to: u32| to.wrapping_sub(from).cast_signed();
+        let left_out = first
+            .expected
+            .filter(|expected| ahead(next, *expected) > 0 && ahead(*expected, first.sequence) >= 0);
+        let reached = left_out.unwrap_or(next);
+        if reached != next {
+            out(Piece::Gap {
+                octets: reached.wrapping_sub(next).into(),
+                hole: Hole::Cut,
+                time_ns: first.time_ns,
+            });
+            self.next = Some(reached);
+        }
+        ahead(reached, first.sequence) <= 0
     }
 
     fn hold(&mut self, sample: Sample<'_>) {
@@ -255,6 +279,7 @@ impl Stream {
                 sequence: sample.sequence,
                 octets: sample.octets.into(),
                 length: sample.length,
+                expected: sample.expected,
                 time_ns: sample.time_ns,
             },
         );

@@ -21,6 +21,22 @@ pub const OCTETS: usize = 64 << 20;
 /// After this time without a sample a connection is forgotten: its end was missed.
 pub const IDLE_NS: u64 = 3_600_000_000_000;
 
+/// After this time without a sample a connection that is not read is forgotten: by then whoever takes samples has heard it.
+pub const OPAQUE_NS: u64 = 60_000_000_000;
+
+/// Which samples of a connection are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// All of its beginning: it is not known yet what it speaks, or it begins with all there is to say.
+    Beginning,
+    /// None.
+    Nothing,
+    /// Where a direction begins to speak after the other one.
+    Heads,
+    /// All segments, large ones as far as what says how long they are.
+    Frames,
+}
+
 /// What the cluster knows of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Origin {
@@ -252,11 +268,11 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
         self.connections.get(&key).map(Connection::protocol)
     }
 
-    /// Whether samples of this connection are of any more use.
-    pub fn is_opaque(&self, key: K) -> bool {
+    /// Which samples of this connection are wanted from now on: none, if there is no room for it.
+    pub fn wants(&self, key: K) -> Want {
         self.connections
             .get(&key)
-            .is_some_and(Connection::is_opaque)
+            .map_or(Want::Nothing, Connection::wants)
     }
 
     /// Connections that are followed.

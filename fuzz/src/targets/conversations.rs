@@ -117,6 +117,7 @@ fn samples(data: &[u8]) {
             syn,
             octets,
             length: octets.len() as u32 + u32::from(flags & 0x1f == 7) * u32::from(*place),
+            expected: None,
             time_ns,
         };
         *next = next.wrapping_add(sample.length.max(octets.len() as u32) + u32::from(syn));

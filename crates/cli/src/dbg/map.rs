@@ -159,6 +159,8 @@ by_name! {
     node => |maps| plain(&maps.node);
     masquerade_spare => |maps| plain(&maps.masquerade_spare);
     lost_events => |maps| per_cpu(&maps.lost_events, Shown::shown);
+    lost_samples => |maps| per_cpu(&maps.lost_samples, Shown::shown);
+    followed => |maps| plain(&maps.followed);
     drops => |maps| per_cpu(&maps.drops, Shown::shown);
     hooks => |maps| per_cpu(&maps.hooks, |index| hook_counter(*index));
 }

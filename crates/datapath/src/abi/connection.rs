@@ -149,8 +149,12 @@ pub struct Direction {
     pub window: u32,
     /// Window scale announced in the SYN, plus one; 0 when none was.
     pub window_scale: u8,
+    /// How the payload of this direction is sampled, see [`super::sample::mode`].
+    pub sampling: u8,
+    /// Segments with payload while nobody had said how to sample them, then as a counter that wraps.
+    pub segments: u8,
     /// Room to grow.
-    pub reserved: [u8; 3],
+    pub reserved: u8,
 }
 
 /// The value of the tables `connections` (answered) and `openings` (not yet answered).
@@ -198,8 +202,10 @@ pub struct Connection {
     pub backend: u32,
     /// Interface on which the first packet arrived.
     pub ifindex: u32,
+    /// TCP: who sent payload last: 0 nobody, 1 the initiator, 2 the responder. Kept where that decides what is sampled.
+    pub speaker: u8,
     /// Room to grow; fills what is mostly read to a cache line.
-    pub reserved: [u32; 8],
+    pub reserved: [u8; 31],
     /// Responder to initiator.
     pub received: Direction,
 }

@@ -28,8 +28,10 @@ pub struct Features {
     pub events: u8,
     /// 1: policy of the node itself is enforced.
     pub host_policy: u8,
+    /// 1: payload is sampled.
+    pub capture: u8,
     /// Always zero.
-    pub pad: [u8; 2],
+    pub pad: u8,
     /// First port of NodePorts, host order.
     pub nodeport_min: u16,
     /// Last port of NodePorts, host order.

@@ -17,7 +17,7 @@ use crate::{
         deliver,
         identity::{self, Known},
         nat::{self, Ends},
-        policy, record, service, tcp,
+        policy, record, sample, service, tcp,
     },
     wire::{icmp, ip},
 };
@@ -201,6 +201,7 @@ pub(crate) fn follow<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
     let segments = u64::from(cx.packet.segments());
     entry.count(cx.way(), segments, u64::from(cx.length));
     seen(cx, entry);
+    sample::sample(cx, entry)?;
     tcp::observe(cx)?;
     nat::translate(cx, entry)?;
     deliver::deliver(cx, decision.hop())
@@ -410,6 +411,9 @@ pub(crate) fn make<S: Seams>(cx: &mut Cx<'_, S>) -> Result<Step, Drop> {
         if let Some(entry) = cx.entry {
             if cx.made {
                 record::tell(cx, event::kind::OPENED)?;
+            }
+            sample::sample(cx, entry)?;
+            if cx.made {
                 tcp::observe(cx)?;
             }
             nat::translate(cx, entry)?;

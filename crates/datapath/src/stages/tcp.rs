@@ -10,7 +10,7 @@ use crate::{
     },
     apart::{Apart, call},
     context::{Cx, Fragment, Seams, Step},
-    stages::{record, service},
+    stages::{record, sample, service},
     wire::{
         ip,
         tcp::{
@@ -72,6 +72,7 @@ pub fn observe<S: Seams>(cx: &mut Cx<'_, S>) -> Result<(), Drop> {
         return Ok(());
     }
     if call(cx, Apart::Observe)? == Step::Done {
+        sample::closed(cx)?;
         // A hint that it can be collected.
         record::tell(cx, kind::CLOSING)?;
     }

@@ -18,6 +18,8 @@ pub struct UdpHeader {
 
 /// Offset of the checksum in the header.
 pub const CHECKSUM: u32 = 6;
+/// DNS (RFC 1035), host order.
+pub const DNS: u16 = 53;
 /// DHCP server (RFC 2131), host order.
 pub const DHCP_SERVER: u16 = 67;
 /// DHCPv6 server (RFC 9915), host order.

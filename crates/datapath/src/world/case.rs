@@ -10,6 +10,7 @@ use crate::{
     abi::{
         event::{Event, hook},
         node::Features,
+        sample::Sample,
     },
     environment::Route,
     packet::Tunnel,
@@ -61,6 +62,8 @@ pub struct Outcome {
     pub rows: Vec<Row>,
     /// Events since the packet before.
     pub events: Vec<Event>,
+    /// Samples since the packet before: heads and octets.
+    pub samples: Vec<(Sample, Vec<u8>)>,
     /// Names of the stages, where the backend knows them.
     pub stages: Option<Vec<&'static str>>,
 }
@@ -119,6 +122,7 @@ impl Backend for World {
             frame,
             rows: self.dump(),
             events: self.events.take(),
+            samples: self.samples.take(),
             stages: Some(self.stages.take()),
         }
     }
@@ -233,6 +237,9 @@ fn expectation(case: &Case, before: &[Row], outcome: &Outcome) -> Vec<String> {
     lines.extend(render::difference(before, &outcome.rows));
     for event in &outcome.events {
         lines.push(format!("event {}", render::event(event)));
+    }
+    for (sample, octets) in &outcome.samples {
+        lines.push(format!("sample {}", render::sample(sample, octets)));
     }
     if let Some(stages) = &outcome.stages {
         lines.push(format!("stages {}", stages.join(" ")));

@@ -1,7 +1,7 @@
 //! A packet of bytes, with the kernel's arithmetic for checksums.
 
 use crate::{
-    abi::{Address, Drop, Mac, Plain},
+    abi::{Address, Drop, Mac, Plain, sample::OCTETS},
     packet::{Checksum, Packet, Tunnel, Zero},
 };
 
@@ -109,6 +109,12 @@ impl Packet for Frame {
 
     fn load<T: Plain>(&self, offset: u32) -> Option<T> {
         T::from_bytes(self.at(offset, size_of::<T>())?)
+    }
+
+    fn copy(&self, offset: u32, count: u32, to: &mut [u8; OCTETS]) -> Option<()> {
+        let octets = self.at(offset, count as usize)?;
+        to.get_mut(..octets.len())?.copy_from_slice(octets);
+        Some(())
     }
 
     fn store<T: Plain>(&mut self, offset: u32, value: &T) -> Result<(), Drop> {

@@ -177,8 +177,8 @@ impl History {
     /// Lines to begin with: the topology, services, and switches.
     pub fn beginning(&mut self) -> Vec<String> {
         let switches = [
-            "set tunnel=1 services=1 masquerade_ipv4=1 masquerade_ipv6=1",
-            "set services=1 masquerade_ipv4=1 host_policy=1 allow_localhost=0 snat_min=40000 snat_max=40007",
+            "set capture=1 tunnel=1 services=1 masquerade_ipv4=1 masquerade_ipv6=1",
+            "set capture=1 services=1 masquerade_ipv4=1 host_policy=1 allow_localhost=0 snat_min=40000 snat_max=40007",
         ];
         let switches = self.numbers.pick(&switches).copied().unwrap_or_default();
         let lines = format!(

@@ -10,6 +10,7 @@ use crate::{
         connection::{Alias, Connection, ConnectionKey, FragmentKey, FragmentPorts},
         endpoint::Traffic,
         event::{Count, DropKey, Event},
+        sample::Sample,
         service::{Affinity, AffinityKey},
     },
 };
@@ -62,6 +63,19 @@ pub(crate) fn difference(before: &[Row], after: &[Row]) -> Vec<String> {
 /// An event.
 pub(crate) fn event(event: &Event) -> String {
     short(event)
+}
+
+/// A sample: its head, and the octets, of many the ends.
+pub(crate) fn sample(sample: &Sample, octets: &[u8]) -> String {
+    const SHOWN: usize = 8;
+    let head = short(sample);
+    match (octets.first_chunk::<SHOWN>(), octets.last_chunk::<SHOWN>()) {
+        (Some(first), Some(last)) if octets.len() > 2 * SHOWN => {
+            format!("{head} octets {}..{}", hex(first), hex(last))
+        }
+        _ if octets.is_empty() => head,
+        _ => format!("{head} octets {}", hex(octets)),
+    }
 }
 
 fn row(table: &str, key: &[u8], value: &[u8]) -> String {

@@ -57,6 +57,7 @@ impl World {
             "service_slots" => put(&mut self.slots, row),
             "backends" => put(&mut self.backends, row),
             "affinity" => put(self.affinity.get_mut(), row),
+            "followed" => put(&mut self.followed, row),
             "aliases" => {
                 let (key, alias) = typed::<_, Alias>(row);
                 self.aliases.get_mut().insert(key, alias.primary);

@@ -12,6 +12,7 @@ use crate::{
         ipcache::{AddressKey, AddressRow},
         node::Node,
         policy::{PeerKey, PolicyHead, PortKey, PortVerdict},
+        sample::Record,
         service::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, SocketKey, SocketPeer,
         },
@@ -251,6 +252,20 @@ impl Maps for World {
         let mut event = Event::from_bytes(&[0xa5; size_of::<Event>()]).unwrap_or_default();
         fill(&mut event);
         self.events.borrow_mut().push(event);
+    }
+
+    fn followed(&self, key: &ConnectionKey) -> Option<u8> {
+        self.followed.get(key).map(|mode| *mode as u8)
+    }
+
+    fn sample(&self, fill: impl FnOnce(&mut Record) -> u32) {
+        // Not zeroed in the kernel, as above.
+        let Some(mut record) = Record::from_bytes(&[0xa5; size_of::<Record>()]) else {
+            return;
+        };
+        let captured = fill(&mut record) as usize;
+        let octets = record.octets.get(..captured).unwrap_or_default().to_vec();
+        self.samples.borrow_mut().push((record.sample, octets));
     }
 }
 

@@ -6,12 +6,15 @@ use super::{
 };
 use crate::{
     abi::{
-        Address, Mac, Plain, PrefixKey, endpoint,
+        Address, Mac, Plain, PrefixKey,
+        connection::{ConnectionKey, kind},
+        endpoint,
         endpoint::{Endpoint, Hop, hop_kind},
         generation,
         ipcache::{self, AddressKey, AddressRow},
         node::{Features, Node},
         policy::{self, PeerKey, PolicyHead, PortKey, PortVerdict},
+        sample::mode,
         service::{self, Backend as ServiceBackend, Frontend, FrontendKey, SlotKey},
     },
     environment::Route,
@@ -138,7 +141,7 @@ impl Setup {
 
     fn set(&mut self, fields: &Fields<'_>, backend: &mut dyn Backend) {
         let now = &mut self.features;
-        let switches: [(&str, &mut u8); 10] = [
+        let switches: [(&str, &mut u8); 11] = [
             ("ipv4", &mut now.ipv4),
             ("ipv6", &mut now.ipv6),
             ("tunnel", &mut now.tunnel),
@@ -149,6 +152,7 @@ impl Setup {
             ("reject_no_backend", &mut now.reject_no_backend),
             ("events", &mut now.events),
             ("host_policy", &mut now.host_policy),
+            ("capture", &mut now.capture),
         ];
         for (name, value) in switches {
             *value = fields.number(name, u64::from(*value)) as u8;
@@ -211,6 +215,7 @@ fn table_row(fields: &Fields<'_>) -> Row {
             };
             row("generations", &slot, &(number(fields.word(2)) as u32))
         }
+        "followed" => followed_row(fields),
         "policy" | "class" | "port" | "known" => policy_row(fields),
         _ => service_row(fields),
     }
@@ -292,6 +297,22 @@ fn hop_row(fields: &Fields<'_>) -> Row {
         reserved: 0,
     };
     row("hops", &(number(fields.word(1)) as u32), &value)
+}
+
+/// `followed tcp IP PORT IP PORT opaque|heads|frames`
+fn followed_row(fields: &Fields<'_>) -> Row {
+    let end = |at| (address(fields.word(at)), port(fields.word(at + 1)));
+    let ((source, from), (destination, to)) = (end(2), end(4));
+    let kind = if source.is_v4() { 0 } else { kind::V6 };
+    let protocol = protocol(fields.word(1));
+    let (key, _) = ConnectionKey::of((&source, from), (&destination, to), protocol, kind);
+    let mode = match fields.word(6) {
+        "opaque" => mode::OPAQUE,
+        "heads" => mode::HEADS,
+        "frames" => mode::FRAMES,
+        other => malformed("mode", other),
+    };
+    row("followed", &key, &u32::from(mode))
 }
 
 fn policy_row(fields: &Fields<'_>) -> Row {

@@ -95,6 +95,7 @@ impl Loaded {
             }
         }
         self.scripted.events();
+        self.scripted.samples();
         (self.features, self.now_ns, self.jiffies) = self.initial;
         self.chance.clear();
         self.counter = 0;
@@ -161,6 +162,10 @@ impl Loaded {
 
     pub(crate) fn events(&mut self) -> Vec<datapath::abi::event::Event> {
         self.scripted.events()
+    }
+
+    pub(crate) fn samples(&mut self) -> Vec<(datapath::abi::sample::Sample, Vec<u8>)> {
+        self.scripted.samples()
     }
 
     /// The verdict from the return code, what was asked of the redirect, and the counters that the packet moved.
@@ -254,6 +259,7 @@ impl Backend for Loaded {
             frame: after,
             rows: self.rows(),
             events: self.events(),
+            samples: self.samples(),
             stages: None,
         }
     }

@@ -157,6 +157,12 @@ fn one(case: &Case, world: &mut World, loaded: &mut Loaded) -> Result<Verdict, S
     if events != came {
         return Err(format!("{verdict:?} told\n{events:?}\nloaded\n{came:?}"));
     }
+    let (samples, came) = (world.samples.take(), loaded.samples());
+    if samples != came {
+        return Err(format!(
+            "{verdict:?} sampled\n{samples:?}\nloaded\n{came:?}"
+        ));
+    }
     Ok(verdict)
 }
 

@@ -84,6 +84,7 @@ impl Stage {
             services: 1,
             reject_no_backend: 1,
             events: 1,
+            capture: 1,
             nodeport_min: 30000,
             nodeport_max: 32767,
             snat_min: 32768,

@@ -14,6 +14,7 @@ fn played(samples: &[(Direction, u32, &str, u64)], tick_ns: u64) -> (String, usi
             syn: false,
             octets: octets.as_bytes(),
             length: 0,
+            expected: None,
             time_ns: *time_ns,
         };
         conversation.push(*direction, sample, &mut write);
@@ -76,6 +77,7 @@ fn what_is_held_is_bounded() {
             syn: false,
             octets: &[7; 1000],
             length: 1000,
+            expected: None,
             time_ns: 9,
         };
         conversation.push(direction, sample, &mut |_, _| {});

@@ -288,6 +288,7 @@ fn times_are_those_of_the_samples() {
             syn: octets.is_empty(),
             octets: octets.as_bytes(),
             length: 0,
+            expected: None,
             time_ns,
         };
         tracker.segment(1, Origin::default(), direction, sample, &mut out);

@@ -740,6 +740,7 @@ fn a_topic_nobody_named_goes_by_its_number_and_names_hold_for_all_connections() 
                         syn: false,
                         octets,
                         length: 0,
+                        expected: None,
                         time_ns: 5,
                     },
                     out,

@@ -166,6 +166,7 @@ fn without_a_syn_the_first_sample_is_the_beginning() {
         syn,
         octets,
         length: 0,
+        expected: None,
         time_ns: 0,
     };
     stream.push(sample(99, true, b""), &mut write);
@@ -210,4 +211,46 @@ fn a_stream_goes_on_after_gigabytes_that_nobody_saw() {
         played(7, &[(0, "ab", 2), (far, "cd", 2), (far + 2, "ef", 2)]),
         format!("|ab<{}>|cd|ef", far - 2)
     );
+}
+
+/// As [`played`], with what was expected: (place, octets, length, expected).
+fn taken(samples: &[(u32, &str, u32, u32)]) -> String {
+    let mut stream = Stream::default();
+    let mut text = String::new();
+    for (at, octets, length, expected) in samples {
+        let sample = Sample {
+            sequence: *at,
+            octets: octets.as_bytes(),
+            length: *length,
+            expected: Some(*expected),
+            ..Sample::default()
+        };
+        stream.push(sample, &mut |piece| match piece {
+            Piece::Octets { octets, .. } => text.push_str(std::str::from_utf8(octets).unwrap()),
+            Piece::Gap { octets, hole, .. } => write!(text, "<{octets} {hole:?}>").unwrap(),
+        });
+    }
+    write!(text, " waits {}", stream.held_octets()).unwrap();
+    text
+}
+
+#[test]
+fn what_was_left_out_on_purpose_is_not_waited_for() {
+    assert_eq!(
+        taken(&[(7, "ab", 10, 7), (90, "cd", 2, 90), (92, "ef", 2, 92)]),
+        "ab<8 Cut><73 Cut>cdef waits 0"
+    );
+}
+
+#[test]
+fn what_was_lost_behind_what_was_left_out_is_waited_for() {
+    // 90 was lost before anybody saw it, 95 came too early.
+    let early = [(7, "ab", 2, 7), (95, "ef", 2, 90)];
+    assert_eq!(taken(&early), "ab<81 Cut> waits 2");
+    let [first, second] = early;
+    let late = [first, second, (97, "gh", 2, 97), (90, "ABCDE", 5, 99)];
+    assert_eq!(taken(&late), "ab<81 Cut>ABCDEefgh waits 0");
+    // Between what came too early and what follows it in order, more was left out.
+    let more = [first, second, (200, "ij", 2, 200), (90, "ABCDE", 5, 202)];
+    assert_eq!(taken(&more), "ab<81 Cut>ABCDEef<103 Cut>ij waits 0");
 }

@@ -230,6 +230,7 @@ impl Script {
                 syn: false,
                 octets: &segment.octets[..segment.sampled],
                 length: segment.octets.len() as u32,
+                expected: None,
                 time_ns,
             };
             tracker.segment(1, Origin::default(), segment.direction, sample, &mut out);

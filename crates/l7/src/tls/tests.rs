@@ -207,6 +207,7 @@ fn times_are_those_of_hellos_and_of_the_clients_last_word() {
             syn: false,
             octets: &segment.octets,
             length: 0,
+            expected: None,
             time_ns: 10 + number as u64,
         };
         tracker.segment(1, Origin::default(), segment.direction, sample, &mut out);
@@ -218,7 +219,11 @@ fn times_are_those_of_hellos_and_of_the_clients_last_word() {
         (tls.start_ns, tls.hello_ns, tls.done_ns),
         (Some(10), Some(11), Some(12))
     );
-    assert!(tracker.is_opaque(1), "nothing inside is looked at");
+    assert_eq!(
+        tracker.wants(1),
+        crate::track::Want::Nothing,
+        "nothing inside is looked at"
+    );
 }
 
 /// A record of TLS with a message of a handshake.

@@ -1,6 +1,6 @@
 //! One TCP connection: first its protocol is found, then that protocol's parser reads on.
 
-use super::{Counts, IDLE_NS, Origin, Totals};
+use super::{Counts, IDLE_NS, OPAQUE_NS, Origin, Totals, Want};
 use crate::{
     classify::{self, Classifier, Protocol},
     conversation::{Conversation, Direction, Kept},
@@ -177,11 +177,21 @@ impl Connection {
     }
 
     pub(super) fn is_idle(&self, now_ns: u64) -> bool {
-        now_ns.saturating_sub(self.seen_ns) >= IDLE_NS
+        let kept = self.live.as_ref().map_or(OPAQUE_NS, |_| IDLE_NS);
+        now_ns.saturating_sub(self.seen_ns) >= kept
     }
 
-    pub(super) fn is_opaque(&self) -> bool {
-        self.live.is_none()
+    pub(super) fn wants(&self) -> Want {
+        let Some(live) = &self.live else {
+            return Want::Nothing;
+        };
+        match live.reading.reader {
+            Reader::Undecided { .. } | Reader::Tls(_) => Want::Beginning,
+            Reader::Http1(_) => Want::Heads,
+            // Questions do not wait for answers: a length before each says where the next one is.
+            Reader::Http2(_) | Reader::Kafka(_) | Reader::Dns(_) => Want::Frames,
+            Reader::Opaque => Want::Nothing,
+        }
     }
 
     pub(super) fn protocol(&self) -> Protocol {

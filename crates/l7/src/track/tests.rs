@@ -38,6 +38,7 @@ impl Player {
             syn: false,
             octets,
             length: 0,
+            expected: None,
             time_ns: self.time_ns,
         };
         self.tracker
@@ -108,7 +109,7 @@ fn what_speaks_something_else_costs_next_to_nothing() {
     let mut player = Player::default();
     player.syn(1, 9);
     player.say(1, ToServer, 10, b"*1\r\n$4\r\nPING\r\n");
-    assert!(player.tracker.is_opaque(1));
+    assert_eq!(player.tracker.wants(1), Want::Nothing);
     let octets = player.tracker.octets();
     for number in 0..100 {
         player.say(1, ToServer, 10 + number * 3000, &[0; 1000]);
@@ -180,6 +181,44 @@ fn a_connection_whose_end_was_missed_is_forgotten_after_an_hour() {
     assert_eq!(
         (player.tracker.len(), player.paths()),
         (0, vec![(1, "/users/17")])
+    );
+}
+
+#[test]
+fn what_is_not_read_is_forgotten_after_a_minute() {
+    let mut player = Player::default();
+    player.syn(1, 9);
+    player.say(1, ToServer, 10, b"*1\r\n$4\r\nPING\r\n");
+    player.tracker.tick(OPAQUE_NS, &mut player.out);
+    assert_eq!(player.tracker.len(), 1);
+    player
+        .tracker
+        .tick(OPAQUE_NS + player.time_ns, &mut player.out);
+    assert_eq!(player.tracker.len(), 0);
+}
+
+#[test]
+fn what_is_wanted_depends_on_what_is_spoken_and_is_nothing_without_room() {
+    let budget = Budget {
+        connections: 3,
+        ..Budget::default()
+    };
+    let mut player = Player {
+        tracker: Tracker::new(budget),
+        ..Player::default()
+    };
+    for key in 1..=4 {
+        player.syn(key, 9);
+    }
+    assert_eq!(player.tracker.wants(1), Want::Beginning);
+    player.say(1, ToServer, 10, REQUEST);
+    player.say(2, ToServer, 10, crate::classify::PREFACE);
+    player.say(3, ToServer, 10, &[0; 100]);
+    player.say(4, ToServer, 10, REQUEST);
+    let wants = [1, 2, 3, 4].map(|key| player.tracker.wants(key));
+    assert_eq!(
+        wants,
+        [Want::Heads, Want::Frames, Want::Nothing, Want::Nothing]
     );
 }
 

@@ -159,6 +159,15 @@ impl<'a> Entry<'a> {
         backend: u32;
         /// Interface on which the first packet arrived.
         ifindex: u32;
+        /// Who sent payload last.
+        speaker: u8;
+    }
+
+    /// Writes who sent payload last.
+    #[inline(always)]
+    pub fn set_speaker(self, speaker: u8) {
+        // SAFETY: as in the readers above; the entry is writable.
+        unsafe { (&raw mut (*self.value.as_ptr()).speaker).write_volatile(speaker) }
     }
 
     sides! {
@@ -182,6 +191,10 @@ impl<'a> Entry<'a> {
         window, set_window: u32;
         /// Window scale announced in the SYN, plus one.
         window_scale, set_window_scale: u8;
+        /// How the payload is sampled.
+        sampling, set_sampling: u8;
+        /// Segments with payload, as far as they are counted.
+        segments, set_segments: u8;
     }
 
     /// A copy of the whole value; fields may be of different moments while others write.
