@@ -75,7 +75,7 @@ impl Times {
     fn spacing(self) -> u64 {
         match self.seconds {
             ..=10 => 10,
-            ..=60 => 30,
+            11..=60 => 30,
             _ => 120,
         }
     }

@@ -93,6 +93,7 @@ fn expected(of: &Json) -> Value {
 }
 
 /// Functions of several machines' libraries differ in the last bits.
+#[allow(clippy::float_cmp, reason = "what is the same needs no margin")]
 fn is_close(one: f64, other: f64) -> bool {
     let scale = one.abs().max(other.abs());
     one == other

@@ -1,5 +1,11 @@
 //! A query that costs too much, or makes no sense, is an error that says so.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::unwrap_used,
+    reason = "small numbers, and tests that are to panic"
+)]
+
 use promql::{Error, ErrorKind, Found, Labels, Limits, Matcher, NAME, Sample, Series};
 use proptest::prelude::*;
 

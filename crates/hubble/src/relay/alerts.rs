@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_secs(5);
 /// How long a rule may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Alerts that fire are told again so often; who hears nothing of one for four times as long takes it to be over.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 
 /// Where rules are from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use parameters::Parameters;
 /// Queries that are answered at a time; the others wait.
 const QUERIES: usize = 4;
 /// How long a query may take that does not say.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// Samples of one query: 16 bytes each. Prometheus' default is 50 million; a relay is to be smaller.
 const SAMPLES: u64 = 20_000_000;
 
@@ -255,7 +255,7 @@ async fn series(
     } = listed(&queries, &parameters).await?;
     parameters.cut(&mut answer)?;
     let data: Vec<serde_json::Value> = answer.iter().map(object).collect();
-    Ok(json::data(&data, warnings))
+    Ok(json::data(&data, &warnings))
 }
 
 async fn labels(
@@ -269,7 +269,7 @@ async fn labels(
         .collect();
     let mut names: Vec<&str> = names.into_iter().collect();
     parameters.cut(&mut names)?;
-    Ok(json::data(&names, warnings))
+    Ok(json::data(&names, &warnings))
 }
 
 async fn label_values(
@@ -285,7 +285,7 @@ async fn label_values(
             .collect();
         names.sort();
         parameters.cut(&mut names)?;
-        return Ok(json::data(&names, Vec::new()));
+        return Ok(json::data(&names, &[]));
     }
     let Answered { answer, warnings } = listed(&queries, &parameters).await?;
     let values: std::collections::BTreeSet<&str> = answer
@@ -295,7 +295,7 @@ async fn label_values(
         .collect();
     let mut values: Vec<&str> = values.into_iter().collect();
     parameters.cut(&mut values)?;
-    Ok(json::data(&values, warnings))
+    Ok(json::data(&values, &warnings))
 }
 
 async fn metadata(parameters: Parameters) -> Result<Response, Failure> {
@@ -315,7 +315,7 @@ async fn metadata(parameters: Parameters) -> Result<Response, Failure> {
     let data: serde_json::Map<String, serde_json::Value> = each
         .take(parameters.limit()?.unwrap_or(usize::MAX))
         .collect();
-    Ok(json::data(&data, Vec::new()))
+    Ok(json::data(&data, &[]))
 }
 
 /// Dashboards decide by the version what they may ask: it is that of Prometheus whose language and API are spoken here.
@@ -328,7 +328,7 @@ async fn build_info() -> Response {
         "buildDate": "",
         "goVersion": "",
     });
-    json::data(&data, Vec::new())
+    json::data(&data, &[])
 }
 
 /// Milliseconds since the Unix epoch.

@@ -1,5 +1,7 @@
 //! Series and questions for both judges: made of a seed, so that nothing but the answers has to be kept.
 
+#![allow(clippy::cast_precision_loss, reason = "small numbers")]
+
 use std::fmt::Write as _;
 
 use promql::{Found, Labels, NAME, Sample};
@@ -129,8 +131,8 @@ fn flapping(random: &mut Random, labels: Labels) -> Found {
     let silent = START + 60 * STEP..START + 100 * STEP;
     let ended = START + 170 * STEP..START + 185 * STEP;
     found.samples.retain(|sample| {
-        !silent.contains(&sample.time)
-            && !(ended.contains(&sample.time) && sample.time != ended.start)
+        let is_after_end = ended.contains(&sample.time) && sample.time != ended.start;
+        !silent.contains(&sample.time) && !is_after_end
     });
     for sample in &mut found.samples {
         if sample.time == ended.start {
@@ -140,76 +142,77 @@ fn flapping(random: &mut Random, labels: Labels) -> Found {
     found
 }
 
+/// What one instance of a job has.
+fn instance(random: &mut Random, job: &str, instance: &str) -> Vec<Found> {
+    let own = [("instance", instance), ("job", job)];
+    let with = |name: &str, value: &str| {
+        let mut all = own.to_vec();
+        all.push((name, value));
+        all.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<Vec<_>>()
+    };
+    let named = |metric: &str, others: Vec<(String, String)>| {
+        let pairs = others
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        labels(metric, &pairs.collect::<Vec<_>>())
+    };
+    let mut all = Vec::new();
+    for (code, most) in [("200", 40), ("500", 4)] {
+        let labels = named("requests_total", with("code", code));
+        all.push(counter(random, labels, most));
+    }
+    all.push(gauge(random, labels("memory_bytes", &own)));
+    let up = times().map(|time| Sample {
+        time,
+        value: f64::from(u8::from(random.below(9) > 0)),
+    });
+    let samples = up.collect();
+    let labels = labels("up", &own);
+    all.push(Found { labels, samples });
+    let version = if instance == "0" { "v1" } else { "v2" };
+    let labels = named("build_info", with("version", version));
+    let samples = times().map(|time| Sample { time, value: 1.0 }).collect();
+    all.push(Found { labels, samples });
+    all
+}
+
+/// Values that are none of everyday.
+const SPECIAL_VALUES: &[(&str, f64)] = &[
+    ("nan", f64::NAN),
+    ("inf", f64::INFINITY),
+    ("minus", f64::NEG_INFINITY),
+    ("zero", 0.0),
+    ("low", -2.5),
+    ("high", 1e9),
+];
+
 /// All series.
 pub(crate) fn series() -> Vec<Found> {
     let mut random = Random(20);
     let mut all = Vec::new();
-    for job in ["api", "db"] {
-        for instance in ["0", "1", "2"] {
-            for code in ["200", "500"] {
-                let names = labels(
-                    "requests_total",
-                    &[("code", code), ("instance", instance), ("job", job)],
-                );
-                all.push(counter(
-                    &mut random,
-                    names,
-                    if code == "200" { 40 } else { 4 },
-                ));
-            }
-            all.push(gauge(
-                &mut random,
-                labels("memory_bytes", &[("instance", instance), ("job", job)]),
-            ));
-            let up = times().map(|time| Sample {
-                time,
-                value: f64::from(u8::from(random.below(9) > 0)),
-            });
-            let up = up.collect();
-            all.push(Found {
-                labels: labels("up", &[("instance", instance), ("job", job)]),
-                samples: up,
-            });
-            let version = if instance == "0" { "v1" } else { "v2" };
-            let info = times().map(|time| Sample { time, value: 1.0 }).collect();
-            let names = labels(
-                "build_info",
-                &[("instance", instance), ("job", job), ("version", version)],
-            );
-            all.push(Found {
-                labels: names,
-                samples: info,
-            });
+    for (job, limit) in [("api", 110.5), ("db", 95.0)] {
+        for number in ["0", "1", "2"] {
+            all.extend(instance(&mut random, job, number));
         }
         all.extend(histogram(&mut random, job));
-        let limit = times().step_by(4).map(|time| Sample {
-            time,
-            value: if job == "api" { 110.5 } else { 95.0 },
-        });
+        let value = limit;
+        let samples = times().step_by(4).map(|time| Sample { time, value });
         all.push(Found {
+            samples: samples.collect(),
             labels: labels("limit_bytes", &[("job", job)]),
-            samples: limit.collect(),
         });
     }
     for instance in ["0", "1"] {
-        all.push(flapping(
-            &mut random,
-            labels("flapping", &[("instance", instance)]),
-        ));
+        let labels = labels("flapping", &[("instance", instance)]);
+        all.push(flapping(&mut random, labels));
     }
-    for (kind, value) in [
-        ("nan", f64::NAN),
-        ("inf", f64::INFINITY),
-        ("minus", f64::NEG_INFINITY),
-        ("zero", 0.0),
-        ("low", -2.5),
-        ("high", 1e9),
-    ] {
+    for (kind, value) in SPECIAL_VALUES {
+        let value = *value;
         let samples = times().map(|time| Sample { time, value }).collect();
-        all.push(Found {
-            labels: labels("special", &[("kind", kind)]),
-            samples,
-        });
+        let labels = labels("special", &[("kind", kind)]);
+        all.push(Found { labels, samples });
     }
     let path = labels("odd_total", &[("path", "/a\"b\\c"), ("zone", "süd")]);
     all.push(counter(&mut random, path, 7));

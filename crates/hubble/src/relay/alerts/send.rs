@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// How often a message is tried.
 const TRIES: u32 = 8;
 /// Between two tries.
-const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 
 /// What somebody takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ fn message(shape: Shape, alerts: &[Alert], now: i64) -> Value {
         });
         match shape {
             Shape::Alertmanager => {
-                shown["endsAt"] = ends.unwrap_or_else(|| time(presumed_end(now))).into()
+                shown["endsAt"] = ends.unwrap_or_else(|| time(presumed_end(now))).into();
             }
             Shape::Webhook => {
                 shown["status"] = status(alert.state).into();

@@ -28,14 +28,14 @@ async fn rules(State(board): State<Board>) -> Response {
         .iter()
         .map(|running| group(running, &board.file))
         .collect();
-    data(&json!({ "groups": groups }), broken.into_iter().collect())
+    data(&json!({ "groups": groups }), broken.as_slice())
 }
 
 async fn alerts(State(board): State<Board>) -> Response {
     let groups = board.with(|view| view.groups.clone());
     let judged = groups.iter().flat_map(|running| &running.rules);
     let alerts: Vec<Value> = judged.flat_map(active).collect();
-    data(&json!({ "alerts": alerts }), Vec::new())
+    data(&json!({ "alerts": alerts }), &[])
 }
 
 fn group(running: &Running, file: &str) -> Value {

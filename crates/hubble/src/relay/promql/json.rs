@@ -51,9 +51,9 @@ impl IntoResponse for Failure {
 }
 
 /// Anything that can be JSON.
-pub(in crate::relay) fn data(data: &impl Serialize, warnings: Vec<String>) -> Response {
+pub(in crate::relay) fn data(data: &impl Serialize, warnings: &[String]) -> Response {
     match serde_json::to_string(data) {
-        Ok(data) => success(&data, &warnings),
+        Ok(data) => success(&data, warnings),
         Err(error) => Failure {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             kind: "internal",

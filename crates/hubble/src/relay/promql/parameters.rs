@@ -133,7 +133,7 @@ fn time(text: &str) -> Option<i64> {
     seconds(text).or_else(|| {
         text.parse::<Timestamp>()
             .ok()
-            .map(|time| time.as_millisecond())
+            .map(Timestamp::as_millisecond)
     })
 }
 

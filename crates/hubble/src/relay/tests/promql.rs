@@ -1,5 +1,6 @@
 //! The query API, asked as a dashboard asks it.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use api::hubble::relay::NodeState;
@@ -45,9 +46,10 @@ async fn post(fleet: &Fleet, path: &str, parameters: &[(&str, &str)]) -> (u16, V
 
 fn form(parameters: &[(&str, &str)]) -> String {
     let encoded = |text: &str| {
-        text.bytes()
-            .map(|octet| format!("%{octet:02X}"))
-            .collect::<String>()
+        text.bytes().fold(String::new(), |mut all, octet| {
+            let _ = write!(all, "%{octet:02X}");
+            all
+        })
     };
     let pairs = parameters
         .iter()
@@ -176,56 +178,25 @@ async fn series_labels_and_their_values_are_listed() {
 #[tokio::test]
 async fn errors_have_the_codes_and_the_words_that_clients_know() {
     let fleet = Fleet::connected(1).await;
+    let too_long = ("query", "sum_over_time(vector(1)[1h:1s])");
+    let bad_label = (
+        "query",
+        "label_replace(vector(1), \"a\", \"b\", \"c\", \"(\")",
+    );
+    let range = |start, end, step| {
+        let rest = [("start", start), ("end", end), ("step", step)];
+        [("query", "1")].into_iter().chain(rest).collect()
+    };
+    let long_ago = vec![("query", "1"), ("time", "yesterday")];
     let asked = [
         ("query", vec![("query", "sum(")], 400, "bad_data"),
         ("query", vec![], 400, "bad_data"),
-        (
-            "query",
-            vec![("query", "1"), ("time", "yesterday")],
-            400,
-            "bad_data",
-        ),
-        (
-            "query_range",
-            vec![("query", "1"), ("start", "10"), ("end", "5"), ("step", "1")],
-            400,
-            "bad_data",
-        ),
-        (
-            "query_range",
-            vec![
-                ("query", "1"),
-                ("start", "1"),
-                ("end", "20000"),
-                ("step", "1"),
-            ],
-            400,
-            "bad_data",
-        ),
-        (
-            "query_range",
-            vec![("query", "1"), ("start", "1"), ("end", "5"), ("step", "0")],
-            400,
-            "bad_data",
-        ),
-        (
-            "query",
-            vec![(
-                "query",
-                "label_replace(vector(1), \"a\", \"b\", \"c\", \"(\")",
-            )],
-            422,
-            "execution",
-        ),
-        (
-            "query",
-            vec![
-                ("query", "sum_over_time(vector(1)[1h:1s])"),
-                ("timeout", "0"),
-            ],
-            503,
-            "timeout",
-        ),
+        ("query", long_ago, 400, "bad_data"),
+        ("query_range", range("10", "5", "1"), 400, "bad_data"),
+        ("query_range", range("1", "20000", "1"), 400, "bad_data"),
+        ("query_range", range("1", "5", "0"), 400, "bad_data"),
+        ("query", vec![bad_label], 422, "execution"),
+        ("query", vec![too_long, ("timeout", "0")], 503, "timeout"),
     ];
     for (path, parameters, code, kind) in asked {
         let (status, answer) = get(&fleet, path, &parameters).await;

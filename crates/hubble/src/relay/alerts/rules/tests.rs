@@ -16,14 +16,14 @@ fn rules_are_read_out_of_a_file_and_out_of_a_manifest() {
         };
         assert_eq!(
             (group.name.as_str(), group.interval),
-            ("g", Duration::from_secs(60))
+            ("g", Duration::from_mins(1))
         );
         let [rule] = group.rules.as_slice() else {
             panic!("{group:?}")
         };
         assert_eq!(
             (rule.name.as_str(), rule.query.as_str(), rule.hold),
-            ("A", "up == 0", Duration::from_secs(300))
+            ("A", "up == 0", Duration::from_mins(5))
         );
     }
 }
