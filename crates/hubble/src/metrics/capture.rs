@@ -84,3 +84,6 @@ fn counters<const N: usize>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
