@@ -3,6 +3,7 @@
 pub mod doings;
 mod gone;
 mod names;
+mod samples;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use gone::forget_pods;
 pub use names::NamesNow;
+pub use samples::follow_samples;
 
 use crate::metrics::{Metrics, Outcome, Walk};
 
@@ -219,7 +221,7 @@ fn kind_of_hop(hops: &Map<u32, Hop>, decision: Decision) -> u8 {
 
 /// The record of a connection that ended, whose packets were sent to a hop of this kind.
 fn closed(key: &ConnectionKey, connection: &Connection, hop_kind: u8) -> Option<Record> {
-    let (from, to) = ends(key, connection);
+    let (from, to) = ends(key, connection.flags);
     let has = |flag| connection.flags & flag != 0;
     let reached = has(flags::DESTINATION_NAT)
         .then(|| (IpAddr::from(connection.to), connection.to_port))
@@ -259,11 +261,11 @@ fn closed(key: &ConnectionKey, connection: &Connection, hop_kind: u8) -> Option<
     })
 }
 
-/// Address and port of the initiator, and of what it asked for.
-fn ends(key: &ConnectionKey, connection: &Connection) -> ((IpAddr, u16), (IpAddr, u16)) {
+/// Address and port of the initiator, and of what it asked for, by the flags of the entry.
+fn ends(key: &ConnectionKey, of: u16) -> ((IpAddr, u16), (IpAddr, u16)) {
     let low = (IpAddr::from(key.low), u16::from_be(key.low_port));
     let high = (IpAddr::from(key.high), u16::from_be(key.high_port));
-    if connection.flags & flags::INITIATOR_LOW != 0 {
+    if of & flags::INITIATOR_LOW != 0 {
         (low, high)
     } else {
         (high, low)

@@ -61,7 +61,12 @@ pub struct NamespaceRow {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The pools that its annotations name.
     pub pools: Wish,
+    /// What its pods say is not looked at: annotation [`CAPTURE`] is `false`.
+    pub private: bool,
 }
+
+/// Annotation of a namespace about samples of its pods' payload.
+const CAPTURE: &str = "axoneme.io/capture";
 
 /// An endpoint as its agent announced it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -281,6 +286,11 @@ fn namespace_row(of: &Namespace) -> (Arc<str>, NamespaceRow) {
     let row = NamespaceRow {
         labels: texts(&of.metadata.labels),
         pools: Wish::read(&of.metadata.annotations),
+        private: of
+            .metadata
+            .annotations
+            .get(CAPTURE)
+            .is_some_and(|value| value == "false"),
     };
     (of.metadata.name.as_str().into(), row)
 }

@@ -4,6 +4,7 @@
 //! are wanted may change while flows come. Nothing here waits: a flow costs some lookups, and a family that is full counts under
 //! [`OTHER`].
 
+mod capture;
 mod context;
 mod handler;
 mod options;
@@ -18,7 +19,7 @@ use std::{
 };
 
 use api::hubble::flow::Flow;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -32,6 +33,7 @@ use crate::{filter::Selection, intake::LossSource, ring::Ring};
 use handler::{At, Handler};
 use series::Kept;
 
+pub use capture::Captured;
 pub use options::{ContextOption, OptionError, Wanted, parse, read};
 pub use series::{MAX_SERIES, OTHER};
 
@@ -52,6 +54,8 @@ pub struct Metrics {
     // Options by name, of all that were ever counted: written when the settings change. Nobody follows it.
     known: Mutex<BTreeMap<String, Vec<ContextOption>>>,
     lost: [Counter; 2],
+    /// Where payload is sampled.
+    captured: ArcSwapOption<Captured>,
 }
 
 /// How many metrics a change of the settings added, changed and ended.
@@ -133,6 +137,11 @@ impl Metrics {
         self.lost[source as usize].inc_by(count);
     }
 
+    /// What became of samples since the start.
+    pub fn captured(&self, captured: Captured) {
+        self.captured.store(Some(Arc::new(captured)));
+    }
+
     /// Drops the series of a pod that is no more; to be called [`KEPT_AFTER_POD`] after its end.
     pub fn forget(&self, namespace: &str, pod: &str) {
         for active in self.active.load().iter() {
@@ -180,6 +189,9 @@ impl Collector for Shown {
         ] {
             let labels = [("source", source)];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        if let Some(captured) = &*self.metrics.captured.load() {
+            captured.encode(&mut encoder)?;
         }
         let families = || active.iter().flat_map(|active| active.handler.families());
         let (name, help) = (

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "datapath",
             "hubble",
             "kernel",
+            "l7",
             "local-api",
             "model",
             "netlink",

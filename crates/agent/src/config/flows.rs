@@ -15,6 +15,8 @@ use hubble::server::{Security, TlsFiles};
 pub struct Hubble {
     /// The server runs.
     pub enabled: bool,
+    /// Payload of connections is sampled, and what they say is told.
+    pub capture: bool,
     /// Its unix socket.
     pub socket: PathBuf,
     /// Its TCP address, with mutual TLS unless switched off.
@@ -88,6 +90,7 @@ pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
     }
     Ok(Hubble {
         enabled: read.flag("enable-hubble")?,
+        capture: read.flag("hubble-capture")?,
         socket: PathBuf::from(read.text("hubble-socket-path")),
         listen,
         disable_tls,

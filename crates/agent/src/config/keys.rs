@@ -173,6 +173,11 @@ const KEYS: &[Key] = &[
     ),
     key("enable-hubble", "true", "Serve flows"),
     key(
+        "hubble-capture",
+        "true",
+        "Sample the payload of connections, and tell of their requests and questions",
+    ),
+    key(
         "hubble-socket-path",
         "/var/run/cilium/hubble.sock",
         "Unix socket of the flow server",

@@ -321,6 +321,13 @@ impl NamesNow {
         }
     }
 
+    /// Whether nobody may look at what the pod with this address says.
+    pub fn is_private(&self, address: IpAddr) -> bool {
+        let pod = self.pod_at(address);
+        let namespace = pod.and_then(|pod| self.inputs.namespaces.get(&pod.namespace));
+        namespace.is_some_and(|namespace| namespace.private)
+    }
+
     /// The pod that has an address.
     pub fn pod_at(&self, address: IpAddr) -> Option<PodName> {
         self.indexed(|index, _| Some(index.pods.get(&address)?.last()?.name.clone()))

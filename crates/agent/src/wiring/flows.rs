@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::flows::{NamesNow, doings, follow_ring, forget_pods, monotonic_ns};
+use crate::flows::{NamesNow, doings, follow_ring, follow_samples, forget_pods, monotonic_ns};
 use crate::inputs::Inputs;
 use crate::node::Devices;
 use crate::view::{View, ViewReader};
@@ -73,6 +73,14 @@ pub(super) async fn start_flows(
         let (maps, hops, intake) = (maps.clone(), maps.hops.clone(), Arc::clone(&intake));
         move |stop| follow_ring(events, maps, hops, intake, stop)
     });
+    if hubble.capture {
+        let samples = kernel::samples::Samples::open(maps).context("open the ring of samples")?;
+        tasks.spawn("samples", {
+            let followed = maps.followed.clone();
+            let (intake, names) = (Arc::clone(&intake), Arc::clone(&names));
+            move |stop| follow_samples(samples, followed, intake, names, stop)
+        });
+    }
     let (nodes, peers) = watch::channel(Arc::from([]));
     let tls = if hubble.disable_tls || hubble.tls.is_none() {
         PeerTls::Plain

@@ -59,6 +59,7 @@ pub(super) fn load(config: &Config, hz: u32) -> anyhow::Result<Kernel> {
         services: bit(config.services.enabled),
         reject_no_backend: bit(config.services.reject_no_backend),
         events: bit(config.hubble.enabled),
+        capture: bit(config.hubble.enabled && config.hubble.capture),
         nodeport_min: config.services.nodeport.0,
         nodeport_max: config.services.nodeport.1,
         snat_min: config.services.nodeport.1.saturating_add(1),

@@ -1,0 +1,289 @@
+//! From the data plane's ring of samples to the parsers, and what comes of it: records for the flow server, and for the kernel
+//! how it goes on with each connection (docs/decisions/0017).
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use datapath::abi::connection::{ConnectionKey, flags};
+use datapath::abi::sample::{Sample, marks, mode};
+use datapath::wire::tcp::flags::{ACK, SYN};
+use hubble::intake::Intake;
+use hubble::metrics::Captured;
+use hubble::records::{Party, protocol};
+use hubble::spoken::{Ends, Spoken};
+use kernel::map::{Map, MapError};
+use kernel::samples::Samples;
+use l7::conversation::Direction;
+use l7::record::Record;
+use l7::track::{Origin, Tracker, Want};
+use tokio_util::sync::CancellationToken;
+
+use super::{NamesNow, clock_now, ends, monotonic_ns};
+
+/// The programs wake nobody. At this pace a ring of 4 MiB overflows above 250,000 samples of 512 octets a second.
+const READ_EVERY: Duration = Duration::from_millis(25);
+/// Samples read before what came of them is handed on.
+const BATCH: usize = 4096;
+/// What time alone brings is looked for this often.
+const TICK_NS: u64 = 1_000_000_000;
+
+/// A connection, with whose it is.
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    key: ConnectionKey,
+    ends: Ends,
+}
+
+impl PartialEq for Followed {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Followed {}
+
+impl Hash for Followed {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+/// Says whether nobody may look at what the pod with this address says.
+type IsPrivate = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
+
+/// The parsers, and what came of a batch of samples.
+struct Listener {
+    is_private: IsPrivate,
+    tracker: Tracker<Followed>,
+    records: Vec<(Followed, Record)>,
+    /// What the kernel is to be told about connections.
+    modes: HashMap<ConnectionKey, u8>,
+    /// What the kernel was told about connections that are over.
+    over: Vec<ConnectionKey>,
+}
+
+/// Reads the ring until `stop`.
+pub async fn follow_samples(
+    mut samples: Samples,
+    followed: Map<ConnectionKey, u32>,
+    intake: Arc<Intake>,
+    names: Arc<NamesNow>,
+    stop: CancellationToken,
+) {
+    // What an agent before this one said was of connections that may be others by now.
+    let forgotten = followed.dump().and_then(|told| {
+        let keys: Vec<_> = told.into_iter().map(|(key, _)| key).collect();
+        followed.remove_all(&keys)
+    });
+    if let Err(error) = forgotten {
+        tracing::warn!(%error, "what was said about connections is not forgotten");
+    }
+    let mut listener = Listener::new(Box::new(move |address| names.is_private(address)));
+    let (mut lost, mut ticked_ns) = (0, monotonic_ns());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(READ_EVERY) => {}
+        }
+        loop {
+            let mut left = BATCH;
+            while left > 0
+                && samples
+                    .next(|sample, octets| listener.take(sample, octets))
+                    .is_some()
+            {
+                left -= 1;
+            }
+            listener.hand_on(&followed, &intake);
+            if left > 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let now_ns = monotonic_ns();
+        if now_ns.saturating_sub(ticked_ns) < TICK_NS {
+            continue;
+        }
+        ticked_ns = now_ns;
+        listener.tracker.tick(now_ns, &mut listener.records);
+        listener.hand_on(&followed, &intake);
+        match samples.lost() {
+            Ok(more) => lost += more,
+            Err(error) => tracing::warn!(%error, "lost samples cannot be counted"),
+        }
+        intake.metrics().captured(Captured {
+            lost: lost + samples.malformed(),
+            totals: listener.tracker.totals().clone(),
+        });
+    }
+}
+
+impl Listener {
+    fn new(is_private: IsPrivate) -> Self {
+        Self {
+            is_private,
+            tracker: Tracker::default(),
+            records: Vec::new(),
+            modes: HashMap::new(),
+            over: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, sample: &Sample, octets: &[u8]) {
+        let connection = Followed {
+            key: sample.key,
+            ends: ends_of(sample),
+        };
+        let direction = if sample.way == 0 {
+            Direction::ToServer
+        } else {
+            Direction::ToClient
+        };
+        if sample.marks & marks::CLOSED != 0 {
+            self.forget(connection);
+            self.tracker
+                .closed(connection, Some(sample.ends), &mut self.records);
+            return;
+        }
+        let is_tcp = sample.key.protocol == protocol::TCP;
+        let Ends { client, server, .. } = &connection.ends;
+        let is_new = self.tracker.protocol(connection).is_none();
+        if is_new && ((self.is_private)(client.address) || (self.is_private)(server.address)) {
+            if is_tcp {
+                self.say(sample, mode::OPAQUE);
+            }
+            return;
+        }
+        if !is_tcp {
+            self.tracker.datagram(
+                connection,
+                direction,
+                octets,
+                sample.time_ns,
+                &mut self.records,
+            );
+            return;
+        }
+        let syn = sample.tcp_flags & SYN != 0;
+        if syn && sample.tcp_flags & ACK == 0 && !is_new {
+            // The same ports again, or the same SYN, about which nothing was said yet.
+            self.forget(connection);
+        }
+        let segment = l7::stream::Sample {
+            sequence: sample.sequence,
+            syn,
+            octets,
+            length: sample.payload,
+            expected: (sample.marks & marks::EXPECTED != 0).then_some(sample.expected),
+            time_ns: sample.time_ns,
+        };
+        self.tracker.segment(
+            connection,
+            origin(sample, &connection.ends),
+            direction,
+            segment,
+            &mut self.records,
+        );
+        self.say(sample, mode_of(self.tracker.wants(connection)));
+    }
+
+    /// Tells the kernel how to go on, unless it does so.
+    fn say(&mut self, sample: &Sample, wanted: u8) {
+        if wanted != mode::UNDECIDED && wanted != sample.mode {
+            self.modes.insert(sample.key, wanted);
+        }
+    }
+
+    /// The connection is over: what was said of it is not to be found by the next one with its ports.
+    fn forget(&mut self, connection: Followed) {
+        self.modes.remove(&connection.key);
+        if self.tracker.wants(connection) != Want::Beginning {
+            self.over.push(connection.key);
+        }
+    }
+
+    /// Tells the kernel how it goes on, and the flow server what was said.
+    fn hand_on(&mut self, followed: &Map<ConnectionKey, u32>, intake: &Intake) {
+        if let Err(error) = self.tell(followed) {
+            tracing::warn!(%error, "the kernel is not told what to sample");
+        }
+        let (clock, made_ns) = (clock_now(), monotonic_ns());
+        for (connection, record) in self.records.drain(..) {
+            intake.spoken(&Spoken {
+                ends: connection.ends,
+                record,
+                made_ns,
+                clock,
+            });
+        }
+    }
+
+    fn tell(&mut self, followed: &Map<ConnectionKey, u32>) -> Result<(), MapError> {
+        let over: Vec<_> = self.over.drain(..).collect();
+        followed.remove_all(&over)?;
+        let modes: Vec<_> = self
+            .modes
+            .drain()
+            .map(|(key, mode)| (key, mode.into()))
+            .collect();
+        followed.set_all(&modes)
+    }
+}
+
+/// How the kernel is to go on.
+const fn mode_of(want: Want) -> u8 {
+    match want {
+        Want::Beginning => mode::UNDECIDED,
+        Want::Nothing => mode::OPAQUE,
+        Want::Heads => mode::HEADS,
+        Want::Frames => mode::FRAMES,
+    }
+}
+
+/// Whose connection it is.
+fn ends_of(sample: &Sample) -> Ends {
+    let (client, asked) = ends(&sample.key, sample.flags);
+    let translated = sample.flags & flags::DESTINATION_NAT != 0;
+    let server = if translated {
+        (IpAddr::from(sample.to), u16::from_be(sample.to_port))
+    } else {
+        asked
+    };
+    let party = |(address, port), identity, endpoint| Party {
+        address,
+        port,
+        identity,
+        endpoint,
+    };
+    Ends {
+        client: party(client, sample.source_identity, sample.source_endpoint),
+        server: party(
+            server,
+            sample.destination_identity,
+            sample.destination_endpoint,
+        ),
+        asked: translated.then(|| SocketAddr::new(asked.0, asked.1)),
+        protocol: sample.key.protocol,
+    }
+}
+
+/// Whose paths are asked for: the service's, or where none is known, the server's own.
+fn origin(sample: &Sample, ends: &Ends) -> Origin {
+    let service = if sample.service == 0 {
+        let mut hasher = DefaultHasher::new();
+        (ends.server.address, ends.server.port).hash(&mut hasher);
+        hasher.finish()
+    } else {
+        sample.service.into()
+    };
+    Origin {
+        service,
+        hint: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
