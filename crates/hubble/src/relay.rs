@@ -1,7 +1,7 @@
 //! The relay: one flow server that asks those of all nodes.
 //!
 //! [`peers`] (which nodes there are) → [`pool`] (a connection to each) → [`observer`] (questions of clients, flows of all nodes in
-//! the order of their times). Flows pass through as bytes; what a client does not read is held back at the nodes.
+//! the order of their times), [`web`] (the same for browsers). Flows pass through as bytes; what a client does not read is held back at the nodes.
 
 mod answers;
 pub mod config;
@@ -14,6 +14,7 @@ mod observer;
 mod peers;
 mod pool;
 mod source;
+mod web;
 mod wire;
 pub mod wiring;
 

@@ -25,6 +25,7 @@ const KEYS: &[Key] = &[
     key("listen-address", ":4245", "Where flows are served"),
     key("health-listen-address", ":4222", "Where health is served, in plain text; empty for nowhere"),
     key("metrics-listen-address", "", "Where metrics are served, in plain text; empty for nowhere"),
+    key("web-listen-address", "", "Where the web interface is served, in plain text; empty for nowhere"),
     key("dial-timeout", "5s", "How long connecting to a peer may take"),
     key("retry-timeout", "30s", "Longest pause before the peer service is asked again"),
     key("sort-buffer-len-max", "100", "Flows that are held back to sort them by time"),
@@ -84,6 +85,8 @@ pub struct Config {
     pub health: Option<SocketAddr>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// Where the web interface is served.
+    pub web: Option<SocketAddr>,
     /// How long connecting may take.
     pub dial_timeout: Duration,
     /// Longest pause between two questions for peers.
@@ -282,6 +285,7 @@ impl Config {
             security: security(&read)?,
             health: read.optional_address("health-listen-address")?,
             metrics: read.optional_address("metrics-listen-address")?,
+            web: read.optional_address("web-listen-address")?,
             dial_timeout: duration(&read, "dial-timeout")?,
             retry_timeout: duration(&read, "retry-timeout")?,
             sort: SortBuffer {

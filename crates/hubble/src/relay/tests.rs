@@ -4,6 +4,7 @@ mod answers;
 mod faults;
 mod fleet;
 mod newer;
+mod web;
 
 use api::hubble::{
     Timestamp,
