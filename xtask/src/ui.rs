@@ -41,7 +41,13 @@ fn ui(place: &Place, words: &[String]) -> Result<()> {
             })?;
         }
     }
-    step("build", || {
+    // As building `hubble` does; here its time is seen.
+    step("bundle", || {
+        let bundle = bundle::bundle(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
+        println!("{}", bundle.display());
+        Ok(())
+    })?;
+    step("relay", || {
         run(cargo::cargo(place).args([
             "build",
             "--package",
@@ -52,7 +58,7 @@ fn ui(place: &Place, words: &[String]) -> Result<()> {
     })?;
     let us = std::env::current_exe().context("where is xtask?")?;
     let relay = us.with_file_name("examples").join("relay_over_rows");
-    // The build used the same folder, and left what tests need.
+    // The bundle was built in the same folder, and what tests need is still there.
     let work = Work::new(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
     step("browser", || {
         run(Command::new("npm")
