@@ -1,9 +1,11 @@
-//! The web interface's side of the relay: answers, nodes and flows as JSON. Everything is only read.
+//! The web interface: its files, and answers, nodes and flows as JSON. Everything is only read.
 //!
 //! JSON is that of [`api::hubble`], the same as `-o json` of the command line.
 
 mod asked;
+mod files;
 mod flows;
+mod history;
 
 use std::io::Write as _;
 
@@ -24,6 +26,7 @@ use super::answers::Nodes;
 use super::observer::Observer;
 use crate::answers::Answers;
 use asked::Asked;
+use history::Over;
 
 /// Shorter answers are not worth compressing.
 const SMALL: usize = 4096;
@@ -51,13 +54,18 @@ pub(super) struct Web {
 
 /// All of the web listener.
 pub(super) fn routes(web: Web) -> Router {
+    let history = Router::new()
+        .route("/api/history", get(history::history))
+        .with_state((web.clone(), Over::default()));
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/api/answers/{question}", get(answer))
         .route("/api/nodes", get(nodes))
         .route("/api/namespaces", get(namespaces))
         .route("/api/flows", get(flows::stream))
+        .fallback(get(files::file))
         .with_state(web)
+        .merge(history)
         .layer(middleware::from_fn(guarded))
 }
 

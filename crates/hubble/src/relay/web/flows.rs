@@ -64,7 +64,8 @@ fn events(
 
 /// The next events, and whether others come.
 async fn step(replies: &mut Replies) -> (Vec<Event>, bool) {
-    let end = || Event::default().event("end").data("");
+    // Browsers drop an event without data.
+    let end = || Event::default().event("end").data("{}");
     let Some(chunk) = replies.next().await else {
         return (vec![end()], false);
     };
