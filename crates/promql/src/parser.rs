@@ -170,7 +170,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    fn expect(&mut self, sign: &str, context: &str) -> Result<(), Error> {
+    fn needs(&mut self, sign: &str, context: &str) -> Result<(), Error> {
         if self.takes_sign(sign) {
             return Ok(());
         }
@@ -310,7 +310,7 @@ impl<'a> Parser<'a> {
 
     /// Names of labels in parentheses.
     fn names(&mut self) -> Result<Vec<String>, Error> {
-        self.expect("(", "grouping opts")?;
+        self.needs("(", "grouping opts")?;
         let mut names = Vec::new();
         while !self.takes_sign(")") {
             match self.take() {
@@ -361,7 +361,7 @@ impl<'a> Parser<'a> {
             Token::Sign("(") => {
                 self.take();
                 let inner = self.nested(|parser| parser.binary(0))?;
-                self.expect(")", "paren expression")?;
+                self.needs(")", "paren expression")?;
                 Ok(Expr::Paren(Box::new(inner)))
             }
             Token::Sign("{") => self.selector(None),
@@ -403,7 +403,7 @@ impl<'a> Parser<'a> {
 
     /// Arguments in parentheses.
     fn arguments(&mut self) -> Result<Vec<Expr>, Error> {
-        self.expect("(", "function call")?;
+        self.needs("(", "function call")?;
         let mut arguments = Vec::new();
         if self.takes_sign(")") {
             return Ok(arguments);
@@ -413,7 +413,7 @@ impl<'a> Parser<'a> {
             if self.takes_sign(")") {
                 return Ok(arguments);
             }
-            self.expect(",", "function call, expected \",\" or \")\"")?;
+            self.needs(",", "function call, expected \",\" or \")\"")?;
         }
     }
 

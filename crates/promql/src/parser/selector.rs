@@ -130,7 +130,7 @@ impl Parser<'_> {
     fn range(&mut self, at: usize, expr: Expr) -> Result<Expr, Error> {
         let range = self.positive("range, expected duration")?;
         if !self.takes_sign(":") {
-            self.expect("]", "matrix selector, expected \"]\"")?;
+            self.needs("]", "matrix selector, expected \"]\"")?;
             return match expr {
                 Expr::Vector(selector) if selector.shift == Shift::default() => {
                     Ok(Expr::Matrix { selector, range })
@@ -146,7 +146,7 @@ impl Parser<'_> {
         } else {
             Some(self.positive("subquery, expected duration")?)
         };
-        self.expect("]", "subquery selector, expected \"]\"")?;
+        self.needs("]", "subquery selector, expected \"]\"")?;
         if expr.kind() != Kind::Vector {
             return Err(self.failure(
                 at,
@@ -168,8 +168,8 @@ impl Parser<'_> {
     fn at(&mut self) -> Result<At, Error> {
         for (word, at) in [("start", At::Start), ("end", At::End)] {
             if self.takes_word(word) {
-                self.expect("(", "@")?;
-                self.expect(")", "@")?;
+                self.needs("(", "@")?;
+                self.needs(")", "@")?;
                 return Ok(at);
             }
         }
