@@ -18,6 +18,7 @@ use crate::{
     recorder::Recorder,
     records::Record,
     ring::{AgentEntry, Entry, Lost, Ring},
+    spoken::Spoken,
 };
 
 /// For how long a namespace is listed after its last flow.
@@ -110,6 +111,17 @@ impl Intake {
     pub fn changed(&self, record: Record, change: Change) {
         if let Some(recorder) = &self.recorder {
             recorder.changed(&enrich::enrich(record, &*self.names), change);
+        }
+    }
+
+    /// Takes a record of what a connection said: gives it its names, and remembers the namespaces that it touches.
+    pub fn spoken(&self, spoken: &Spoken) {
+        let enriched = enrich::enrich(spoken.packet(), &*self.names);
+        let now = Instant::now();
+        for end in [&enriched.source, &enriched.destination] {
+            if let Some(names) = end.as_deref().filter(|of| !of.namespace.is_empty()) {
+                self.namespaces.seen(&names.namespace, now);
+            }
         }
     }
 

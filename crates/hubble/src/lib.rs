@@ -30,6 +30,7 @@ mod sample;
 mod schema;
 pub mod server;
 pub mod sketch;
+pub mod spoken;
 mod tls;
 
 /// Version of this server as clients see it.

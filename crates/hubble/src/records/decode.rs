@@ -33,7 +33,8 @@ impl Clock {
         }
     }
 
-    fn wall_ns(self, monotonic_ns: u64) -> u64 {
+    /// Wall-clock nanoseconds since the Unix epoch of a moment in monotonic nanoseconds.
+    pub(crate) fn wall_ns(self, monotonic_ns: u64) -> u64 {
         self.offset_ns.saturating_add(monotonic_ns)
     }
 }
