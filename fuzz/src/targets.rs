@@ -11,6 +11,7 @@ mod labels;
 mod objects;
 mod packets;
 mod planted;
+mod queries;
 mod states;
 
 pub(crate) use planted::PLANTED;
@@ -48,6 +49,7 @@ pub(crate) const ALL: &[Target] = &[
     cni::TARGET,
     events::TARGET,
     filters::TARGET,
+    queries::TARGET,
     states::TARGET,
     conversations::SAMPLES,
     conversations::HTTP1,

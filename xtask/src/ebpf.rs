@@ -113,7 +113,7 @@ fn name(repo: &Path, linker: &Path) -> Result<String, String> {
 }
 
 /// All files below `roots`, sorted, so that the order of a folder's entries is of no account.
-fn files(roots: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn files(roots: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut open = roots.to_vec();
     while let Some(path) = open.pop() {
@@ -149,7 +149,7 @@ fn flags(repo: &Path) -> Vec<String> {
 
 /// Each clone compiles into its own folder: cargo's lock is free again before the object is copied, and another clone's would be
 /// taken for this one's.
-fn clone(repo: &Path) -> String {
+pub(crate) fn clone(repo: &Path) -> String {
     let mut hash = Fnv::new();
     hash.add(repo.as_os_str().as_encoded_bytes());
     format!("{:016x}", hash.0)
@@ -212,15 +212,15 @@ fn place(built: &Path, object: &Path) -> io::Result<()> {
 }
 
 /// FNV-1a: a name must be the same whichever compiler compiled this file, which std's hasher does not promise.
-struct Fnv(u64);
+pub(crate) struct Fnv(pub(crate) u64);
 
 impl Fnv {
-    fn new() -> Fnv {
+    pub(crate) fn new() -> Fnv {
         Fnv(0xcbf2_9ce4_8422_2325)
     }
 
     /// Adds the bytes and their number, so that two fields cannot run into each other.
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

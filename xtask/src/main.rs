@@ -21,6 +21,7 @@ mod process;
 mod setup;
 mod ship;
 mod tidy;
+mod ui;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ const VERBS: &[Verb] = &[
     cluster::VERB,
     fuzz::VERB,
     tidy::VERB,
+    ui::VERB,
     setup::VERB,
     setup::EBPF,
     cargo::FMT,

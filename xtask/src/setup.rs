@@ -87,6 +87,9 @@ pub(crate) fn ensure(place: &Place) -> Result<()> {
     if !has_rustup {
         packages.extend(components.iter().map(|(package, _)| package));
     }
+    if answer("npm", &["--version"]).is_none() {
+        packages.extend(["nodejs", "npm"]);
+    }
     if !packages.is_empty() {
         install(&packages)?;
     }

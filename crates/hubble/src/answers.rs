@@ -3,6 +3,7 @@
 mod exposed;
 mod failing;
 mod sentence;
+mod spans;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,7 +13,8 @@ use std::time::SystemTime;
 use api::hubble::Timestamp;
 use api::hubble::answers::answers_server::Answers as Service;
 use api::hubble::answers::{
-    Completeness, Edge, ExposedAnswer, FailingAnswer, MapAnswer, Part, Question, Row, Side,
+    Completeness, Edge, ExposedAnswer, FailingAnswer, MapAnswer, Part, Question, Row, Side, Span,
+    SpansQuestion,
 };
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
@@ -56,6 +58,11 @@ impl Gathered {
 pub trait Rows: Send + Sync + 'static {
     /// The rows of the time that is asked for.
     fn rows(&self, question: Question) -> impl Future<Output = Result<Gathered, Status>> + Send;
+
+    /// The spans that are asked for, if it is one node that has them.
+    fn spans(&self, _: SpansQuestion) -> Result<BoxStream<'static, Result<Span, Status>>, Status> {
+        Err(Status::unimplemented("nodes have spans"))
+    }
 }
 
 /// This node.
@@ -84,6 +91,13 @@ impl Rows for OwnNode {
         };
         gathered.add(part);
         Ok(gathered)
+    }
+
+    fn spans(
+        &self,
+        question: SpansQuestion,
+    ) -> Result<BoxStream<'static, Result<Span, Status>>, Status> {
+        spans::read(Arc::clone(&self.0), &question)
     }
 }
 
@@ -138,6 +152,14 @@ impl<R: Rows> Answers<R> {
 #[tonic::async_trait]
 impl<R: Rows> Service for Answers<R> {
     type GetRowsStream = BoxStream<'static, Result<Part, Status>>;
+    type GetSpansStream = BoxStream<'static, Result<Span, Status>>;
+
+    async fn get_spans(
+        &self,
+        request: Request<SpansQuestion>,
+    ) -> Result<Response<Self::GetSpansStream>, Status> {
+        self.rows.spans(request.into_inner()).map(Response::new)
+    }
 
     async fn get_rows(
         &self,

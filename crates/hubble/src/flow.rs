@@ -67,6 +67,11 @@ impl Observed {
         }
     }
 
+    /// The same with an id that it had before.
+    pub(crate) fn named(self, uuid: Uuid) -> Self {
+        Self { uuid, ..self }
+    }
+
     /// When it was seen.
     pub fn time(&self) -> Timestamp {
         Timestamp::from_unix_nanos(self.enriched.record.time_ns)

@@ -13,6 +13,7 @@ use crate::{
     connections::Change,
     enrich::{self, Enriched},
     flow::{Node, Observed},
+    history::{History, Kept, Row},
     metrics::Metrics,
     names::Names,
     recorder::Recorder,
@@ -39,6 +40,7 @@ pub struct Intake {
     names: Arc<dyn Names>,
     namespaces: Arc<Namespaces>,
     recorder: Option<Arc<Recorder>>,
+    history: Option<Arc<History>>,
     node: Arc<ArcSwap<Node>>,
     metrics: Arc<Metrics>,
 }
@@ -51,6 +53,7 @@ impl Intake {
             names,
             namespaces: Arc::new(Namespaces::default()),
             recorder: None,
+            history: None,
             node: Arc::default(),
             metrics: Arc::default(),
         }
@@ -62,6 +65,19 @@ impl Intake {
             recorder: Some(recorder),
             ..self
         }
+    }
+
+    /// The same, and `history` keeps what comes in.
+    pub fn kept_by(self, history: Arc<History>) -> Self {
+        Self {
+            history: Some(history),
+            ..self
+        }
+    }
+
+    /// Who keeps records of before.
+    pub(crate) const fn history(&self) -> Option<&Arc<History>> {
+        self.history.as_ref()
     }
 
     /// Who counts.
@@ -127,11 +143,10 @@ impl Intake {
 
     fn append(&self, enriched: Arc<Enriched>) {
         let node = self.metrics.counts_flows().then(|| self.node.load());
-        let (mut first, mut told) = (true, None);
-        for flow in enrich::flows(enriched) {
-            if first {
+        let (mut first, mut told) = (None, None);
+        for flow in enrich::flows(Arc::clone(&enriched)) {
+            if first.is_none() {
                 self.note(&flow);
-                first = false;
             }
             if let Some(node) = &node {
                 let message = match &mut told {
@@ -143,7 +158,12 @@ impl Intake {
                 };
                 self.metrics.flow(message);
             }
-            self.ring.push(Entry::Flow(flow));
+            let position = self.ring.push(Entry::Flow(flow));
+            first.get_or_insert(position);
+        }
+        if let (Some(history), Some(position)) = (&self.history, first) {
+            let kept = Kept::Record(enriched);
+            history.push(Row { position, kept });
         }
     }
 
@@ -159,7 +179,12 @@ impl Intake {
                 .seen(&Arc::from(end.namespace.as_str()), Instant::now());
         }
         self.metrics.flow(&flow);
-        self.ring.push(Entry::Message(Arc::new(flow)));
+        let flow = Arc::new(flow);
+        let position = self.ring.push(Entry::Message(Arc::clone(&flow)));
+        if let Some(history) = &self.history {
+            let kept = Kept::Message(flow);
+            history.push(Row { position, kept });
+        }
     }
 
     /// Appends something the agent did, now.

@@ -2,7 +2,7 @@
 //!
 //! The way of a record: [`records`] (decoded from the data plane) → [`intake`] ([`enrich`]: names as of that moment) → [`ring`] →
 //! [`observer`] (questions of clients), served by [`server`]; on the way it is counted ([`metrics`]).
-//! [`export`] writes it to files. A record is kept once, compactly; the flows that it
+//! [`export`] writes it to files, and [`history`] keeps it when the ring forgets. A record is kept once, compactly; the flows that it
 //! stands for are put together when somebody reads them. [`relay`] asks all nodes at once.
 
 pub mod answers;
@@ -14,6 +14,7 @@ pub mod export;
 pub mod filter;
 pub mod flow;
 pub mod follow;
+pub mod history;
 pub mod intake;
 pub mod mask;
 pub mod metrics;
@@ -28,6 +29,7 @@ pub mod rollup;
 #[cfg(test)]
 mod sample;
 mod schema;
+pub(crate) mod series;
 pub mod server;
 pub mod sketch;
 pub mod spoken;

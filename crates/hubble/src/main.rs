@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             flows = ?relay.address(),
             health = ?relay.health_address(),
             metrics = ?relay.metrics_address(),
+            web = ?relay.web_address(),
             "serving"
         );
         Ok(relay.run(stop).await?)

@@ -28,12 +28,13 @@ use crate::{
     calls::{Calls, Method},
     filter::Selection,
     flow::Node,
+    history::{History, Want},
     intake::{Intake, Namespaces},
     mask::Mask,
     ring::{Entry, Read, Ring},
 };
 use reader::{Reader, Span};
-use stream::{AgentEvents, Flows};
+use stream::{AgentEvents, Before, Flows};
 
 /// Settings of an observer.
 #[derive(Clone, Debug)]
@@ -63,6 +64,7 @@ impl Default for Config {
 #[derive(Clone)]
 pub struct Observer {
     ring: Arc<Ring>,
+    history: Option<Arc<History>>,
     namespaces: Arc<Namespaces>,
     node: Arc<ArcSwap<Node>>,
     config: Arc<Config>,
@@ -83,6 +85,7 @@ impl Observer {
         intake.node().store(Arc::new(node));
         Self {
             ring: intake.ring().clone(),
+            history: intake.history().cloned(),
             namespaces: intake.namespaces().clone(),
             node: intake.node().clone(),
             config: Arc::new(config),
@@ -180,8 +183,19 @@ impl Observer {
                 None => false,
             })
             .await;
+        let before = self.history.as_ref().and_then(|history| {
+            let (since, until) = span.before(&self.ring, start)?;
+            let want = Want {
+                since,
+                until,
+                from: 0,
+                below: start,
+            };
+            Some(Before::new(Arc::clone(history), want))
+        });
         let flows = Flows {
             reader: self.reader(span, start),
+            before,
             selection,
             mask,
             node,

@@ -1,8 +1,9 @@
 //! The relay: one flow server that asks those of all nodes.
 //!
 //! [`peers`] (which nodes there are) → [`pool`] (a connection to each) → [`observer`] (questions of clients, flows of all nodes in
-//! the order of their times). Flows pass through as bytes; what a client does not read is held back at the nodes.
+//! the order of their times), [`web`] (the same for browsers). Flows pass through as bytes; what a client does not read is held back at the nodes.
 
+pub mod alerts;
 mod answers;
 pub mod config;
 mod faults;
@@ -13,7 +14,9 @@ mod metrics;
 mod observer;
 mod peers;
 mod pool;
+mod promql;
 mod source;
+mod web;
 mod wire;
 pub mod wiring;
 

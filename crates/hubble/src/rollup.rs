@@ -3,6 +3,7 @@
 
 mod disk;
 mod row;
+mod spans;
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -51,6 +52,8 @@ struct State {
     start: u64,
     open: Open,
     tens: VecDeque<Ten>,
+    /// From when spans of ten seconds were closed.
+    tens_since: u64,
     /// From when anything is known.
     since: u64,
 }
@@ -81,6 +84,7 @@ impl Rollup {
             start: Level::Ten.start(now),
             open: Open::default(),
             tens: VecDeque::new(),
+            tens_since: Level::Ten.start(now),
             since: disk.oldest()?.unwrap_or(now).min(now),
         };
         Ok(Self {
@@ -129,14 +133,15 @@ impl Rollup {
 
     /// All that was counted from `since` to `until`, seconds since the Unix epoch, spans that lie in them in part included.
     pub fn rows(&self, since: u64, until: u64) -> Result<Part, DiskError> {
-        let (start, known, tens, open) = self.with(|state| {
+        let (start, known, tens, whole, open) = self.with(|state| {
             let open = (until > state.start).then(|| state.open.clone());
-            (state.start, state.since, state.tens.clone(), open)
+            let tens = state.tens.clone();
+            (state.start, state.since, tens, state.whole(), open)
         });
         let spans = Spans {
             disk: &self.disk,
-            start,
             tens: &tens,
+            whole,
         };
         let mut sum = open.unwrap_or_default();
         let mut at = Level::Ten.start(since.max(known));
@@ -161,6 +166,12 @@ impl Rollup {
 }
 
 impl State {
+    /// From when memory has all spans of ten seconds.
+    fn whole(&self) -> u64 {
+        let kept = self.start.saturating_sub(Level::Hour.seconds());
+        self.tens_since.max(kept)
+    }
+
     fn number(&mut self, edge: Edge) -> u32 {
         if let Some(number) = self.numbers.get(&edge) {
             return *number;
@@ -225,9 +236,9 @@ impl State {
 /// Closed spans, in memory and on disk.
 struct Spans<'a> {
     disk: &'a Disk,
-    /// Where the open one begins.
-    start: u64,
     tens: &'a VecDeque<Ten>,
+    /// From when memory has all spans of ten seconds.
+    whole: u64,
 }
 
 impl Spans<'_> {
@@ -249,12 +260,15 @@ impl Spans<'_> {
         }
         // Older than what memory has in tens: the minute in which it lies, whole.
         let minute = Level::Minute.start(at);
-        let oldest = self.tens.front().map_or(self.start, |(of, _)| *of);
-        if at < oldest
+        if at < self.whole
             && let Some(window) = self.disk.read(Level::Minute, minute)?
         {
             sum.add(window);
             return Ok(minute + Level::Minute.seconds());
+        }
+        if at < self.whole {
+            // Nothing was counted: where a node was idle for weeks, nobody looks for tens of seconds.
+            return Ok((minute + Level::Minute.seconds()).min(self.whole));
         }
         Ok(at + Level::Ten.seconds())
     }

@@ -100,5 +100,10 @@ fn middle(bucket: u32) -> Duration {
     Duration::from_secs_f64(microseconds / 1e6)
 }
 
+/// The duration that a bucket stands for, seconds.
+pub(crate) fn seconds(bucket: u32) -> f64 {
+    middle(bucket.min(LAST)).as_secs_f64()
+}
+
 #[cfg(test)]
 mod tests;

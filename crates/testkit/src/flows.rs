@@ -15,26 +15,39 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 /// Flows kept by one server, the newest `number`, oldest first.
 pub fn get(socket: &Path, number: u64) -> anyhow::Result<Vec<Flow>> {
+    let newest = GetFlowsRequest {
+        number,
+        ..GetFlowsRequest::default()
+    };
+    answer(socket, newest)
+}
+
+/// Flows that one server has from a time on, oldest first.
+pub fn since(socket: &Path, time: api::hubble::Timestamp) -> anyhow::Result<Vec<Flow>> {
+    let all = GetFlowsRequest {
+        since: Some(time),
+        ..GetFlowsRequest::default()
+    };
+    answer(socket, all)
+}
+
+fn answer(socket: &Path, request: GetFlowsRequest) -> anyhow::Result<Vec<Flow>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        tokio::time::timeout(LIMIT, ask(socket, number))
+        tokio::time::timeout(LIMIT, ask(socket, request))
             .await
             .with_context(|| format!("{}: no answer", socket.display()))?
     })
 }
 
-async fn ask(socket: &Path, number: u64) -> anyhow::Result<Vec<Flow>> {
+async fn ask(socket: &Path, request: GetFlowsRequest) -> anyhow::Result<Vec<Flow>> {
     let mut client = ObserverClient::new(
         connect(socket)
             .await
             .with_context(|| format!("connect to {}", socket.display()))?,
     );
-    let request = GetFlowsRequest {
-        number,
-        ..GetFlowsRequest::default()
-    };
     let mut stream = client
         .get_flows(request)
         .await

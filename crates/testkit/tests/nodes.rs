@@ -23,6 +23,8 @@ mod need;
 mod pools;
 #[path = "nodes/reboot.rs"]
 mod reboot;
+#[path = "nodes/records.rs"]
+mod records;
 #[path = "nodes/restart.rs"]
 mod restart;
 #[path = "nodes/said.rs"]
@@ -295,6 +297,24 @@ fn what_connections_say_reaches_the_agents_of_both_ends() {
         options.with("hubble-metrics-server", &format!(":{}", scraped::FLOWS))
     });
     said::told(&cluster);
+}
+
+#[test]
+fn what_the_ring_of_flows_forgot_is_told_from_disk_also_after_a_kill() {
+    if !possible() {
+        return;
+    }
+    let data = tempfile::tempdir().expect("a directory");
+    let cluster = cluster('o', |options| {
+        let options = options
+            .with("hubble-event-buffer-capacity", "15")
+            .with("hubble-data-dir", &data.path().display().to_string());
+        Options {
+            nodes: 1,
+            ..options
+        }
+    });
+    records::outlive(&cluster);
 }
 
 #[test]

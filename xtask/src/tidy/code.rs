@@ -72,8 +72,8 @@ const RESERVED: &[Reserved] = &[
             "async fn",
         ],
         allowed: &[],
-        within: &["crates/model/src/", "crates/l7/src/"],
-        why: "model and l7 are pure: no runtime, no sockets, no files, no clock",
+        within: &["crates/model/src/", "crates/l7/src/", "crates/promql/src/"],
+        why: "model, l7 and promql are pure: no runtime, no sockets, no files, no clock",
     },
     Reserved {
         rule: "plain-interfaces",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use daemon::settings::{Error, Reader};
 use hubble::export::{Target, filters};
+use hubble::history::Place;
 use hubble::metrics::page::Formats;
 use hubble::metrics::{Metrics, Wanted, parse};
 use hubble::server::{Security, TlsFiles};
@@ -26,6 +27,10 @@ pub struct Hubble {
     pub tls: Option<TlsFiles>,
     /// Events kept, 2ⁿ − 1.
     pub capacity: usize,
+    /// Where counts are kept, if not in the state directory.
+    pub data_dir: Option<PathBuf>,
+    /// Where records are kept, if they are.
+    pub records: Option<Place>,
     /// Peers are named by their IPv6 addresses where they have one.
     pub prefer_ipv6: bool,
     /// Metrics of flows, if they are served.
@@ -91,6 +96,8 @@ pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
         disable_tls,
         tls,
         capacity,
+        records: records(read)?,
+        data_dir: read.path("hubble-data-dir"),
         prefer_ipv6: read.flag("hubble-prefer-ipv6")?,
         metrics: flow_metrics(read)?,
         exports: Exports {
@@ -98,6 +105,17 @@ pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
             file: read.path("hubble-flowlogs-config-path"),
         },
     })
+}
+
+fn records(read: &Reader<'_>) -> Result<Option<Place>, Error> {
+    let size: u32 = read.parse("hubble-records-max-size-mb", "a number of MiB")?;
+    Ok(read
+        .path("hubble-data-dir")
+        .filter(|_| size > 0)
+        .map(|data| Place {
+            directory: data.join("records"),
+            bytes: u64::from(size) << 20,
+        }))
 }
 
 fn tls(

@@ -205,6 +205,16 @@ const KEYS: &[Key] = &[
         "Flows kept in memory, one less than a power of two",
     ),
     key(
+        "hubble-data-dir",
+        "",
+        "Directory on a disk for counts and records of flows; without one counts are kept in state-dir, and no records",
+    ),
+    key(
+        "hubble-records-max-size-mb",
+        "2048",
+        "Size of all records kept in hubble-data-dir, in MiB, the oldest go first; 0 for none",
+    ),
+    key(
         "hubble-prefer-ipv6",
         "false",
         "Name the IPv6 addresses of nodes to those who ask for peers",

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use hubble::history::{History, Place};
 use hubble::intake::Intake;
 use hubble::names::Names;
 use hubble::observer::{self, Observer};
@@ -46,7 +47,13 @@ pub(super) async fn start_flows(
     let names = Arc::new(names);
     let recorder = start_counting(config, tasks)?;
     let intake = Intake::new(ring, Arc::clone(&names) as Arc<dyn Names>);
-    let intake = Arc::new(intake.counted_by(Arc::clone(&recorder)));
+    let mut intake = intake.counted_by(Arc::clone(&recorder));
+    if let Some(place) = &hubble.records
+        && let Some(history) = start_keeping(place, tasks)
+    {
+        intake = intake.kept_by(history);
+    }
+    let intake = Arc::new(intake);
     let settings = observer::Config {
         cluster: config.cluster.clone(),
         node: config.node.clone(),
@@ -123,11 +130,33 @@ pub(super) async fn start_flows(
     Ok(Some(intake))
 }
 
-/// Counts in the state directory, and who closes their spans.
+/// Records of before, and who writes them. Without them there are flows all the same, those of the ring.
+fn start_keeping(place: &Place, tasks: &TaskGroup) -> Option<Arc<History>> {
+    let history = match History::open(place.clone()) {
+        Ok(history) => Arc::new(history),
+        Err(error) => {
+            let directory = place.directory.display();
+            tracing::warn!(%error, %directory, "no records are kept");
+            return None;
+        }
+    };
+    tasks.spawn("records", {
+        let history = Arc::clone(&history);
+        move |stop| history.run(stop)
+    });
+    Some(history)
+}
+
+/// Counts, and who closes their spans.
 fn start_counting(config: &Config, tasks: &TaskGroup) -> anyhow::Result<Arc<Recorder>> {
     let now = unix_seconds();
     // Without a file there are answers all the same, until the next restart.
-    let rollup = Rollup::open(Some(&config.state_dir), now).or_else(|error| {
+    let directory = config.hubble.data_dir.as_ref();
+    let directory = directory.unwrap_or(&config.state_dir);
+    if let Err(error) = std::fs::create_dir_all(directory) {
+        tracing::warn!(%error, directory = %directory.display(), "hubble-data-dir cannot be made");
+    }
+    let rollup = Rollup::open(Some(directory), now).or_else(|error| {
         tracing::warn!(%error, "counts are kept in memory alone");
         Rollup::open(None, now)
     })?;

@@ -88,6 +88,13 @@ impl Span {
         }
     }
 
+    /// The times of what was wanted from before `start`, if the ring has forgotten some of it.
+    pub(super) fn before(&self, ring: &Ring, start: u64) -> Option<(Timestamp, Option<Timestamp>)> {
+        let since = self.since?;
+        // Where the ring holds something older, the walk back ended at it.
+        (start <= ring.oldest()).then_some((since, self.until))
+    }
+
     fn ended(&self, entry: &Entry) -> bool {
         self.until.is_some_and(|until| entry.time() > until)
     }
@@ -171,13 +178,28 @@ impl Reader {
         self.delivered += 1;
     }
 
+    /// Whether nothing more is wanted, whatever comes.
+    pub(super) fn has_enough(&self) -> bool {
+        let enough = self.span.number > 0
+            && self.span.end == End::Head
+            && self.delivered >= self.span.number;
+        enough || self.shutdown.is_cancelled()
+    }
+
+    /// Positions that were overwritten before they were read, from and below; the walk goes on after them.
+    pub(super) fn overtaken(&mut self) -> Option<(u64, u64)> {
+        let (from, below) = (self.next, self.ring.oldest().min(self.stop));
+        if from >= below {
+            return None;
+        }
+        self.next = below;
+        Some((from, below))
+    }
+
     /// The next step, without waiting.
     pub(super) async fn step(&mut self) -> Step {
         loop {
-            let enough = self.span.number > 0
-                && self.span.end == End::Head
-                && self.delivered >= self.span.number;
-            if enough || self.next >= self.stop || self.shutdown.is_cancelled() {
+            if self.has_enough() || self.next >= self.stop {
                 return Step::End;
             }
             self.steps += 1;

@@ -16,7 +16,13 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::reader::{Reader, Step};
-use crate::{filter::Selection, flow::Node, mask::Mask, ring::Entry};
+use crate::{
+    filter::Selection,
+    flow::Node,
+    history::{History, Past, Want},
+    mask::Mask,
+    ring::Entry,
+};
 
 /// Entries that a reader missed and was not told of yet.
 pub(super) struct LostTally {
@@ -68,9 +74,48 @@ impl LostTally {
     }
 }
 
+/// What the ring has forgotten of what is wanted.
+pub(super) struct Before {
+    history: Arc<History>,
+    want: Want,
+    past: Option<Past>,
+}
+
+impl Before {
+    pub(super) fn new(history: Arc<History>, want: Want) -> Self {
+        let past = Some(history.walk(want));
+        Self {
+            history,
+            want,
+            past,
+        }
+    }
+
+    /// The next entry; none when the ring has all that is left.
+    async fn next(&mut self, reader: &mut Reader) -> Option<Entry> {
+        loop {
+            if let Some(past) = &mut self.past
+                && let Some(entry) = past.next().await
+            {
+                return Some(entry);
+            }
+            self.past = None;
+            // While the past was read, the ring went on.
+            let (from, below) = reader.overtaken()?;
+            let want = Want {
+                from,
+                below,
+                ..self.want
+            };
+            self.past = Some(self.history.walk(want));
+        }
+    }
+}
+
 /// Replies of GetFlows.
 pub(super) struct Flows {
     pub(super) reader: Reader,
+    pub(super) before: Option<Before>,
     pub(super) selection: Selection,
     pub(super) mask: Option<Mask>,
     pub(super) node: Arc<ArcSwap<Node>>,
@@ -91,6 +136,16 @@ impl Flows {
                 && let Some(event) = self.lost.take()
             {
                 return Some(self.lost_response(event));
+            }
+            if let Some(before) = &mut self.before
+                && !self.reader.has_enough()
+                && let Some(entry) = before.next(&mut self.reader).await
+            {
+                if let Some(response) = self.response(&entry) {
+                    self.reader.delivered();
+                    return Some(response);
+                }
+                continue;
             }
             match self.reader.step().await {
                 Step::Entry(Entry::Lost(lost)) => return Some(self.lost_response(lost.event)),

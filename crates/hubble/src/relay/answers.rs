@@ -26,6 +26,15 @@ impl Nodes {
     pub(super) const fn new(peers: Table<String, Peer>) -> Self {
         Self { peers }
     }
+
+    /// All nodes, and the connections to those that can be asked.
+    pub(super) fn links(&self) -> Vec<(String, Option<Link>)> {
+        let peers = self.peers.snapshot();
+        let links = peers
+            .iter()
+            .map(|(name, peer)| (name.clone(), peer.link().cloned()));
+        links.collect()
+    }
 }
 
 impl Rows for Nodes {

@@ -11,7 +11,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 pub use daemon::settings::{Error, Given};
 use daemon::settings::{Key, Keys, Reader, key};
 
-use super::{flows::SortBuffer, link::ClientFiles};
+use super::{
+    alerts::{AlertConfig, Destination, Shape, Source},
+    flows::SortBuffer,
+    link::ClientFiles,
+};
 use crate::server::{Security, TlsFiles};
 
 /// File that is read when it exists and no other is named.
@@ -25,6 +29,10 @@ const KEYS: &[Key] = &[
     key("listen-address", ":4245", "Where flows are served"),
     key("health-listen-address", ":4222", "Where health is served, in plain text; empty for nowhere"),
     key("metrics-listen-address", "", "Where metrics are served, in plain text; empty for nowhere"),
+    key("web-listen-address", "", "Where the web interface is served, in plain text; empty for nowhere"),
+    key("alert-rules", "", "File of alerting rules that are evaluated, built-in for those of this program; empty for none"),
+    key("alertmanagers", "", "Alertmanagers that are told of alerts, http://HOST:PORT"),
+    key("alert-webhooks", "", "Addresses to which alerts that begin or end are posted, http://…"),
     key("dial-timeout", "5s", "How long connecting to a peer may take"),
     key("retry-timeout", "30s", "Longest pause before the peer service is asked again"),
     key("sort-buffer-len-max", "100", "Flows that are held back to sort them by time"),
@@ -84,6 +92,10 @@ pub struct Config {
     pub health: Option<SocketAddr>,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
+    /// Where the web interface is served.
+    pub web: Option<SocketAddr>,
+    /// Which alerts are evaluated, and who is told.
+    pub alerts: AlertConfig,
     /// How long connecting may take.
     pub dial_timeout: Duration,
     /// Longest pause between two questions for peers.
@@ -250,6 +262,34 @@ fn security(read: &Reader<'_>) -> Result<Security, Error> {
     }))
 }
 
+fn alerts(read: &Reader<'_>) -> Result<AlertConfig, Error> {
+    let rules = match read.text("alert-rules") {
+        "" => None,
+        "built-in" => Some(Source::BuiltIn),
+        path => Some(Source::File(path.into())),
+    };
+    let mut destinations = Vec::new();
+    for (key, shape) in [
+        ("alertmanagers", Shape::Alertmanager),
+        ("alert-webhooks", Shape::Webhook),
+    ] {
+        let given = read.text(key).split(',').map(str::trim);
+        for text in given.filter(|text| !text.is_empty()) {
+            let destination = Destination::new(shape, text);
+            destinations.push(destination.map_err(|reason| read.invalid(key, &reason))?);
+        }
+    }
+    if rules.is_none() && !destinations.is_empty() {
+        return Err(Error::Conflict(
+            "alertmanagers, alert-webhooks: nothing is told without alert-rules".into(),
+        ));
+    }
+    Ok(AlertConfig {
+        rules,
+        destinations,
+    })
+}
+
 fn log(read: &Reader<'_>) -> Result<Log, Error> {
     let json = match read.text("log-format") {
         "json" | "json-ts" => true,
@@ -282,6 +322,8 @@ impl Config {
             security: security(&read)?,
             health: read.optional_address("health-listen-address")?,
             metrics: read.optional_address("metrics-listen-address")?,
+            web: read.optional_address("web-listen-address")?,
+            alerts: alerts(&read)?,
             dial_timeout: duration(&read, "dial-timeout")?,
             retry_timeout: duration(&read, "retry-timeout")?,
             sort: SortBuffer {

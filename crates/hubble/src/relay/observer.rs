@@ -92,7 +92,8 @@ impl Observer {
         }
     }
 
-    fn get_flows(
+    /// Flows of all nodes, as encoded `GetFlowsResponse`s; the request is an encoded `GetFlowsRequest`.
+    pub(super) fn get_flows(
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<BoxStream<'static, Result<Bytes, Status>>>, Status> {
@@ -158,7 +159,8 @@ impl Observer {
         sum
     }
 
-    async fn get_nodes(&self) -> GetNodesResponse {
+    /// Every node that is known, and how it is.
+    pub(super) async fn get_nodes(&self) -> GetNodesResponse {
         let peers = self.peers.snapshot();
         let mut answers =
             self.ask(|mut node| async move { node.server_status(ServerStatusRequest {}).await });
@@ -192,7 +194,8 @@ impl Observer {
         GetNodesResponse { nodes }
     }
 
-    async fn get_namespaces(&self) -> GetNamespacesResponse {
+    /// The namespaces that any node saw.
+    pub(super) async fn get_namespaces(&self) -> GetNamespacesResponse {
         let mut answers =
             self.ask(|mut node| async move { node.get_namespaces(GetNamespacesRequest {}).await });
         let mut all = BTreeSet::new();

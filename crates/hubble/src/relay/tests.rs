@@ -4,6 +4,8 @@ mod answers;
 mod faults;
 mod fleet;
 mod newer;
+mod promql;
+mod web;
 
 use api::hubble::{
     Timestamp,

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use api::hubble::answers::answers_server::AnswersServer;
+use axum::Router;
 use reconcile::{Table, TaskGroup, table::Wake};
 use thiserror::Error;
 use tokio::{net::TcpListener, sync::watch};
@@ -12,6 +13,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     VERSION_HEADER,
+    alerts::{self, Board, Delivery, Evaluation},
     answers::Nodes,
     config::Config,
     link::{Dialer, Place},
@@ -19,6 +21,8 @@ use super::{
     observer::Observer,
     peers::{self, Follower},
     pool::{Peer, Pool, Times},
+    promql::{self, Queries},
+    web::{self, Web},
 };
 use crate::answers::Answers;
 use crate::calls::Calls;
@@ -36,9 +40,11 @@ pub enum RelayError {
     /// The certificates towards the nodes cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The metrics' port cannot be served.
-    #[error("serve metrics on {address}: {source}")]
-    Metrics {
+    /// A port with pages cannot be served.
+    #[error("serve {what} on {address}: {source}")]
+    Pages {
+        /// Of what the pages are.
+        what: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why not.
@@ -54,6 +60,7 @@ pub struct Relay {
     flows: Tcp,
     health: Option<Tcp>,
     metrics: Option<TcpListener>,
+    web: Option<TcpListener>,
 }
 
 impl Relay {
@@ -65,19 +72,8 @@ impl Relay {
             Some(address) => Some(bind(address, Security::Plain).await?),
             None => None,
         };
-        let metrics = match config.metrics {
-            Some(address) => {
-                let failed = |source| RelayError::Metrics { address, source };
-                let listener = match TcpListener::bind(address).await {
-                    Err(error) if is_without_ipv6(&error) => {
-                        TcpListener::bind(over_ipv4(address)).await
-                    }
-                    other => other,
-                };
-                Some(listener.map_err(failed)?)
-            }
-            None => None,
-        };
+        let metrics = listen("metrics", config.metrics).await?;
+        let web = listen("the web interface", config.web).await?;
         Ok(Self {
             config,
             times: Times::default(),
@@ -85,6 +81,7 @@ impl Relay {
             flows,
             health,
             metrics,
+            web,
         })
     }
 
@@ -106,6 +103,11 @@ impl Relay {
     /// Where metrics are served.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref()?.local_addr().ok()
+    }
+
+    /// Where the web interface is served.
+    pub fn web_address(&self) -> Option<SocketAddr> {
+        self.web.as_ref()?.local_addr().ok()
     }
 
     /// Serves until `stop`.
@@ -147,6 +149,7 @@ impl Relay {
             tasks.token(),
         );
         let nodes = Arc::new(Nodes::new(peers.clone()));
+        let answers = Answers::new(Arc::clone(&nodes));
         let (reporter, health) = tonic_health::server::health_reporter();
         tasks.spawn("health", {
             let peers = peers.clone();
@@ -154,21 +157,28 @@ impl Relay {
         });
         let routes = with_reflection(Routes::new(health.clone()))
             .map_err(ServeError::Reflection)?
-            .add_service(observer)
-            .add_service(AnswersServer::new(Answers::new(nodes)));
+            .add_service(observer.clone())
+            .add_service(AnswersServer::new(answers.clone()));
         serve(&tasks, "flows", self.flows, routes);
         if let Some(tcp) = self.health {
             serve(&tasks, "health server", tcp, Routes::new(health));
         }
         if let Some(listener) = self.metrics {
             let routes = daemon::metrics::routes(Arc::new(metrics::registry(peers, calls)));
-            tasks.spawn("metrics", |stop| async move {
-                let served = axum::serve(listener, routes)
-                    .with_graceful_shutdown(async move { stop.cancelled().await });
-                if let Err(error) = served.await {
-                    tracing::error!(%error, "metrics are not served any more");
-                }
-            });
+            serve_pages(&tasks, "metrics", listener, routes);
+        }
+        let queries = Queries::new(nodes);
+        let board = Board::new(config.alerts.rules.as_ref());
+        if let Some(source) = config.alerts.rules {
+            let delivery = Delivery::new(config.alerts.destinations, &tasks);
+            let evaluation = Evaluation::new(source, queries.clone(), board.clone(), delivery);
+            tasks.spawn("alerts", |stop| evaluation.run(stop));
+        }
+        if let Some(listener) = self.web {
+            let routes = web::routes(Web { answers, observer })
+                .merge(promql::routes(queries))
+                .merge(alerts::routes(board));
+            serve_pages(&tasks, "web interface", listener, routes);
         }
         tokio::select! {
             () = stop.cancelled() => {}
@@ -192,6 +202,35 @@ fn serve(tasks: &TaskGroup, name: &'static str, tcp: Tcp, routes: Routes) {
             tracing::error!(%error, "a server ended");
         }
     });
+}
+
+fn serve_pages(tasks: &TaskGroup, name: &'static str, listener: TcpListener, routes: Router) {
+    tasks.spawn(name, move |stop| async move {
+        let served = axum::serve(listener, routes)
+            .with_graceful_shutdown(async move { stop.cancelled().await });
+        if let Err(error) = served.await {
+            tracing::error!(%error, name, "pages are not served any more");
+        }
+    });
+}
+
+async fn listen(
+    what: &'static str,
+    address: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, RelayError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = match TcpListener::bind(address).await {
+        Err(error) if is_without_ipv6(&error) => TcpListener::bind(over_ipv4(address)).await,
+        other => other,
+    };
+    let failed = |source| RelayError::Pages {
+        what,
+        address,
+        source,
+    };
+    listener.map(Some).map_err(failed)
 }
 
 async fn bind(address: SocketAddr, security: Security) -> Result<Tcp, ServeError> {

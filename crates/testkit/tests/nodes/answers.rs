@@ -23,7 +23,7 @@ use crate::truth::deafen;
 const FRESH: Duration = Duration::from_secs(8);
 /// How long a client tries: less than the second until a SYN is sent again.
 const PATIENCE: Duration = Duration::from_millis(600);
-const PORT: u16 = 8080;
+pub(crate) const PORT: u16 = 8080;
 const CLOSED: u16 = 9;
 
 type Pods = BTreeMap<&'static str, RunningPod>;
@@ -94,7 +94,7 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
     );
 }
 
-fn at(pod: &RunningPod, port: u16) -> SocketAddr {
+pub(crate) fn at(pod: &RunningPod, port: u16) -> SocketAddr {
     SocketAddr::new(pod.ipv4().expect("an IPv4 address"), port)
 }
 
@@ -221,7 +221,7 @@ fn failure(of: &Value) -> (String, String, u16, String, String, u64) {
 }
 
 /// A byte there and back, and a close in order.
-fn talk(client: &Namespace, to: SocketAddr) -> anyhow::Result<()> {
+pub(crate) fn talk(client: &Namespace, to: SocketAddr) -> anyhow::Result<()> {
     let mut stream = client.run(|| TcpStream::connect_timeout(&to, PATIENCE))??;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(b"x")?;
@@ -249,13 +249,13 @@ fn fail(client: &Namespace, to: SocketAddr, cause: &str) {
 }
 
 /// Echoes until it is dropped.
-struct Server {
+pub(crate) struct Server {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    fn start(pod: &RunningPod) -> Self {
+    pub(crate) fn start(pod: &RunningPod) -> Self {
         let listener = pod
             .sandbox
             .run(|| TcpListener::bind(at(pod, PORT)))

@@ -77,6 +77,37 @@ fn certificates_are_wanted_unless_they_are_switched_off() {
 }
 
 #[test]
+fn alerts_are_told_only_if_there_are_rules() {
+    assert_eq!(config(&[]).unwrap().alerts, AlertConfig::default());
+    let alerts = config(&[
+        ("alert-rules", "/rules.yaml"),
+        ("alertmanagers", "http://a:9093, http://b:9093/"),
+        ("alert-webhooks", "http://hook/x"),
+    ])
+    .unwrap()
+    .alerts;
+    assert_eq!(alerts.rules, Some(Source::File("/rules.yaml".into())));
+    let addresses = alerts.destinations.iter();
+    let addresses: Vec<String> = addresses.map(|of| of.uri.to_string()).collect();
+    let expected = [
+        "http://a:9093/api/v2/alerts",
+        "http://b:9093/api/v2/alerts",
+        "http://hook/x",
+    ];
+    assert_eq!(addresses, expected);
+    let built_in = config(&[("alert-rules", "built-in")]).unwrap().alerts;
+    assert_eq!(built_in.rules, Some(Source::BuiltIn));
+    let error = config(&[("alertmanagers", "http://a")]).unwrap_err();
+    assert!(
+        error.contains("nothing is told without alert-rules"),
+        "{error}"
+    );
+    let error =
+        config(&[("alert-rules", "built-in"), ("alert-webhooks", "https://a")]).unwrap_err();
+    assert!(error.contains("alert-webhooks"), "{error}");
+}
+
+#[test]
 fn a_wrong_value_is_refused_by_its_key() {
     for (key, value) in [
         ("listen-address", ""),

@@ -181,6 +181,7 @@ pub(super) struct Fleet {
     pub(super) relay: SocketAddr,
     pub(super) health: SocketAddr,
     pub(super) metrics: SocketAddr,
+    pub(super) web: SocketAddr,
     pub(super) directory: tempfile::TempDir,
     plan: Plan,
     port: u16,
@@ -228,6 +229,7 @@ impl Fleet {
             relay: local(relay.address()),
             health: local(relay.health_address()),
             metrics: local(relay.metrics_address()),
+            web: local(relay.web_address()),
             directory,
             plan,
             port,
@@ -387,6 +389,7 @@ fn relay_config(socket: &str, plan: &Plan, directory: &Path) -> Config {
         ("listen-address", "127.0.0.1:0"),
         ("health-listen-address", "127.0.0.1:0"),
         ("metrics-listen-address", "127.0.0.1:0"),
+        ("web-listen-address", "127.0.0.1:0"),
         ("sort-buffer-drain-timeout", "500ms"),
         ("disable-server-tls", "true"),
     ];

@@ -1,0 +1,257 @@
+//! From a record with its names to a flat row.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use api::hubble::flow as pb;
+use parquet::data_type::ByteArray;
+use prost::Message;
+use serde::Serialize;
+
+use super::{
+    DESTINATION, DESTINATION_NUMBERS, EGRESS, Flat, INGRESS, NONE, Number, Policy, SOURCE,
+    SOURCE_NUMBERS, Text,
+};
+use crate::enrich::Enriched;
+use crate::history::{Kept, Row};
+use crate::names::{EndpointNames, PolicyOrigin};
+use crate::records::{Judgement, Mode, Party, Side, What};
+
+/// Makes rows flat, and remembers what was written before: most names come again and again.
+#[derive(Default)]
+pub(in crate::history) struct Flattener {
+    addresses: HashMap<IpAddr, ByteArray>,
+    words: HashMap<String, ByteArray>,
+    /// By where they lie; what is written now lives until it is written.
+    ends: HashMap<*const EndpointNames, [ByteArray; 5]>,
+}
+
+impl Flattener {
+    /// The row, flat.
+    pub(in crate::history) fn row(&mut self, row: &Row) -> Flat {
+        let mut flat = Flat::default();
+        flat.set(Number::Position, row.position as i64);
+        match &row.kept {
+            Kept::Record(enriched) => self.record(&mut flat, enriched),
+            Kept::Message(flow) => self.message(&mut flat, flow),
+        }
+        flat
+    }
+
+    /// A message is kept as it came; what it shares with records is in their columns too, for other readers.
+    fn message(&mut self, flat: &mut Flat, flow: &pb::Flow) {
+        let time_ns = flow.time.unwrap_or_default().unix_nanos();
+        flat.set(Number::Time, i64::try_from(time_ns).unwrap_or(i64::MAX));
+        for number in [
+            Number::Way,
+            Number::Point,
+            Number::Side,
+            EGRESS[0],
+            INGRESS[0],
+        ] {
+            flat.set(number, NONE);
+        }
+        flat.tell(Text::What, self.word("message"));
+        if let Some(ip) = &flow.ip {
+            flat.tell(Text::SourceAddress, self.word(&ip.source));
+            flat.tell(Text::DestinationAddress, self.word(&ip.destination));
+        }
+        let ends = [(&flow.source, SOURCE), (&flow.destination, DESTINATION)];
+        for (end, columns) in ends {
+            if let Some(end) = end {
+                flat.tell(columns[0], self.word(&end.namespace));
+                flat.tell(columns[1], self.word(&end.pod_name));
+                flat.tell(columns[4], self.word(&end.cluster_name));
+            }
+        }
+        flat.tell(Text::Message, ByteArray::from(flow.encode_to_vec()));
+    }
+
+    fn record(&mut self, flat: &mut Flat, enriched: &Enriched) {
+        let record = &enriched.record;
+        flat.set(
+            Number::Time,
+            i64::try_from(record.time_ns).unwrap_or(i64::MAX),
+        );
+        self.what(flat, &record.what);
+        let party = |flat: &mut Flat, of: &Party, [port, identity, endpoint]: [Number; 3]| {
+            flat.set(port, of.port);
+            flat.set(identity, of.identity);
+            flat.set(endpoint, of.endpoint);
+        };
+        party(flat, &record.source, SOURCE_NUMBERS);
+        party(flat, &record.destination, DESTINATION_NUMBERS);
+        flat.set(Number::Protocol, record.protocol);
+        flat.set(Number::Flags, record.tcp_flags_or_icmp_type);
+        flat.set(Number::Code, record.icmp_code);
+        flat.set(Number::Interface, record.interface);
+        flat.tell(Text::SourceAddress, self.address(record.source.address));
+        flat.tell(
+            Text::DestinationAddress,
+            self.address(record.destination.address),
+        );
+        if let Some(asked) = record.asked {
+            flat.tell(Text::Asked, self.word(&asked.to_string()));
+        }
+        if let Some(translated) = record.translated_source {
+            flat.tell(Text::TranslatedSource, self.address(translated));
+        }
+        if let Some([destination, source]) = record.macs {
+            flat.tell(Text::SourceMac, self.word(&mac(source)));
+            flat.tell(Text::DestinationMac, self.word(&mac(destination)));
+        }
+        self.names(flat, enriched);
+    }
+
+    fn what(&mut self, flat: &mut Flat, what: &What) {
+        for number in [
+            Number::Way,
+            Number::Point,
+            Number::Side,
+            EGRESS[0],
+            INGRESS[0],
+        ] {
+            flat.set(number, NONE);
+        }
+        let word = match *what {
+            What::New {
+                point,
+                egress,
+                ingress,
+            } => {
+                flat.set(Number::Point, point as u8);
+                judge(flat, EGRESS, egress);
+                judge(flat, INGRESS, ingress);
+                "new"
+            }
+            What::Closed { point, way } => {
+                flat.set(Number::Point, point as u8);
+                flat.set(Number::Way, way as u8);
+                "closed"
+            }
+            What::Denied {
+                side,
+                judgement,
+                reason,
+            } => {
+                flat.set(Number::Side, side as u8);
+                flat.set(Number::Reason, reason);
+                let columns = match side {
+                    Side::Egress => EGRESS,
+                    Side::Ingress => INGRESS,
+                };
+                judge(flat, columns, Some(judgement));
+                "denied"
+            }
+            What::Dropped { side, reason } => {
+                flat.set(Number::Side, side.map_or(NONE, |side| side as i64));
+                flat.set(Number::Reason, reason);
+                "dropped"
+            }
+        };
+        flat.tell(Text::What, self.word(word));
+    }
+
+    fn names(&mut self, flat: &mut Flat, enriched: &Enriched) {
+        let ends = [
+            (&enriched.source, SOURCE),
+            (&enriched.destination, DESTINATION),
+        ];
+        for (names, columns) in ends {
+            let Some(names) = names else { continue };
+            let texts = self.end(names);
+            for (column, text) in columns.into_iter().zip(texts) {
+                flat.tell(column, text);
+            }
+        }
+        for (service, column) in [
+            (&enriched.source_service, Text::SourceService),
+            (&enriched.destination_service, Text::DestinationService),
+        ] {
+            if let Some(service) = service {
+                let text = self.word(&format!("{}/{}", service.namespace, service.name));
+                flat.tell(column, text);
+            }
+        }
+        for (names, column) in [
+            (&enriched.source_fqdns, Text::SourceNames),
+            (&enriched.destination_fqdns, Text::DestinationNames),
+        ] {
+            if !names.is_empty() {
+                flat.tell(column, self.json(names));
+            }
+        }
+        for (policies, column) in [
+            (&enriched.egress_policies, Text::EgressPolicies),
+            (&enriched.ingress_policies, Text::IngressPolicies),
+        ] {
+            if !policies.is_empty() {
+                let policies: Vec<Policy> = policies.iter().map(|origin| policy(origin)).collect();
+                flat.tell(column, self.json(&policies));
+            }
+        }
+        if let Some(name) = &enriched.interface {
+            flat.tell(Text::InterfaceName, self.word(name));
+        }
+    }
+
+    fn end(&mut self, names: &Arc<EndpointNames>) -> [ByteArray; 5] {
+        if let Some(texts) = self.ends.get(&Arc::as_ptr(names)) {
+            return texts.clone();
+        }
+        let texts = [
+            self.word(&names.namespace),
+            self.word(&names.pod_name),
+            self.json(&names.labels),
+            self.json(&names.workloads),
+            self.word(&names.cluster_name),
+        ];
+        self.ends.insert(Arc::as_ptr(names), texts.clone());
+        texts
+    }
+
+    fn address(&mut self, address: IpAddr) -> ByteArray {
+        let text = self.addresses.entry(address);
+        text.or_insert_with(|| ByteArray::from(address.to_string().as_str()))
+            .clone()
+    }
+
+    fn word(&mut self, word: &str) -> ByteArray {
+        if let Some(text) = self.words.get(word) {
+            text.clone()
+        } else {
+            let text = ByteArray::from(word);
+            self.words.insert(word.to_owned(), text.clone());
+            text
+        }
+    }
+
+    fn json(&mut self, list: &impl Serialize) -> ByteArray {
+        let text = serde_json::to_string(list).unwrap_or_default();
+        self.word(&text)
+    }
+}
+
+fn judge(flat: &mut Flat, [match_type, rule, audited, proxy]: [Number; 4], by: Option<Judgement>) {
+    let Some(by) = by else { return };
+    flat.set(match_type, by.match_type);
+    flat.set(rule, by.rule);
+    flat.set(audited, by.mode == Mode::Audited);
+    flat.set(proxy, by.proxy_port);
+}
+
+fn policy(origin: &PolicyOrigin) -> Policy {
+    Policy {
+        kind: Arc::clone(&origin.kind),
+        namespace: Arc::clone(&origin.namespace),
+        name: Arc::clone(&origin.name),
+        labels: origin.labels.clone(),
+        revision: origin.revision,
+        log: Arc::clone(&origin.log),
+    }
+}
+
+fn mac(octets: [u8; 6]) -> String {
+    octets.map(|octet| format!("{octet:02x}")).join(":")
+}

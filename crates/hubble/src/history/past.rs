@@ -1,0 +1,161 @@
+//! A walk through the records of before, group by group, as fast as its reader goes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use api::hubble::Timestamp;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::file::{self, FileError};
+use super::{History, Kept, Row, Run, Segment, nanoseconds};
+use crate::enrich;
+use crate::ring::Entry;
+
+/// Which records are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// From when.
+    pub(crate) since: Timestamp,
+    /// Up to when.
+    pub(crate) until: Option<Timestamp>,
+    /// Of this run those whose positions in the ring are not smaller …
+    pub(crate) from: u64,
+    /// … and are smaller than this.
+    pub(crate) below: u64,
+}
+
+/// A walk.
+pub(crate) struct Past {
+    want: Want,
+    sources: VecDeque<Source>,
+    /// Entries of the group that was read last, and their positions.
+    entries: std::vec::IntoIter<Entry>,
+}
+
+enum Source {
+    Segment(Segment),
+    /// A segment that is open, and its next group.
+    Open(Box<file::Segment>, usize, Run),
+    /// Rows that are in memory yet.
+    Rows(Arc<Vec<Row>>),
+}
+
+impl History {
+    /// The records that are wanted, in the order in which they came.
+    pub(crate) fn walk(&self, want: Want) -> Past {
+        let since = nanoseconds(want.since);
+        let until = want.until.map_or(u64::MAX, nanoseconds);
+        let sources = self.with(|state| {
+            let segments = state.segments.iter();
+            let wanted = segments
+                .filter(|of| of.last_ns >= since && of.first_ns <= until)
+                .filter(|of| want.from == 0 || of.run == Run::Now)
+                .cloned()
+                .map(Source::Segment);
+            let waiting = [
+                Source::Rows(Arc::clone(&state.sealing)),
+                Source::Rows(Arc::new(state.open.clone())),
+            ];
+            wanted.chain(waiting).collect()
+        });
+        Past {
+            want,
+            sources,
+            entries: Vec::new().into_iter(),
+        }
+    }
+}
+
+impl Past {
+    /// The next entry; none at the end.
+    pub(crate) async fn next(&mut self) -> Option<Entry> {
+        loop {
+            if let Some(entry) = self.entries.next() {
+                return Some(entry);
+            }
+            let mut source = self.sources.pop_front()?;
+            let want = self.want;
+            let read = move || {
+                let read = source.read(want);
+                (read, source)
+            };
+            let Ok((read, source)) = spawn_blocking(read).await else {
+                continue;
+            };
+            match read {
+                Ok(Some(entries)) => {
+                    self.entries = entries.into_iter();
+                    self.sources.push_front(source);
+                }
+                Ok(None) => {}
+                // It may be one that became too old meanwhile.
+                Err(error) => tracing::debug!(%error, "records are passed over"),
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Entries of the next group; none after the last.
+    fn read(&mut self, want: Want) -> Result<Option<Vec<Entry>>, FileError> {
+        if let Self::Segment(segment) = self {
+            let opened = file::Segment::open(&segment.path)?;
+            *self = Self::Open(Box::new(opened), 0, segment.run);
+        }
+        match self {
+            Self::Segment(_) => Ok(None),
+            Self::Open(segment, group, _) if *group == segment.groups() => Ok(None),
+            Self::Open(segment, group, run) => {
+                let rows = segment.read(*group)?;
+                *group += 1;
+                Ok(Some(entries(&rows, *run, want)))
+            }
+            Self::Rows(rows) if rows.is_empty() => Ok(None),
+            Self::Rows(rows) => {
+                let rows = std::mem::take(rows);
+                Ok(Some(entries(&rows, Run::Now, want)))
+            }
+        }
+    }
+}
+
+fn entries(rows: &[Row], run: Run, want: Want) -> Vec<Entry> {
+    let mut wanted = Vec::new();
+    for row in rows {
+        for (entry, position) in row.entries().into_iter().zip(row.position..) {
+            let time = entry.time();
+            let is_in_time = time >= want.since && want.until.is_none_or(|until| time <= until);
+            let is_in_place = match run {
+                Run::Now => (want.from..want.below).contains(&position),
+                Run::Before => true,
+            };
+            if is_in_time && is_in_place {
+                wanted.push(entry);
+            }
+        }
+    }
+    wanted
+}
+
+impl Row {
+    /// The entries that it was in the ring.
+    fn entries(&self) -> Vec<Entry> {
+        match &self.kept {
+            Kept::Message(flow) => vec![Entry::Message(Arc::clone(flow))],
+            Kept::Record(enriched) => enrich::flows(Arc::clone(enriched))
+                .zip(0..)
+                .map(|(flow, view)| Entry::Flow(flow.named(self.id(view))))
+                .collect(),
+        }
+    }
+
+    /// An id that is the same whenever it is read (RFC 9562, version 8).
+    fn id(&self, view: u8) -> Uuid {
+        let mut octets = [0; 16];
+        octets[..8].copy_from_slice(&self.time_ns().to_be_bytes());
+        octets[8..].copy_from_slice(&self.position.to_be_bytes());
+        octets[8] = view;
+        uuid::Builder::from_custom_bytes(octets).into_uuid()
+    }
+}

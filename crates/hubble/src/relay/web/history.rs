@@ -1,0 +1,184 @@
+//! Sums over all edges, span by span: the small lines beside answers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::hubble::Timestamp;
+use api::hubble::answers::answers_server::Answers as _;
+use api::hubble::answers::{Counters, MapAnswer, Question};
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Serialize;
+use tonic::{Request, Status};
+
+use super::{Asked, Web, failed, json};
+use crate::rollup::is_outside;
+use crate::sketch::Sketch;
+
+/// Spans of an answer.
+const SPANS: i64 = 30;
+/// Seconds of the shortest spans that nodes count in, and of those they keep for longer than an hour.
+const SHORT: i64 = 10;
+const LONG: i64 = 60;
+/// Seconds after its end from which on nothing is added to a span.
+const SETTLED: i64 = 30;
+/// Spans that are remembered.
+const REMEMBERED: usize = 4096;
+
+/// What an answer is made of.
+#[derive(Debug, Serialize)]
+struct History {
+    /// Seconds of a span.
+    step: i64,
+    /// From the oldest on.
+    spans: Vec<Sums>,
+}
+
+/// Sums of one span.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+struct Sums {
+    /// Where it begins, seconds since the Unix epoch.
+    since: i64,
+    opened: u64,
+    /// Attempts that came to nothing.
+    failed: u64,
+    refused: u64,
+    unanswered: u64,
+    denied: u64,
+    /// Connections from outside of the cluster.
+    outside: u64,
+    /// Of the time to the first answer, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p95_us: Option<u64>,
+}
+
+/// A span's end and question: what it can be found by again.
+type Key = (i64, i64, String, String, String);
+
+/// Sums of spans that are over and whole, so that a line which grows asks nodes for its end alone. A lock and no table: what
+/// is remembered here follows from what nodes have, and nobody waits for a change of it.
+#[derive(Clone, Default)]
+pub(super) struct Over(Arc<Mutex<HashMap<Key, Sums>>>);
+
+impl Over {
+    fn find(&self, key: &Key) -> Option<Sums> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(key).cloned()
+    }
+
+    fn remember(&self, key: Key, sums: Sums) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(key, sums);
+    }
+}
+
+pub(super) async fn history(
+    State((web, over)): State<(Web, Over)>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    match sums(&web, &over, asked, jiff::Timestamp::now()).await {
+        Ok(history) => json(&headers, Ok(tonic::Response::new(history))),
+        Err(status) => failed(&status),
+    }
+}
+
+async fn sums(
+    web: &Web,
+    over: &Over,
+    asked: Asked,
+    now: jiff::Timestamp,
+) -> Result<History, Status> {
+    let question = asked.question(now)?;
+    let now = now.as_second();
+    let until = question.until.map_or(now, |of| of.seconds).min(now);
+    let since = question
+        .since
+        .ok_or_else(|| Status::invalid_argument("since: a line must begin somewhere"))?;
+    let step = step(until - since.seconds);
+    let mut spans = Vec::new();
+    // The span that is not over yet would always look like an end.
+    let end = until - until.rem_euclid(step);
+    for place in (1..=SPANS).rev() {
+        let (from, to) = (end - place * step, end - (place - 1) * step);
+        let key = (
+            from,
+            to,
+            question.from.clone(),
+            question.to.clone(),
+            question.namespace.clone(),
+        );
+        if let Some(known) = over.find(&key) {
+            spans.push(known);
+            continue;
+        }
+        // The second of its end belongs to a span.
+        let of = Question {
+            since: Some(at(from)),
+            until: Some(at(to - 1)),
+            ..question.clone()
+        };
+        let answer = web.answers.map(Request::new(of)).await?.into_inner();
+        let sums = sum(from, &answer);
+        let is_whole = answer
+            .completeness
+            .is_some_and(|of| of.missing.is_empty() && of.nodes > 0);
+        if is_whole && to + SETTLED <= now {
+            over.remember(key, sums.clone());
+        }
+        spans.push(sums);
+    }
+    Ok(History { step, spans })
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp { seconds, nanos: 0 }
+}
+
+/// Seconds of a span, so that as many make up `total`: a multiple of what nodes count in.
+fn step(total: i64) -> i64 {
+    let unit = if total > 3600 { LONG } else { SHORT };
+    let exact = (total.max(1) + SPANS - 1).div_euclid(SPANS);
+    (exact + unit - 1).div_euclid(unit).max(1) * unit
+}
+
+fn sum(since: i64, answer: &MapAnswer) -> Sums {
+    let mut sums = Sums {
+        since,
+        ..Sums::default()
+    };
+    let mut connect = Sketch::default();
+    for row in &answer.edges {
+        let of = row.counters.unwrap_or_default();
+        sums.opened += of.opened;
+        sums.refused += of.refused;
+        sums.unanswered += of.unanswered;
+        sums.denied += of.denied;
+        sums.failed += failures(&of);
+        let edge = row.edge.as_ref();
+        if edge
+            .and_then(|edge| edge.source.as_ref())
+            .is_some_and(is_outside)
+        {
+            sums.outside += of.opened;
+        }
+        if let Some(sketch) = &row.connect {
+            connect.merge(sketch);
+        }
+    }
+    let p95 = connect.quantile(0.95);
+    sums.p95_us = p95.map(|of| u64::try_from(of.as_micros()).unwrap_or(u64::MAX));
+    sums
+}
+
+/// Attempts that came to nothing; what was answered late was answered.
+fn failures(of: &Counters) -> u64 {
+    of.refused + of.unanswered.saturating_sub(of.late) + of.denied
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+use api::hubble::answers::{
+    Cause, CauseKind, Counters, Direction, Part, Party, PolicyRef, Sketch, Tally,
+};
+use promql::{Limits, Value};
+
+use super::*;
+
+/// A midnight.
+const DAY_START: u64 = 1_700_006_400;
+
+fn times() -> Times {
+    Times {
+        base: DAY_START,
+        since: DAY_START + 3600,
+        until: DAY_START + 4200,
+        seconds: 10,
+    }
+}
+
+fn edge(side: Side) -> Edge {
+    let party = |name: &str| Party {
+        namespace: "shop".into(),
+        name: name.into(),
+        ..Party::default()
+    };
+    Edge {
+        source: Some(party("web")),
+        destination: Some(party("db")),
+        service: "shop/db".into(),
+        port: 5432,
+        protocol: 6,
+        side: side.into(),
+    }
+}
+
+fn row(side: Side, counters: Counters) -> Row {
+    Row {
+        edge: Some(edge(side)),
+        number: 3,
+        counters: Some(counters),
+        ..Row::default()
+    }
+}
+
+fn span(start: u64, end: u64, row: Row) -> Span {
+    let part = Part {
+        rows: vec![row],
+        ..Part::default()
+    };
+    Span {
+        start,
+        end,
+        part: Some(part),
+    }
+}
+
+fn all(spans: Vec<Vec<Span>>) -> Counts {
+    let mut counts = Counts::new(times(), FAMILIES.iter().collect());
+    for node in spans {
+        let mut edges = Edges::default();
+        for span in node {
+            counts.add(&mut edges, span);
+        }
+    }
+    counts
+}
+
+/// The value of the only series of a query at a second after the beginning.
+fn value(counts: &Counts, query: &str, second: u64) -> Option<f64> {
+    let expr = promql::parse(query).unwrap();
+    let time = (times().since + second) as i64 * 1000;
+    match promql::instant(&expr, time, counts, &Limits::default()).unwrap() {
+        Value::Vector(lines) => {
+            assert!(lines.len() < 2, "{lines:?}");
+            lines.first().map(|line| line.samples[0].value)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn opened(count: u64) -> Counters {
+    Counters {
+        opened: count,
+        ..Counters::default()
+    }
+}
+
+#[test]
+fn a_counter_goes_on_from_the_days_beginning_and_grows_by_what_each_span_counted() {
+    let since = times().since;
+    let counts = all(vec![vec![
+        span(DAY_START, since, row(Side::Client, opened(1000))),
+        span(since, since + 10, row(Side::Client, opened(5))),
+        span(since + 20, since + 30, row(Side::Client, opened(7))),
+    ]]);
+    for (second, expected) in [
+        (0, 1000.0),
+        (10, 1005.0),
+        (20, 1005.0),
+        (30, 1012.0),
+        (600, 1012.0),
+    ] {
+        assert_eq!(
+            value(&counts, "hubble_connections_total", second),
+            Some(expected),
+            "{second}"
+        );
+    }
+    assert_eq!(
+        value(&counts, "hubble_connections_total{port=\"80\"}", 30),
+        None
+    );
+}
+
+#[test]
+fn a_series_that_begins_grows_from_nothing_so_that_its_first_counts_are_an_increase() {
+    let since = times().since;
+    let counts = all(vec![vec![span(
+        since + 300,
+        since + 310,
+        row(Side::Client, opened(20)),
+    )]]);
+    assert_eq!(value(&counts, "hubble_connections_total", 290), None);
+    assert_eq!(value(&counts, "hubble_connections_total", 300), Some(0.0));
+    let increase = value(&counts, "increase(hubble_connections_total[2m])", 360).unwrap();
+    assert!((increase - 20.0).abs() < 1e-9, "{increase}");
+}
+
+#[test]
+fn counts_of_a_long_span_come_evenly() {
+    let since = times().since;
+    let counts = all(vec![vec![span(
+        since,
+        since + 60,
+        row(Side::Client, opened(60)),
+    )]]);
+    for second in [0_u32, 10, 30, 60] {
+        assert_eq!(
+            value(&counts, "hubble_connections_total", second.into()),
+            Some(f64::from(second))
+        );
+    }
+}
+
+#[test]
+fn of_two_sides_the_clients_counts_unless_each_counts_its_own() {
+    let since = times().since;
+    let denial = Tally {
+        cause: Some(Cause {
+            kind: CauseKind::DeniedByRule.into(),
+            direction: Direction::Ingress.into(),
+            policies: vec![PolicyRef {
+                namespace: "shop".into(),
+                name: "db".into(),
+                ..PolicyRef::default()
+            }],
+            ..Cause::default()
+        }),
+        count: 2,
+        ..Tally::default()
+    };
+    let client = row(Side::Client, opened(5));
+    let server = Row {
+        failures: vec![denial],
+        ..row(Side::Server, opened(4))
+    };
+    let both = all(vec![
+        vec![span(since, since + 10, client)],
+        vec![span(since, since + 10, server.clone())],
+    ]);
+    assert_eq!(value(&both, "hubble_connections_total", 10), Some(5.0));
+    assert_eq!(
+        value(
+            &both,
+            "hubble_denied_connections_total{policy=\"shop/db\", direction=\"ingress\", by=\"rule\"}",
+            10
+        ),
+        Some(2.0)
+    );
+    let one = all(vec![vec![span(since, since + 10, server)]]);
+    assert_eq!(
+        value(&one, "hubble_connections_total", 10),
+        Some(4.0),
+        "nobody saw the client's side"
+    );
+}
+
+#[test]
+fn nodes_that_see_the_same_edge_are_added_up() {
+    let since = times().since;
+    let node = || vec![span(since, since + 10, row(Side::Client, opened(3)))];
+    assert_eq!(
+        value(&all(vec![node(), node()]), "hubble_connections_total", 10),
+        Some(6.0)
+    );
+}
+
+#[test]
+fn a_sketch_is_a_histogram_of_which_quantiles_can_be_had() {
+    let since = times().since;
+    // Bucket 345 holds about a millisecond, 576 about 0.1 s.
+    let connect = Sketch {
+        bucket: vec![345, 576],
+        count: vec![90, 10],
+    };
+    let of = row(Side::Client, Counters::default());
+    let counts = all(vec![vec![span(
+        since,
+        since + 10,
+        Row {
+            connect: Some(connect),
+            ..of
+        },
+    )]]);
+    let name = "hubble_tcp_connect_duration_seconds";
+    assert_eq!(value(&counts, &format!("{name}_count"), 10), Some(100.0));
+    assert_eq!(
+        value(&counts, &format!("{name}_bucket{{le=\"0.0005\"}}"), 10),
+        Some(0.0)
+    );
+    assert_eq!(
+        value(&counts, &format!("{name}_bucket{{le=\"0.0025\"}}"), 10),
+        Some(90.0)
+    );
+    assert_eq!(
+        value(&counts, &format!("{name}_bucket{{le=\"+Inf\"}}"), 10),
+        Some(100.0)
+    );
+    let median = value(
+        &counts,
+        &format!("histogram_quantile(0.5, {name}_bucket)"),
+        10,
+    )
+    .unwrap();
+    assert!((0.0005..0.0025).contains(&median), "{median}");
+}
+
+#[test]
+fn outcomes_of_a_connect_are_told_apart() {
+    let since = times().since;
+    let of = Counters {
+        answered: 10,
+        refused: 3,
+        unanswered: 2,
+        denied: 1,
+        ..Counters::default()
+    };
+    let counts = all(vec![vec![span(since, since + 10, row(Side::Client, of))]]);
+    for (outcome, expected) in [
+        ("established", 7.0),
+        ("refused", 3.0),
+        ("unanswered", 2.0),
+        ("denied", 1.0),
+    ] {
+        assert_eq!(
+            value(
+                &counts,
+                &format!("hubble_tcp_connects_total{{outcome=\"{outcome}\"}}"),
+                10
+            ),
+            Some(expected)
+        );
+    }
+}
+
+#[test]
+fn spans_are_as_long_as_the_time_that_is_asked_for_allows() {
+    let now = DAY_START + 40 * DAY + 1234;
+    let length = |back: u64, until: u64| {
+        let times = Times::new((now - back) as i64 * 1000, (now - until) as i64 * 1000, now);
+        times.map(|times| times.seconds)
+    };
+    assert_eq!(length(600, 0), Some(10));
+    assert_eq!(length(5000, 0), Some(60));
+    assert_eq!(length(DAY, 0), Some(60));
+    assert_eq!(length(5 * DAY, 5 * DAY - 3600), Some(60));
+    assert_eq!(length(2 * DAY, 0), Some(3600));
+    assert_eq!(length(8 * DAY, 8 * DAY - 600), Some(3600));
+    let later = Times::new((now + 100) as i64 * 1000, (now + 200) as i64 * 1000, now);
+    assert_eq!(later, None, "nothing is over yet");
+}
+
+#[test]
+fn only_families_that_a_query_may_mean_are_made() {
+    let names = |query: &str| {
+        let expr = promql::parse(query).unwrap();
+        let families = wanted(&promql::selectors(&expr));
+        families
+            .iter()
+            .map(|family| family.name)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names("rate(hubble_tcp_connect_duration_seconds_bucket[5m])"),
+        ["hubble_tcp_connect_duration_seconds"]
+    );
+    assert_eq!(
+        names("hubble_edge_bytes_total + hubble_edge_packets_total").len(),
+        2
+    );
+    assert_eq!(names("{port=\"80\"}").len(), FAMILIES.len());
+    assert!(names("up").is_empty());
+}

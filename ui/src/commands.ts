@@ -1,0 +1,54 @@
+// The command that answers on a terminal what is on screen.
+import { type Filter, parse } from "./language";
+import { type View, range } from "./view";
+
+const COMMANDS: Partial<Record<View["screen"], string>> = {
+  map: "map",
+  failing: "failing",
+  denied: "denied",
+  exposed: "exposed",
+  latency: "latency",
+  worst: "worst",
+};
+
+/** A word as a shell takes it. */
+export const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
+function times(view: View): string[] {
+  const { since, until } = range(view);
+  return until ? ["--since", since, "--until", until] : ["--since", view.span.replace(/^(\d+)d$/, (_, days) => `${Number(days) * 24}h`)];
+}
+
+function who(filter: Filter): string[] {
+  const flags: [string, string | undefined][] = [
+    ["--from", filter.from],
+    ["--to", filter.to],
+    ["--namespace", filter.ns],
+  ];
+  return flags.flatMap(([flag, value]) => (value ? [flag, value] : []));
+}
+
+function observe(view: View, filter: Filter): string[] {
+  const words = ["hubble", "observe", ...(view.at ? times(view) : ["--follow"])];
+  const flags: [string, string | undefined][] = [
+    ["--from-pod", filter.from],
+    ["--to-pod", filter.to],
+    ["--namespace", filter.ns],
+    ["--to-port", filter.port],
+    ["--protocol", filter.proto],
+    ["--verdict", filter.verdict?.toUpperCase()],
+  ];
+  return [...words, ...flags.flatMap(([flag, value]) => (value ? [flag, value] : []))];
+}
+
+export function command(view: View): string {
+  const filter = parse(view.q);
+  const words = ((): string[] => {
+    if (view.screen === "records") return observe(view, filter);
+    if (view.screen === "nodes") return ["hubble", "list", "nodes"];
+    if (view.screen === "failing" && view.only === "tcp") return ["tcp", "--failing", ...times(view), ...who(filter)];
+    if (view.screen === "failing" && view.only === "unanswered") return ["tcp", "--unanswered", ...times(view), ...who(filter)];
+    return [COMMANDS[view.screen] ?? "failing", ...times(view), ...who(filter)];
+  })();
+  return ["axoneme", ...words, "-P"].map(quoted).join(" ");
+}

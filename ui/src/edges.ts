@@ -1,0 +1,110 @@
+// What is made of edges: names, failures, quantiles; the same rules as those of the command line.
+import { type Cause, type CauseKind, type Counters, type Edge, type Failure, type Party, type Row, type Sketch, n } from "./api";
+
+/** NAMESPACE/NAME, or the name alone of who is no workload. */
+export function shown(party: Party | undefined): string {
+  const name = party?.name ?? "";
+  return party?.namespace ? `${party.namespace}/${name}` : name;
+}
+
+export const isOutside = (party: Party | undefined): boolean =>
+  party?.kind === "DNS_NAME" || (party?.kind === "ENTITY" && party.name === "world");
+
+/** Attempts that came to nothing. A reset may end what was well, and is none. */
+export function failed(counters: Counters | undefined): number {
+  const of = counters ?? {};
+  return n(of.refused) + Math.max(0, n(of.unanswered) - n(of.late)) + n(of.denied);
+}
+
+export const attempts = (counters: Counters | undefined): number => n(counters?.opened) + n(counters?.denied);
+
+/** Buckets grow by this factor, so that a quantile is wrong by at most 1 %. */
+const GROWTH = 1.01 / 0.99;
+
+export function merged(sketches: (Sketch | undefined)[]): Map<number, number> {
+  const sum = new Map<number, number>();
+  for (const sketch of sketches) {
+    sketch?.bucket?.forEach((bucket, index) => sum.set(bucket, (sum.get(bucket) ?? 0) + n(sketch.count?.[index])));
+  }
+  return sum;
+}
+
+export const total = (buckets: Map<number, number>): number => [...buckets.values()].reduce((sum, of) => sum + of, 0);
+
+/** Microseconds that this share of all are not longer than; nothing of nothing. */
+export function quantile(buckets: Map<number, number>, of: number): number | undefined {
+  const rank = Math.max(1, Math.ceil(of * total(buckets)));
+  let below = 0;
+  for (const [bucket, count] of [...buckets].sort(([a], [b]) => a - b)) {
+    below += count;
+    if (below >= rank) return (2 * GROWTH ** bucket) / (GROWTH + 1);
+  }
+  return undefined;
+}
+
+export const kind = (cause: Cause | undefined): CauseKind => cause?.kind ?? "CAUSE_UNKNOWN";
+
+export const isDenied = (failure: Failure): boolean => kind(failure.cause).startsWith("DENIED");
+
+/** One word and one shape for each cause, so that colour is never alone. */
+export const CAUSES: Record<CauseKind, { word: string; shape: string; tone: Tone }> = {
+  DENIED_BY_RULE: { word: "denied", shape: "■", tone: "denied" },
+  DENIED_BY_DEFAULT: { word: "denied", shape: "□", tone: "denied" },
+  REFUSED: { word: "refused", shape: "✕", tone: "bad" },
+  UNANSWERED: { word: "unanswered", shape: "▲", tone: "bad" },
+  DROPPED: { word: "dropped", shape: "▼", tone: "bad" },
+  RESET_BY_CLIENT: { word: "reset by client", shape: "◇", tone: "warn" },
+  RESET_BY_SERVER: { word: "reset by server", shape: "◆", tone: "warn" },
+  CAUSE_UNKNOWN: { word: "unknown", shape: "?", tone: "warn" },
+};
+
+export type Tone = "ok" | "warn" | "bad" | "denied";
+
+/** The worst first. Resets come last: many programs end well with one. */
+const WORST: CauseKind[] = ["REFUSED", "UNANSWERED", "DROPPED", "DENIED_BY_RULE", "DENIED_BY_DEFAULT", "CAUSE_UNKNOWN"];
+
+/** The worst cause for which something of these edges failed; resets do not count. */
+export function worstCause(rows: Row[]): CauseKind | undefined {
+  const kinds = new Set(rows.flatMap((row) => row.failures ?? []).filter((of) => n(of.count) > 0).map((of) => kind(of.cause)));
+  return WORST.find((of) => kinds.has(of));
+}
+
+export const FAULTS: Record<string, string> = {
+  FAULT_UNKNOWN: "?",
+  FAULT_CLIENT: "client",
+  FAULT_SERVER: "server",
+  FAULT_NETWORK: "network",
+  FAULT_POLICY: "policy",
+  FAULT_DNS: "DNS",
+};
+
+export const edgeKey = (edge: Edge | undefined): string =>
+  [shown(edge?.source), shown(edge?.destination), edge?.service ?? "", edge?.port ?? 0, edge?.protocol ?? 0].join(" ");
+
+/** A service or workload with all that was asked of it. */
+export type Asked = { name: string; failed: number; attempts: number; connect: Map<number, number>; sources: Set<string> };
+
+/** Destinations by their share of failures, the worst first. */
+export function worst(rows: Row[]): Asked[] {
+  const groups = new Map<string, Row[]>();
+  for (const row of rows) {
+    const name = row.edge?.service || shown(row.edge?.destination);
+    groups.set(name, [...(groups.get(name) ?? []), row]);
+  }
+  const all = [...groups].map(([name, of]) => ({
+    name,
+    failed: of.reduce((sum, row) => sum + failed(row.counters), 0),
+    attempts: of.reduce((sum, row) => sum + attempts(row.counters), 0),
+    connect: merged(of.map((row) => row.connect)),
+    sources: new Set(of.map((row) => shown(row.edge?.source))),
+  }));
+  return all
+    .filter((of) => of.attempts > 0)
+    .sort((a, b) => b.failed * a.attempts - a.failed * b.attempts || b.failed - a.failed || b.attempts - a.attempts);
+}
+
+/** Seconds from one time to another; at least one, since it divides. */
+export function spanOf(answer: { since?: string; until?: string } | undefined): number {
+  const { since, until } = answer ?? {};
+  return since && until ? Math.max(1, (Date.parse(until) - Date.parse(since)) / 1000) : 1;
+}

@@ -1,0 +1,107 @@
+// The keyboard: everything that the mouse can do. What is under a table's rows registers itself while it is on screen.
+import { onCleanup, onMount } from "solid-js";
+import { type Screen, go, pause, show, step, view } from "./view";
+
+/** What the keys of rows do on the screen that is shown. */
+export type Rows = { move: (by: number) => void; open: () => void };
+
+let rows: Rows | undefined;
+let afterG = Number.NEGATIVE_INFINITY;
+
+/** Lets the keys of rows move these rows, while the component lives. */
+export function useRows(own: Rows): void {
+  onMount(() => (rows = own));
+  onCleanup(() => rows === own && (rows = undefined));
+}
+
+const SCREEN_KEYS: Record<string, Screen> = {
+  h: "home",
+  m: "map",
+  f: "failing",
+  p: "denied",
+  x: "exposed",
+  l: "latency",
+  w: "worst",
+  t: "records",
+  n: "nodes",
+};
+
+/** Key and meaning, as the help shows them. */
+export const HELP: [string, string][] = [
+  ["g h", "home"],
+  ["g m", "map"],
+  ["g f", "what fails"],
+  ["g p", "denied by policy"],
+  ["g x", "reached from outside"],
+  ["g l", "latency"],
+  ["g w", "worst services"],
+  ["g t", "records (flows)"],
+  ["g n", "nodes"],
+  ["1 … 8", "open a question, on the first screen"],
+  ["j k ↓ ↑", "next and previous row or card"],
+  ["Enter", "open the row or card"],
+  ["Esc", "close, or leave the field"],
+  ["f /", "filter"],
+  ["Space", "stop the time, or let it go on"],
+  ["[ ]", "half a span back, forth"],
+  ["b", "map: what fails alone"],
+  ["+ − 0", "map: nearer, further, all of it"],
+  ["e", "the command for what is on screen"],
+  ["d", "dark or light"],
+  ["?", "this list"],
+];
+
+export type Panels = { help: () => void; explain: () => void; close: () => boolean; theme: () => void; question: (key: string) => void };
+
+const isTyping = (target: EventTarget | null): boolean =>
+  target instanceof HTMLElement && (["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName) || target.isContentEditable);
+
+/** Whether Space and Enter belong to what has the focus. */
+const isPressed = (target: EventTarget | null): boolean => target instanceof HTMLElement && ["BUTTON", "A", "SUMMARY"].includes(target.tagName);
+
+export function listen(panels: Panels): void {
+  const plain: Record<string, () => void> = {
+    "?": panels.help,
+    e: panels.explain,
+    d: panels.theme,
+    "[": () => step(-1),
+    "]": () => step(1),
+    j: () => rows?.move(1),
+    k: () => rows?.move(-1),
+    ArrowDown: () => rows?.move(1),
+    ArrowUp: () => rows?.move(-1),
+    f: focusFilter,
+    "/": focusFilter,
+    b: () => view().screen === "map" && show({ bad: view().bad ? "" : "1" }, "replace"),
+  };
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape") {
+      if (isTyping(event.target)) (event.target as HTMLElement).blur();
+      else if (!panels.close() && view().pick) show({ pick: "" });
+      return;
+    }
+    if (isTyping(event.target)) return;
+    const key = event.key;
+    if (performance.now() - afterG < 1500) {
+      afterG = Number.NEGATIVE_INFINITY;
+      const screen = SCREEN_KEYS[key];
+      if (screen) go(screen);
+      event.preventDefault();
+      return;
+    }
+    if (key === "g") {
+      afterG = performance.now();
+      return;
+    }
+    if (/^[1-9]$/.test(key)) return panels.question(key);
+    const act = key === " " ? (isPressed(event.target) ? undefined : pause) : key === "Enter" ? (isPressed(event.target) ? undefined : rows?.open) : plain[key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+}
+
+function focusFilter(): void {
+  document.querySelector<HTMLInputElement>("#filter")?.focus();
+}

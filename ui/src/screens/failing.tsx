@@ -1,0 +1,132 @@
+// What fails, with its cause, whose fault it is, and evidence; also what is denied, refused or unanswered alone.
+import { type JSX, Show, createMemo } from "solid-js";
+import { type Failure, n } from "../api";
+import type { Answers } from "../data";
+import { CAUSES, FAULTS, edgeKey, isDenied, kind, shown } from "../edges";
+import { age, clock, count, port, share } from "../format";
+import { parse, selects, set } from "../language";
+import { Details, Facts } from "../parts/details";
+import { Evidence, Policies } from "../parts/evidence";
+import { Answered, Whole } from "../parts/states";
+import { type Column, Table } from "../parts/table";
+import { range, show, view } from "../view";
+
+const key = (of: Failure): string => `${edgeKey(of.edge)} ${kind(of.cause)} ${of.cause?.direction ?? ""} ${of.cause?.drop_reason ?? ""} ${of.cause?.delivered ?? ""}`;
+
+export function Cause(props: { failure: Failure }): JSX.Element {
+  const cause = () => CAUSES[kind(props.failure.cause)];
+  return (
+    <span class={`cause ${cause().tone}`}>
+      <span aria-hidden="true">{cause().shape}</span> {cause().word}
+    </span>
+  );
+}
+
+const COLUMNS: Column<Failure>[] = [
+  { name: "Cause", cell: (of) => <Cause failure={of} />, by: (of) => CAUSES[kind(of.cause)].word },
+  { name: "Count", number: true, cell: (of) => count(n(of.count)), by: (of) => n(of.count) },
+  { name: "Share", number: true, minor: true, cell: (of) => share(n(of.count), n(of.attempts)), by: (of) => n(of.count) / Math.max(1, n(of.attempts)), title: "Of all attempts on this edge" },
+  { name: "From", cell: (of) => shown(of.edge?.source), by: (of) => shown(of.edge?.source) },
+  { name: "To", cell: (of) => shown(of.edge?.destination), by: (of) => shown(of.edge?.destination) },
+  { name: "Port", number: true, cell: (of) => port(of.edge?.port, of.edge?.protocol), by: (of) => of.edge?.port ?? 0 },
+  { name: "Layer", minor: true, cell: (of) => of.layer ?? "", by: (of) => of.layer ?? "" },
+  { name: "Fault", minor: true, cell: (of) => FAULTS[of.fault ?? "FAULT_UNKNOWN"] ?? "?", by: (of) => of.fault ?? "", title: "Where the fault lies" },
+  { name: "What happens", wide: true, cell: (of) => of.sentence ?? "" },
+  { name: "Last", number: true, minor: true, cell: (of) => clock(of.last), by: (of) => of.last ?? "" },
+];
+
+/** Which failures a screen is about. */
+export function chosen(failures: Failure[], screen: string, only: string): Failure[] {
+  if (screen === "denied") return failures.filter(isDenied);
+  if (only === "unanswered") return failures.filter((of) => kind(of.cause) === "UNANSWERED");
+  if (only === "tcp") return failures.filter((of) => of.edge?.protocol === 6 && !isDenied(of) && kind(of.cause) !== "DROPPED");
+  return failures;
+}
+
+const NOTHING: Record<string, string> = {
+  denied: "No policy denied anything in this time.",
+  tcp: "Every connection was accepted and ended well in this time.",
+  unanswered: "Whoever was asked has answered in this time.",
+};
+
+export function Failing(props: { answers: Answers }): JSX.Element {
+  const answer = () => props.answers.failing();
+  const rows = createMemo(() => {
+    const filter = parse(view().q);
+    return chosen(answer().value?.failures ?? [], view().screen, view().only).filter((of) =>
+      selects(filter, {
+        text: `${shown(of.edge?.source)} ${shown(of.edge?.destination)} ${of.edge?.service ?? ""} ${of.sentence ?? ""}`,
+        port: port(of.edge?.port, of.edge?.protocol),
+        cause: CAUSES[kind(of.cause)].word,
+      }),
+    );
+  });
+  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
+  const one = (only: string, name: string): JSX.Element => (
+    <button type="button" aria-pressed={view().only === only} onClick={() => show({ only, pick: "" })}>
+      {name}
+    </button>
+  );
+  return (
+    <section class="screen">
+      <Show when={view().screen === "failing"}>
+        <div class="chips" role="group" aria-label="Which failures">
+          {one("", "All")}
+          {one("tcp", "TCP: refused, reset, unanswered")}
+          {one("unanswered", "Unanswered alone")}
+        </div>
+      </Show>
+      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
+      <div class="split">
+        <Answered
+          asked={answer()}
+          empty={rows().length === 0}
+          none={
+            <>
+              <p class="big">{view().q ? "Nothing that the filter lets through" : "Nothing fails"}</p>
+              <p class="quiet">{NOTHING[view().screen === "denied" ? "denied" : view().only] ?? "Every attempt of this time came to something."}</p>
+            </>
+          }
+        >
+          <Table label="Failures" rows={rows()} columns={COLUMNS} key={key} />
+        </Answered>
+        <Show when={picked()} keyed>
+          {(of) => <Failed of={of} />}
+        </Show>
+      </div>
+    </section>
+  );
+}
+
+function Failed(props: { of: Failure }): JSX.Element {
+  const edge = props.of.edge ?? {};
+  return (
+    <Details title={<Cause failure={props.of} />}>
+      <p class="sentence">{props.of.sentence}</p>
+      <Facts
+        of={[
+          ["From", <Who name={shown(edge.source)} side="from" />],
+          ["To", <Who name={shown(edge.destination)} side="to" />],
+          ["Service", edge.service],
+          ["Port", port(edge.port, edge.protocol)],
+          ["Failed", `${count(n(props.of.count))} of ${count(n(props.of.attempts))} attempts (${share(n(props.of.count), n(props.of.attempts))})`],
+          ["Packets", props.of.packets ? count(n(props.of.packets)) : undefined],
+          ["Fault", `${FAULTS[props.of.fault ?? "FAULT_UNKNOWN"] ?? "?"} (${props.of.layer ?? ""})`],
+          ["First", `${clock(props.of.first)}, ${age(props.of.first)}`],
+          ["Last", `${clock(props.of.last)}, ${age(props.of.last)}`],
+        ]}
+      />
+      <Policies of={props.of.cause?.policies ?? []} title={kind(props.of.cause) === "DENIED_BY_RULE" ? "Denied by" : "Selected by, and allowed by none of"} />
+      <Evidence samples={props.of.samples ?? []} />
+    </Details>
+  );
+}
+
+/** A name that narrows the filter. */
+export function Who(props: { name: string; side: "from" | "to" }): JSX.Element {
+  return (
+    <button type="button" class="link" title={`Filter ${props.side}:${props.name}`} onClick={() => show({ q: set(view().q, props.side, props.name) })}>
+      {props.name}
+    </button>
+  );
+}

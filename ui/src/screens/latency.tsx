@@ -1,0 +1,167 @@
+// How long the first answer takes, edge by edge; and which services are the worst.
+import { type JSX, Show, createMemo } from "solid-js";
+import type { Row } from "../api";
+import type { Answers } from "../data";
+import { type Asked, attempts, edgeKey, failed, merged, quantile, shown, total, worst } from "../edges";
+import { count, duration, port, share } from "../format";
+import { parse, selects } from "../language";
+import { Details, Facts } from "../parts/details";
+import { Answered, Whole } from "../parts/states";
+import { type Column, Table } from "../parts/table";
+import { Who } from "./failing";
+import { range, view } from "../view";
+
+/** An edge with what its durations come to, microseconds. */
+type Timed = { row: Row; count: number; p50: number; p95: number; p99: number };
+
+function timed(row: Row): Timed {
+  const buckets = merged([row.connect]);
+  const of = (share: number): number => quantile(buckets, share) ?? 0;
+  return { row, count: total(buckets), p50: of(0.5), p95: of(0.95), p99: of(0.99) };
+}
+
+const edgeOf = (of: Timed) => of.row.edge;
+
+const COLUMNS: Column<Timed>[] = [
+  { name: "From", cell: (of) => shown(edgeOf(of)?.source), by: (of) => shown(edgeOf(of)?.source) },
+  { name: "To", cell: (of) => shown(edgeOf(of)?.destination), by: (of) => shown(edgeOf(of)?.destination) },
+  { name: "Service", wide: true, minor: true, cell: (of) => edgeOf(of)?.service ?? "", by: (of) => edgeOf(of)?.service ?? "" },
+  { name: "Port", number: true, cell: (of) => port(edgeOf(of)?.port, edgeOf(of)?.protocol), by: (of) => edgeOf(of)?.port ?? 0 },
+  { name: "Answers", number: true, cell: (of) => count(of.count), by: (of) => of.count },
+  { name: "p50", number: true, minor: true, cell: (of) => duration(of.p50), by: (of) => of.p50 },
+  { name: "p95", number: true, cell: (of) => duration(of.p95), by: (of) => of.p95 },
+  { name: "p99", number: true, cell: (of) => duration(of.p99), by: (of) => of.p99 },
+];
+
+export function Latency(props: { answers: Answers }): JSX.Element {
+  const answer = () => props.answers.map();
+  const rows = createMemo(() => {
+    const filter = parse(view().q);
+    return (answer().value?.edges ?? [])
+      .filter((row) => row.connect)
+      .filter((row) => selects(filter, { text: edgeKey(row.edge), port: port(row.edge?.port, row.edge?.protocol) }))
+      .map(timed)
+      .sort((a, b) => b.p95 - a.p95);
+  });
+  const key = (of: Timed): string => edgeKey(of.row.edge);
+  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
+  return (
+    <section class="screen">
+      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
+      <div class="split">
+        <Answered asked={answer()} empty={rows().length === 0} none={<p class="big">Nothing was answered in this time</p>}>
+          <Table label="Time to the first answer" rows={rows()} columns={COLUMNS} key={key} />
+        </Answered>
+        <Show when={picked()} keyed>
+          {(of) => (
+            <Details title="Time to the first answer">
+              <Facts
+                of={[
+                  ["From", <Who name={shown(edgeOf(of)?.source)} side="from" />],
+                  ["To", <Who name={shown(edgeOf(of)?.destination)} side="to" />],
+                  ["Service", edgeOf(of)?.service],
+                  ["Answers", count(of.count)],
+                  ["p50", duration(of.p50)],
+                  ["p95", duration(of.p95)],
+                  ["p99", duration(of.p99)],
+                  ["Failed", `${count(failed(of.row.counters))} of ${count(attempts(of.row.counters))} attempts`],
+                ]}
+              />
+              <Distribution row={of.row} />
+            </Details>
+          )}
+        </Show>
+      </div>
+    </section>
+  );
+}
+
+/** How many answers took how long, in steps of a doubling. */
+function Distribution(props: { row: Row }): JSX.Element {
+  const steps = createMemo(() => {
+    const doubled = new Map<number, number>();
+    for (const [bucket, of] of merged([props.row.connect])) {
+      const step = Math.floor((bucket * Math.log(1.01 / 0.99)) / Math.LN2);
+      doubled.set(step, (doubled.get(step) ?? 0) + of);
+    }
+    const known = [...doubled.keys()].sort((a, b) => a - b);
+    const [from = 0, to = -1] = [known[0], known.at(-1)];
+    return Array.from({ length: to - from + 1 }, (_, index) => ({ from: 2 ** (from + index), count: doubled.get(from + index) ?? 0 }));
+  });
+  const most = () => Math.max(...steps().map((of) => of.count), 1);
+  return (
+    <>
+      <h3>Distribution</h3>
+      <table class="plain bars">
+        <tbody>
+          {steps().map((of) => (
+            <tr>
+              <th scope="row" class="number">{`from ${duration(of.from)}`}</th>
+              <td class="wide">
+                <svg viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">
+                  <rect width={(of.count / most()) * 100} height="10" />
+                </svg>
+              </td>
+              <td class="number">{count(of.count)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
+  );
+}
+
+const p95 = (of: Asked): number => quantile(of.connect, 0.95) ?? 0;
+
+const WORST: Column<Asked>[] = [
+  { name: "Service or workload", wide: true, cell: (of) => of.name, by: (of) => of.name },
+  { name: "Failed", number: true, cell: (of) => count(of.failed), by: (of) => of.failed },
+  { name: "Attempts", number: true, cell: (of) => count(of.attempts), by: (of) => of.attempts },
+  {
+    name: "Share",
+    number: true,
+    cell: (of) => <span class={of.failed > 0 ? "cause bad" : "quiet"}>{share(of.failed, of.attempts)}</span>,
+    by: (of) => of.failed / of.attempts,
+  },
+  { name: "Callers", number: true, cell: (of) => count(of.sources.size), by: (of) => of.sources.size },
+  { name: "p95", number: true, cell: (of) => (of.connect.size > 0 ? duration(p95(of)) : ""), by: p95, title: "Of the time to the first answer" },
+];
+
+export function Worst(props: { answers: Answers }): JSX.Element {
+  const answer = () => props.answers.map();
+  const rows = createMemo(() => {
+    const filter = parse(view().q);
+    return worst(answer().value?.edges ?? []).filter((of) => selects({ words: filter.words }, { text: of.name }));
+  });
+  const picked = createMemo(() => rows().find((of) => of.name === view().pick));
+  return (
+    <section class="screen">
+      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
+      <div class="split">
+        <Answered asked={answer()} empty={rows().length === 0} none={<p class="big">Nobody was asked for anything in this time</p>}>
+          <Table label="Worst services" rows={rows()} columns={WORST} key={(of) => of.name} />
+        </Answered>
+        <Show when={picked()} keyed>
+          {(of) => (
+            <Details title={of.name}>
+              <Facts
+                of={[
+                  ["Failed", `${count(of.failed)} of ${count(of.attempts)} attempts (${share(of.failed, of.attempts)})`],
+                  ["p95", of.connect.size > 0 ? duration(p95(of)) : undefined],
+                ]}
+              />
+              <h3>Callers</h3>
+              <ul>
+                {[...of.sources].sort().map((source) => (
+                  <li>
+                    <Who name={source} side="from" />
+                  </li>
+                ))}
+              </ul>
+            </Details>
+          )}
+        </Show>
+      </div>
+    </section>
+  );
+}

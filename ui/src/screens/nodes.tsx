@@ -1,0 +1,50 @@
+// The nodes that answers are made of.
+import type { JSX } from "solid-js";
+import { type Node, n } from "../api";
+import type { Answers } from "../data";
+import { count, lasting } from "../format";
+import { parse, selects } from "../language";
+import { Answered } from "../parts/states";
+import { type Column, Table } from "../parts/table";
+import { view } from "../view";
+
+const STATES: Record<string, { word: string; tone: string; shape: string }> = {
+  NODE_CONNECTED: { word: "connected", tone: "ok", shape: "●" },
+  NODE_UNAVAILABLE: { word: "unavailable", tone: "bad", shape: "✕" },
+  NODE_ERROR: { word: "does not answer", tone: "bad", shape: "▲" },
+  NODE_GONE: { word: "gone", tone: "warn", shape: "◇" },
+};
+
+const state = (of: Node) => STATES[of.state ?? ""] ?? { word: "unknown", tone: "warn", shape: "?" };
+
+const COLUMNS: Column<Node>[] = [
+  { name: "Node", wide: true, cell: (of) => of.name ?? "", by: (of) => of.name ?? "" },
+  {
+    name: "State",
+    cell: (of) => (
+      <span class={`cause ${state(of).tone}`}>
+        <span aria-hidden="true">{state(of).shape}</span> {state(of).word}
+      </span>
+    ),
+    by: (of) => state(of).word,
+  },
+  { name: "Address", cell: (of) => <span class="mono">{of.address ?? ""}</span> },
+  { name: "Version", cell: (of) => of.version ?? "", by: (of) => of.version ?? "" },
+  { name: "Up for", number: true, cell: (of) => (of.uptime_ns ? lasting(n(of.uptime_ns) / 1e9) : ""), by: (of) => n(of.uptime_ns) },
+  { name: "Flows seen", number: true, cell: (of) => count(n(of.seen_flows)), by: (of) => n(of.seen_flows) },
+  { name: "In its ring", number: true, cell: (of) => `${count(n(of.num_flows))} of ${count(n(of.max_flows))}`, by: (of) => n(of.num_flows) },
+];
+
+export function Nodes(props: { answers: Answers }): JSX.Element {
+  const rows = () => {
+    const filter = parse(view().q);
+    return (props.answers.nodes().value?.nodes ?? []).filter((of) => selects({ words: filter.words }, { text: `${of.name ?? ""} ${state(of).word}` }));
+  };
+  return (
+    <section class="screen">
+      <Answered asked={props.answers.nodes()} empty={rows().length === 0} none={<p class="big">The relay knows of no node yet</p>}>
+        <Table label="Nodes" rows={rows()} columns={COLUMNS} key={(of) => of.name ?? ""} />
+      </Answered>
+    </section>
+  );
+}
