@@ -34,7 +34,7 @@ impl Series for Few {
             });
             let samples = inside.map(|time| Sample {
                 time,
-                value: (time % 70_000) as f64 * f64::from(number + 1),
+                value: f64::from((time % 70_000) as i32) * f64::from(number + 1),
             });
             Found {
                 labels,
