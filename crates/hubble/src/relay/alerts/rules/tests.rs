@@ -1,4 +1,10 @@
+use api::hubble::answers::{
+    Cause, CauseKind, Counters, Edge, Part, Party, PartyKind, Row, Sketch, Span, Tally,
+};
+use promql::Limits;
+
 use super::*;
+use crate::series::{Counts, Edges, FAMILIES, Times};
 
 fn error(rule: &str) -> String {
     let text = format!("groups: [{{name: g, rules: [{rule}]}}]");
@@ -91,5 +97,124 @@ fn the_built_in_rules_can_be_read_and_read_series_that_there_are() {
             "{}",
             rule.name
         );
+    }
+}
+
+/// A midnight, seconds since the Unix epoch.
+const DAY: u64 = 1_700_006_400;
+/// The time of an evaluation.
+const NOW: u64 = DAY + 7200;
+
+fn party(kind: PartyKind, name: &str) -> Option<Party> {
+    Some(Party {
+        name: name.into(),
+        kind: kind.into(),
+        ..Party::default()
+    })
+}
+
+fn failure(kind: CauseKind) -> Tally {
+    Tally {
+        cause: Some(Cause {
+            kind: kind.into(),
+            drop_reason: 134,
+            ..Cause::default()
+        }),
+        count: 5,
+        packets: 50,
+        ..Tally::default()
+    }
+}
+
+/// What goes wrong in ten seconds: everything.
+fn trouble() -> Row {
+    Row {
+        edge: Some(Edge {
+            source: party(PartyKind::Entity, "world"),
+            destination: party(PartyKind::Workload, "db"),
+            port: 5432,
+            protocol: 6,
+            ..Edge::default()
+        }),
+        counters: Some(Counters {
+            opened: 20,
+            answered: 15,
+            refused: 5,
+            unanswered: 5,
+            reset_by_server: 5,
+            closed: 5,
+            syn_retransmits: 5,
+            ..Counters::default()
+        }),
+        // About a second.
+        connect: Some(Sketch {
+            bucket: vec![690],
+            count: vec![15],
+        }),
+        failures: vec![
+            failure(CauseKind::DeniedByRule),
+            failure(CauseKind::Dropped),
+        ],
+        ..Row::default()
+    }
+}
+
+/// What ten good seconds are.
+fn health() -> Row {
+    let mut row = trouble();
+    row.failures.clear();
+    row.counters = Some(Counters {
+        opened: 20,
+        answered: 20,
+        closed: 20,
+        ..Counters::default()
+    });
+    // About a millisecond.
+    row.connect = Some(Sketch {
+        bucket: vec![345],
+        count: vec![20],
+    });
+    if let Some(edge) = &mut row.edge {
+        edge.source = party(PartyKind::Workload, "web");
+    }
+    row
+}
+
+#[test]
+fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_well() {
+    let times = Times {
+        base: DAY,
+        since: DAY + 3600,
+        until: NOW,
+        seconds: 10,
+    };
+    let counts = |row: Row| {
+        let mut counts = Counts::new(times, FAMILIES.iter().collect());
+        for start in (NOW - 240..NOW).step_by(10) {
+            let part = Part {
+                rows: vec![row.clone()],
+                ..Part::default()
+            };
+            let span = Span {
+                start,
+                end: start + 10,
+                part: Some(part),
+            };
+            counts.add(&mut Edges::default(), span);
+        }
+        counts
+    };
+    let (bad, good) = (counts(trouble()), counts(health()));
+    let groups = read(super::super::BUILT_IN).unwrap();
+    for rule in groups.iter().flat_map(|group| &group.rules) {
+        let expr = promql::parse(&rule.query).unwrap();
+        let found = |counts: &Counts| {
+            let now = NOW as i64 * 1000;
+            match promql::instant(&expr, now, counts, &Limits::default()).unwrap() {
+                promql::Value::Vector(lines) => lines.len(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((found(&bad), found(&good)), (1, 0), "{}", rule.name);
     }
 }
