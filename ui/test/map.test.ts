@@ -64,6 +64,7 @@ describe("the map", () => {
     const box = (x: number, y: number): Box => ({ x, y, width: 10, height: 10 });
     expect(curve(box(0, 0), box(50, 0))).toMatchObject({ way: 1, y: [5, 5, 5, 5] });
     expect(curve(box(50, 0), box(0, 0)).x[0]).toBe(50);
+    expect(Math.min(...curve(box(0, 0), box(500, 0)).y)).toBeLessThan(-20);
     const around = curve(box(0, 0), box(0, 50));
     expect(Math.min(...around.x)).toBe(10);
   });

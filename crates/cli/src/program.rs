@@ -20,7 +20,10 @@ use crate::dbg::health::{self, HealthArgs};
 use crate::dbg::{self, DbgArgs};
 use crate::hubble::{self, HubbleArgs};
 use crate::node::{self, NodeCommand, Prepare};
-use crate::questions::{self, AskArgs, DiffArgs, FailingArgs, LatencyArgs, QuestionArgs, TcpArgs};
+use crate::questions::{
+    self, AskArgs, DiffArgs, DnsArgs, FailingArgs, HttpArgs, KafkaArgs, LatencyArgs, QuestionArgs,
+    ResolvedArgs, TcpArgs,
+};
 use crate::why::{self, WhyArgs};
 
 /// Set to `agent` in the agent's image: there the name `cilium` means the node client, elsewhere the cluster's.
@@ -54,7 +57,15 @@ enum Family {
     Tcp(Box<TcpArgs>),
     /// What is reached from outside the cluster, and by whom
     Exposed(Box<AskArgs>),
-    /// How long the first answer takes, between two or everywhere
+    /// What is requested over HTTP and gRPC, and how it is answered
+    Http(Box<HttpArgs>),
+    /// Which names are asked for, and how DNS servers answer
+    Dns(Box<DnsArgs>),
+    /// Who produces to which topics of Kafka, and who fetches from them
+    Kafka(Box<KafkaArgs>),
+    /// Who resolved a name, to which addresses
+    Resolved(Box<ResolvedArgs>),
+    /// How long first answers and requests take, between two or everywhere
     Latency(Box<LatencyArgs>),
     /// Services and workloads by their share of failures
     Worst(Box<AskArgs>),
@@ -232,6 +243,10 @@ fn family(family: Family) -> ExitCode {
         Family::Denied(args) => question(QuestionArgs::Denied(*args)),
         Family::Tcp(args) => question(QuestionArgs::Tcp(*args)),
         Family::Exposed(args) => question(QuestionArgs::Exposed(*args)),
+        Family::Http(args) => question(QuestionArgs::Http(*args)),
+        Family::Dns(args) => question(QuestionArgs::Dns(*args)),
+        Family::Kafka(args) => question(QuestionArgs::Kafka(*args)),
+        Family::Resolved(args) => question(QuestionArgs::Resolved(*args)),
         Family::Latency(args) => question(QuestionArgs::Latency(*args)),
         Family::Worst(args) => question(QuestionArgs::Worst(*args)),
         Family::Diff(args) => with_stdout(|out| questions::compare(&args, out)),

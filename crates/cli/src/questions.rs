@@ -1,17 +1,19 @@
 //! The questions that people ask of a network, one command each: who talks to whom, what fails and why, what is denied, what
-//! is reached from outside, how long it takes.
+//! is reached from outside, how long it takes, and what is said: requests, names, topics.
 
 mod ask;
 mod diff;
 mod picture;
+mod said;
 mod show;
 mod tables;
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use api::hubble::answers::{Cause, CauseKind, Failure};
+use api::hubble::answers::{Cause, CauseKind, Edge, Failure, Question};
 use clap::{Args, ValueEnum};
+use hubble::edges::is_meant;
 use jiff::Zoned;
 
 use crate::dbg::context::Outcome;
@@ -109,6 +111,55 @@ pub(crate) struct LatencyArgs {
     ask: AskArgs,
 }
 
+/// Flags of `http`.
+#[derive(Args, Debug)]
+pub(crate) struct HttpArgs {
+    /// Who was asked, as in --to
+    #[arg(value_name = "SERVICE")]
+    asked: Option<String>,
+    /// Only requests that were not answered well, with the codes of their answers
+    #[arg(long)]
+    errors: bool,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Flags of `dns`.
+#[derive(Args, Debug)]
+pub(crate) struct DnsArgs {
+    /// Only names like this one; `*` stands for any letters
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Only what fails
+    #[arg(long)]
+    failing: bool,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Flags of `kafka`.
+#[derive(Args, Debug)]
+pub(crate) struct KafkaArgs {
+    /// A topic, in which `*` stands for any letters, or NAMESPACE/NAME of who produces, fetches or is asked
+    #[arg(value_name = "TOPIC|WHO")]
+    what: Option<String>,
+    /// Only what fails
+    #[arg(long)]
+    failing: bool,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Flags of `resolved`.
+#[derive(Args, Debug)]
+pub(crate) struct ResolvedArgs {
+    /// Names; `*` stands for any letters
+    #[arg(value_name = "PATTERN")]
+    pattern: String,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
 /// Flags of `diff`.
 #[derive(Args, Debug)]
 pub(crate) struct DiffArgs {
@@ -162,13 +213,21 @@ pub(crate) enum QuestionArgs {
     Latency(LatencyArgs),
     /// `worst`
     Worst(AskArgs),
+    /// `http`
+    Http(HttpArgs),
+    /// `dns`
+    Dns(DnsArgs),
+    /// `kafka`
+    Kafka(KafkaArgs),
+    /// `resolved`
+    Resolved(ResolvedArgs),
 }
 
 /// Asks and shows; again and again with `--watch`.
 pub(crate) fn run(args: QuestionArgs, out: &mut dyn Write) -> anyhow::Result<Outcome> {
     let (ask, view) = parts(args);
     if ask.explain {
-        let question = ask::question(&ask, view.kind, &Zoned::now())?;
+        let question = view.question(&ask, &Zoned::now())?;
         ask::explain(&question, view.kind, out)?;
         return Ok(Outcome::Good);
     }
@@ -194,7 +253,8 @@ async fn answers(
 ) -> anyhow::Result<()> {
     let server = ask::Server::open(ask, forwarded).await?;
     loop {
-        let answer = server.ask(ask, view.kind, &Zoned::now()).await?;
+        let question = view.question(ask, &Zoned::now())?;
+        let answer = server.ask(question, view.kind).await?;
         if ask.watch && std::io::stdout().is_terminal() {
             write!(out, "\x1b[H\x1b[2J")?;
         }
@@ -207,19 +267,56 @@ async fn answers(
     }
 }
 
+/// What a question asks for beside time and ends.
+#[derive(Clone, Debug, Default)]
+struct Narrow {
+    pattern: String,
+    failing: bool,
+    resets: bool,
+    /// Who has to be one of the ends.
+    who: String,
+}
+
 /// What is asked, what of the answer is shown, and how.
 struct View {
     kind: Kind,
     table: tables::Of,
+    narrow: Narrow,
     /// Which failures are shown.
     chooses: fn(&Failure) -> bool,
     evidence: bool,
 }
 
 impl View {
+    fn question(&self, ask: &AskArgs, now: &Zoned) -> anyhow::Result<Question> {
+        let Narrow {
+            pattern,
+            failing,
+            resets,
+            ..
+        } = self.narrow.clone();
+        Ok(Question {
+            pattern,
+            failing,
+            resets,
+            ..ask::question(ask, self.kind, now)?
+        })
+    }
+
     fn chosen(&self, mut answer: Answer) -> Answer {
-        if let Answer::Failing(failing) = &mut answer {
-            failing.failures.retain(self.chooses);
+        match &mut answer {
+            Answer::Failing(failing) => failing.failures.retain(self.chooses),
+            Answer::Kafka(kafka) if !self.narrow.who.is_empty() => {
+                let is_of = |edge: &Edge| {
+                    let mut ends = [&edge.source, &edge.destination].into_iter();
+                    let who = &self.narrow.who;
+                    ends.any(|end| is_meant(end.as_ref(), who)) || edge.service == *who
+                };
+                kafka
+                    .topics
+                    .retain(|of| of.edge.as_ref().is_some_and(is_of));
+            }
+            _ => {}
         }
         answer
     }
@@ -241,16 +338,20 @@ fn is_denied(failure: &Failure) -> bool {
 
 fn is_of_tcp(failure: &Failure) -> bool {
     let is_tcp = failure.edge.as_ref().is_some_and(|edge| edge.protocol == 6);
-    is_tcp && !is_denied(failure) && cause(failure) != CauseKind::Dropped
+    is_tcp && !is_denied(failure) && failure.layer == "L4"
+}
+
+fn view(kind: Kind, table: tables::Of) -> View {
+    View {
+        kind,
+        table,
+        narrow: Narrow::default(),
+        chooses: |_| true,
+        evidence: false,
+    }
 }
 
 fn parts(args: QuestionArgs) -> (AskArgs, View) {
-    let view = |kind, table| View {
-        kind,
-        table,
-        chooses: |_| true,
-        evidence: false,
-    };
     let failing = |chooses, evidence| View {
         chooses,
         evidence,
@@ -260,7 +361,11 @@ fn parts(args: QuestionArgs) -> (AskArgs, View) {
         QuestionArgs::Map(ask) => (ask, view(Kind::Map, tables::Of::Map)),
         QuestionArgs::Failing(args) => (args.ask, failing(|_| true, args.evidence)),
         QuestionArgs::Denied(args) => (args.ask, failing(is_denied, args.evidence)),
-        QuestionArgs::Tcp(args) if args.failing => (args.ask, failing(is_of_tcp, false)),
+        QuestionArgs::Tcp(args) if args.failing => {
+            let mut view = failing(is_of_tcp, false);
+            view.narrow.resets = true;
+            (args.ask, view)
+        }
         QuestionArgs::Tcp(args) if args.unanswered => {
             let chooses = |of: &Failure| cause(of) == CauseKind::Unanswered;
             (args.ask, failing(chooses, false))
@@ -274,7 +379,48 @@ fn parts(args: QuestionArgs) -> (AskArgs, View) {
             (ask, view(Kind::Map, tables::Of::Latency))
         }
         QuestionArgs::Worst(ask) => (ask, view(Kind::Map, tables::Of::Worst)),
+        QuestionArgs::Http(args) => requests(args),
+        QuestionArgs::Dns(args) => lookups(args),
+        QuestionArgs::Kafka(args) => topics(args),
+        QuestionArgs::Resolved(args) => {
+            let mut view = view(Kind::Resolved, tables::Of::Resolutions);
+            view.narrow.pattern = args.pattern;
+            (args.ask, view)
+        }
     }
+}
+
+fn requests(args: HttpArgs) -> (AskArgs, View) {
+    let mut ask = args.ask;
+    ask.to = args.asked.or(ask.to);
+    let table = if args.errors {
+        tables::Of::Errors
+    } else {
+        tables::Of::Requests
+    };
+    let mut view = view(Kind::Http, table);
+    view.narrow.failing = args.errors;
+    (ask, view)
+}
+
+fn lookups(args: DnsArgs) -> (AskArgs, View) {
+    let mut view = view(Kind::Dns, tables::Of::Lookups);
+    view.narrow.failing = args.failing;
+    view.narrow.pattern = args.name.unwrap_or_default();
+    (args.ask, view)
+}
+
+fn topics(args: KafkaArgs) -> (AskArgs, View) {
+    let mut view = view(Kind::Kafka, tables::Of::Topics);
+    view.narrow.failing = args.failing;
+    let what = args.what.unwrap_or_default();
+    // No topic has a slash in its name.
+    if what.contains('/') {
+        view.narrow.who = what;
+    } else {
+        view.narrow.pattern = what;
+    }
+    (args.ask, view)
 }
 
 #[cfg(test)]

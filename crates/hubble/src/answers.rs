@@ -1,9 +1,15 @@
 //! Answers to questions, out of rows: of this node, or of all of them.
 
+pub mod dns;
 mod exposed;
 mod failing;
+pub mod http;
+pub mod kafka;
+mod pairs;
+mod resolved;
 mod sentence;
 mod spans;
+pub mod words;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,19 +19,21 @@ use std::time::SystemTime;
 use api::hubble::Timestamp;
 use api::hubble::answers::answers_server::Answers as Service;
 use api::hubble::answers::{
-    Completeness, Edge, ExposedAnswer, FailingAnswer, MapAnswer, Part, Question, Row, Side, Span,
-    SpansQuestion,
+    Completeness, DnsAnswer, Edge, ExposedAnswer, FailingAnswer, HttpAnswer, KafkaAnswer,
+    MapAnswer, Part, Question, ResolvedAnswer, Row, Side, Span, SpansQuestion,
 };
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
 use crate::edges::is_meant;
 use crate::recorder::Recorder;
 use crate::rollup::{attempts, by_edge};
+use pairs::{Pair, pairs};
 
-/// Rows of one message of a stream: some hundred octets each.
-const ROWS: usize = 2048;
+/// Octets of the rows of one message of a stream; clients take 4 MiB.
+const OCTETS: usize = 1 << 20;
 
 /// Rows of one node or of several, and of whom they are.
 #[derive(Clone, Debug, Default)]
@@ -136,16 +144,19 @@ impl<R: Rows> Answers<R> {
         let mut gathered = self.rows.rows(question.clone()).await?;
         let rows = by_edge(gathered.rows.drain(..).filter(|row| {
             let edge = row.edge.as_ref();
-            edge.is_some_and(|edge| is_asked(edge, &question))
+            edge.is_some_and(|edge| may_be_asked(edge, &question))
         }));
         let known_since = from_ns(gathered.known_since_ns);
-        Ok(Known {
+        let mut known = Known {
             since: question.since.max(known_since),
             until: question.until.or_else(|| Some(SystemTime::now().into())),
             completeness: completeness(&gathered),
             question,
             rows,
-        })
+        };
+        let (said, unknown) = pairs::said(&known.pairs());
+        (known.completeness.said, known.completeness.unknown) = (said, unknown);
+        Ok(known)
     }
 }
 
@@ -170,7 +181,7 @@ impl<R: Rows> Service for Answers<R> {
         let mut gathered = self.rows.rows(question.clone()).await?;
         gathered.rows.retain(|row| {
             let edge = row.edge.as_ref();
-            edge.is_some_and(|edge| is_asked(edge, &question))
+            edge.is_some_and(|edge| may_be_asked(edge, &question))
         });
         // The first part says what there is, even if no row is.
         let mut parts = vec![Part {
@@ -179,16 +190,13 @@ impl<R: Rows> Service for Answers<R> {
             lost: gathered.lost,
             known_since_ns: gathered.known_since_ns,
         }];
-        parts.extend(gathered.rows.chunks(ROWS).map(|rows| Part {
-            rows: rows.to_vec(),
-            ..Part::default()
-        }));
+        parts.extend(parts_of(gathered.rows));
         Ok(Response::new(stream::iter(parts).map(Ok).boxed()))
     }
 
     async fn map(&self, request: Request<Question>) -> Result<Response<MapAnswer>, Status> {
         let known = self.know(request).await?;
-        let mut edges: Vec<Row> = known.whole().collect();
+        let mut edges: Vec<Row> = known.pairs().iter().map(Pair::summed).collect();
         edges.sort_by_cached_key(|row| {
             let counters = row.counters.unwrap_or_default();
             let busy = attempts(&counters).max(counters.answered);
@@ -205,7 +213,8 @@ impl<R: Rows> Service for Answers<R> {
 
     async fn failing(&self, request: Request<Question>) -> Result<Response<FailingAnswer>, Status> {
         let known = self.know(request).await?;
-        let mut failures = failing::failures(&known.rows, &known.completeness);
+        let mut failures = failing::failures(&known.pairs(), &known.completeness);
+        failures.retain(|failure| known.question.resets || !failing::is_end(failure));
         limit(&mut failures, &known.question);
         Ok(Response::new(FailingAnswer {
             since: known.since,
@@ -226,26 +235,84 @@ impl<R: Rows> Service for Answers<R> {
             completeness: Some(known.completeness),
         }))
     }
+
+    async fn http(&self, request: Request<Question>) -> Result<Response<HttpAnswer>, Status> {
+        let known = self.know(request).await?;
+        let pairs = known.pairs();
+        let mut requests = http::requests(&pairs, &known.question);
+        let encrypted = pairs::handshakes(&pairs);
+        limit(&mut requests, &known.question);
+        Ok(Response::new(HttpAnswer {
+            since: known.since,
+            until: known.until,
+            requests,
+            completeness: Some(known.completeness),
+            encrypted,
+        }))
+    }
+
+    async fn dns(&self, request: Request<Question>) -> Result<Response<DnsAnswer>, Status> {
+        let known = self.know(request).await?;
+        let mut lookups = dns::lookups(&known.pairs(), &known.question);
+        limit(&mut lookups, &known.question);
+        Ok(Response::new(DnsAnswer {
+            since: known.since,
+            until: known.until,
+            lookups,
+            completeness: Some(known.completeness),
+        }))
+    }
+
+    async fn kafka(&self, request: Request<Question>) -> Result<Response<KafkaAnswer>, Status> {
+        let known = self.know(request).await?;
+        let mut topics = kafka::topics(&known.pairs(), &known.question);
+        limit(&mut topics, &known.question);
+        Ok(Response::new(KafkaAnswer {
+            since: known.since,
+            until: known.until,
+            topics,
+            completeness: Some(known.completeness),
+        }))
+    }
+
+    async fn resolved(
+        &self,
+        request: Request<Question>,
+    ) -> Result<Response<ResolvedAnswer>, Status> {
+        let known = self.know(request).await?;
+        let mut resolutions = resolved::resolutions(&known.pairs(), &known.question);
+        limit(&mut resolutions, &known.question);
+        Ok(Response::new(ResolvedAnswer {
+            since: known.since,
+            until: known.until,
+            resolutions,
+            completeness: Some(known.completeness),
+        }))
+    }
 }
 
 impl Known {
-    /// Each edge once: as the client's side sees it, or the server's where nobody saw the client's.
-    fn whole(&self) -> impl Iterator<Item = Row> {
-        let rows = self.rows.iter().filter(|(edge, _)| {
-            edge.side() == Side::Client || !self.rows.contains_key(&of_side(edge, Side::Client))
-        });
-        rows.map(|(edge, row)| Row {
-            edge: Some(edge.clone()),
-            ..row.clone()
-        })
+    /// Each edge that is asked for once, with what both nodes saw of it.
+    fn pairs(&self) -> Vec<Pair<'_>> {
+        let mut pairs = pairs(&self.rows);
+        pairs.retain(|pair| is_asked(pair.edge, &self.question));
+        pairs
     }
 }
 
-fn of_side(edge: &Edge, side: Side) -> Edge {
-    Edge {
-        side: side.into(),
-        ..edge.clone()
+/// Rows as messages of a stream.
+fn parts_of(rows: Vec<Row>) -> Vec<Part> {
+    let (mut parts, mut part, mut octets) = (Vec::new(), Part::default(), 0);
+    for row in rows {
+        octets += row.encoded_len();
+        part.rows.push(row);
+        if octets >= OCTETS {
+            parts.push(std::mem::take(&mut part));
+            octets = 0;
+        }
     }
+    parts.push(part);
+    parts
 }
 
 fn limit<T>(entries: &mut Vec<T>, question: &Question) {
@@ -285,6 +352,37 @@ fn is_asked(edge: &Edge, question: &Question) -> bool {
         && (question.namespace.is_empty() || of(source) || of(destination))
 }
 
+/// Whether it is asked for as far as its node can tell: the node of who was asked does not know by which service.
+fn may_be_asked(edge: &Edge, question: &Question) -> bool {
+    let of_any_service = Question {
+        to: String::new(),
+        ..question.clone()
+    };
+    let namespace = question.to.split_once('/').map(|(namespace, _)| namespace);
+    let destination = edge.destination.as_ref();
+    let is_near = destination.is_some_and(|of| Some(of.namespace.as_str()) == namespace);
+    is_asked(edge, question)
+        || (edge.side() == Side::Server && is_near && is_asked(edge, &of_any_service))
+}
+
+/// Whether a pattern means a text: `*` stands for any letters, and an empty pattern for any text.
+fn is_like(text: &str, pattern: &str) -> bool {
+    let Some((front, rest)) = pattern.split_once('*') else {
+        return pattern.is_empty() || text == pattern;
+    };
+    let Some(mut left) = text.strip_prefix(front) else {
+        return false;
+    };
+    let (middle, back) = rest.rsplit_once('*').map_or(("", rest), |(a, b)| (a, b));
+    for part in middle.split('*') {
+        let Some(at) = left.find(part) else {
+            return false;
+        };
+        left = left.get(at + part.len()..).unwrap_or_default();
+    }
+    left.ends_with(back)
+}
+
 #[allow(
     clippy::cast_precision_loss,
     reason = "a share, which nobody reads to the last digit"
@@ -301,6 +399,7 @@ fn completeness(gathered: &Gathered) -> Completeness {
         nodes: gathered.nodes,
         missing: gathered.missing.clone(),
         known_since: from_ns(gathered.known_since_ns),
+        ..Completeness::default()
     }
 }
 

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use datapath::abi::connection::{Connection, ConnectionKey, Direction};
-use datapath::wire::tcp::flags::{FIN, RST, SYN};
+use datapath::wire::tcp::flags::{FIN, PSH, RST, SYN};
 
 use crate::records::protocol;
 
@@ -16,6 +16,9 @@ use crate::records::protocol;
 pub const PATIENCE: Duration = Duration::from_secs(3);
 /// A connection that lives is told for the first time at this age: most have ended by then, and are told once.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// Octets of the longest headers: IPv6, and TCP with all its options.
+const HEADERS: u64 = 40 + 60;
 
 /// A connection that nobody looked at for so long has no entry any more: the kernel let it go to make room.
 const FORGOTTEN: Duration = Duration::from_mins(10);
@@ -44,6 +47,8 @@ pub enum Outcome {
     ResetByClient,
     /// Reset by who was asked.
     ResetByServer,
+    /// Reset by who was asked, before it had said anything, and while the other still waited.
+    CutByServer,
 }
 
 /// Packets and bytes (at the IP layer) of one direction.
@@ -249,10 +254,13 @@ fn outcome(connection: &Connection, age: Duration, entry: Entry) -> Option<Outco
         }
         if has(received, RST) {
             let is_first = !has(received, SYN) && has(sent, SYN);
+            let has_ended = has(sent, FIN) || has(received, FIN) || has(sent, RST);
             return Some(if is_first {
                 Outcome::Refused
-            } else {
+            } else if has_ended || has_spoken(&connection.received) {
                 Outcome::ResetByServer
+            } else {
+                Outcome::CutByServer
             });
         }
         if has(sent, RST) {
@@ -263,6 +271,13 @@ fn outcome(connection: &Connection, age: Duration, entry: Entry) -> Option<Outco
         }
     }
     (entry == Entry::Goes).then_some(Outcome::Idle)
+}
+
+/// Whether one side sent payload: stacks push the last segment of what a program writes, and headers alone are no longer
+/// than IPv6 and TCP with all options.
+fn has_spoken(direction: &Direction) -> bool {
+    let headers = direction.packets.saturating_mul(HEADERS);
+    direction.tcp_flags & u32::from(PSH) != 0 || direction.bytes > headers
 }
 
 #[cfg(test)]

@@ -69,7 +69,9 @@ fn party(
     let labels = names.map(|names| names.labels.as_slice());
     let labels = labels.unwrap_or_default().iter();
     let mut reserved = labels.clone().filter_map(|of| of.strip_prefix("reserved:"));
-    match reserved.next() {
+    let is_api_server = |of: &&str| *of == "kube-apiserver";
+    // Whoever looks for the API server looks for it by its name, and not for the host or the world in which it is.
+    match reserved.clone().find(is_api_server).or(reserved.next()) {
         // One world, whatever the family.
         Some("world-ipv4" | "world-ipv6") => named(PartyKind::Entity, "world"),
         Some(entity) => named(PartyKind::Entity, entity),

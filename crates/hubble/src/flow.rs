@@ -1,5 +1,6 @@
 //! A flow as the ring keeps it, and as clients read it.
 
+pub(crate) mod said;
 mod summary;
 
 use std::{net::IpAddr, sync::Arc};
@@ -38,6 +39,8 @@ pub enum View {
     Trace,
     /// The drop.
     Drop,
+    /// A request or an answer.
+    Said,
 }
 
 /// The node that flows are told of.
@@ -55,6 +58,8 @@ pub struct Observed {
     enriched: Arc<Enriched>,
     view: View,
     uuid: Uuid,
+    /// Of the view of what was said.
+    said: Option<Arc<said::Said>>,
 }
 
 impl Observed {
@@ -64,6 +69,7 @@ impl Observed {
             enriched,
             view,
             uuid: Uuid::new_v4(),
+            said: None,
         }
     }
 
@@ -93,7 +99,7 @@ impl Observed {
         flow
     }
 
-    /// Makes its message of that of another flow of the same record, which costs a third of making it anew.
+    /// Makes its message of that of another flow of the packets of the same record, which costs a third of making it anew.
     pub(crate) fn retell(&self, flow: &mut pb::Flow) {
         forget_view(flow);
         self.tell(flow);
@@ -113,6 +119,11 @@ impl Observed {
                 dropped(flow, &e.record, side, reason);
             }
             (View::Drop, What::New { .. } | What::Closed { .. }) => {}
+            (View::Said, _) => {
+                if let Some(said) = &self.said {
+                    said.tell(flow, e);
+                }
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -12,12 +12,13 @@ use arc_swap::ArcSwap;
 use crate::{
     connections::Change,
     enrich::{self, Enriched},
-    flow::{Node, Observed},
+    flow::{Node, Observed, said},
     history::{History, Kept, Row},
     metrics::Metrics,
     names::Names,
     recorder::Recorder,
     records::Record,
+    resolutions::{self, Resolutions},
     ring::{AgentEntry, Entry, Lost, Ring},
     spoken::Spoken,
 };
@@ -43,6 +44,8 @@ pub struct Intake {
     history: Option<Arc<History>>,
     node: Arc<ArcSwap<Node>>,
     metrics: Arc<Metrics>,
+    // Written with each answer and read with each record to the outside; nobody needs its history, so it is no table.
+    resolutions: Mutex<Resolutions>,
 }
 
 impl Intake {
@@ -56,6 +59,7 @@ impl Intake {
             history: None,
             node: Arc::default(),
             metrics: Arc::default(),
+            resolutions: Mutex::default(),
         }
     }
 
@@ -107,7 +111,7 @@ impl Intake {
 
     /// Gives a record its names, counts it, and appends its flows.
     pub fn record(&self, record: Record) {
-        let enriched = Arc::new(enrich::enrich(record, &*self.names));
+        let enriched = Arc::new(self.named(record));
         if let Some(recorder) = &self.recorder {
             recorder.record(&enriched);
         }
@@ -116,7 +120,7 @@ impl Intake {
 
     /// The same of the record of a connection that ended, with what became of it since it was last told.
     pub fn ended(&self, record: Record, change: Option<Change>) {
-        let enriched = Arc::new(enrich::enrich(record, &*self.names));
+        let enriched = Arc::new(self.named(record));
         if let (Some(recorder), Some(change)) = (&self.recorder, change) {
             recorder.changed(&enriched, change);
         }
@@ -126,19 +130,53 @@ impl Intake {
     /// Counts what became of a connection that goes on, by its record.
     pub fn changed(&self, record: Record, change: Change) {
         if let Some(recorder) = &self.recorder {
-            recorder.changed(&enrich::enrich(record, &*self.names), change);
+            recorder.changed(&self.named(record), change);
         }
     }
 
-    /// Takes a record of what a connection said: gives it its names, and remembers the namespaces that it touches.
+    /// Gives a record of what a connection said its names, counts it, and appends its flows.
     pub fn spoken(&self, spoken: &Spoken) {
-        let enriched = enrich::enrich(spoken.packet(), &*self.names);
-        let now = Instant::now();
-        for end in [&enriched.source, &enriched.destination] {
-            if let Some(names) = end.as_deref().filter(|of| !of.namespace.is_empty()) {
-                self.namespaces.seen(&names.namespace, now);
+        let enriched = self.named(spoken.packet());
+        if let l7::record::Record::Dns(dns) = &spoken.record {
+            self.resolutions()
+                .learn(enriched.record.source.address, dns);
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.said(&enriched, &spoken.record);
+        }
+        let (node, counts) = (self.node.load(), self.metrics.counts_flows());
+        for flow in said::flows(&enriched, spoken) {
+            self.note(&flow);
+            if !counts && self.history.is_none() {
+                self.ring.push(Entry::Flow(flow));
+                continue;
+            }
+            let message = flow.message(&node);
+            if counts {
+                self.metrics.flow(&message);
+            }
+            let position = self.ring.push(Entry::Flow(flow));
+            if let Some(history) = &self.history {
+                let kept = Kept::Message(Arc::new(message));
+                history.push(Row { position, kept });
             }
         }
+    }
+
+    /// The record with its names; who is outside is called as its client asked for it.
+    fn named(&self, record: Record) -> Enriched {
+        let mut enriched = enrich::enrich(record, &*self.names);
+        if resolutions::is_nameless(&enriched) {
+            let (client, address) = (record.source.address, record.destination.address);
+            let name = self.resolutions().name(client, address);
+            enriched.destination_fqdns.extend(name);
+        }
+        enriched
+    }
+
+    fn resolutions(&self) -> MutexGuard<'_, Resolutions> {
+        let resolutions = self.resolutions.lock();
+        resolutions.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn append(&self, enriched: Arc<Enriched>) {

@@ -24,6 +24,7 @@ pub mod peer;
 pub mod recorder;
 pub mod records;
 pub mod relay;
+mod resolutions;
 pub mod ring;
 pub mod rollup;
 #[cfg(test)]

@@ -30,6 +30,7 @@ use prometheus_client::{
 };
 
 use crate::{filter::Selection, intake::LossSource, ring::Ring};
+pub(crate) use handler::rcode;
 use handler::{At, Handler};
 use series::Kept;
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use api::hubble::answers::{Cause, CauseKind, Direction, PolicyRef, Sample};
+use api::hubble::answers::{Cause, CauseKind, Direction, Edge, PolicyRef, Sample};
 use datapath::abi::connection::{Connection, ConnectionKey};
+use l7::record::{Dns, DnsOutcome};
 
 use crate::connections::{Change, Entry, Follower};
 use crate::edges::edge;
@@ -13,6 +14,8 @@ use crate::enrich::Enriched;
 use crate::names::{EndpointNames, PolicyOrigin};
 use crate::records::{Party, Record, Side, What, protocol};
 use crate::rollup::{Counted, Rollup};
+use crate::spoken::counters::{self, NO_SUCH_NAME};
+use crate::spoken::search::{Missing, Searches};
 
 /// Number of the drop reason of a deny rule.
 const DENY_RULE: u8 = 181;
@@ -24,9 +27,10 @@ const ATTEMPTS: usize = 16_384;
 /// Counts what the data plane says.
 pub struct Recorder {
     rollup: Rollup,
-    // Both are written by the readers of the ring and of the connections, and read by nobody else.
+    // All are written by the readers of the rings and of the connections, and read by nobody else.
     follower: Mutex<Follower>,
     attempts: Mutex<Attempts>,
+    searches: Mutex<Searches>,
 }
 
 impl Recorder {
@@ -36,6 +40,7 @@ impl Recorder {
             rollup,
             follower: Mutex::new(Follower::new(now_ns)),
             attempts: Mutex::new(Attempts::default()),
+            searches: Mutex::new(Searches::default()),
         }
     }
 
@@ -59,7 +64,7 @@ impl Recorder {
     /// Counts a record that tells of one packet.
     pub fn record(&self, enriched: &Enriched) {
         let record = &enriched.record;
-        if is_of_the_link(record) {
+        if is_nobodys(record) {
             return;
         }
         let counted = match record.what {
@@ -89,6 +94,45 @@ impl Recorder {
         self.rollup.count(edge(enriched), counted, time_ns);
     }
 
+    /// Counts what was said on a connection.
+    pub fn said(&self, enriched: &Enriched, said: &l7::record::Record) {
+        if is_nobodys(&enriched.record) {
+            return;
+        }
+        let now_ns = enriched.record.time_ns;
+        let edge = edge(enriched);
+        let row = counters::row(said, &sample(enriched), now_ns);
+        let counted = Counted::Said(Box::new(row));
+        self.rollup.count(edge.clone(), counted, now_ns);
+        if let l7::record::Record::Dns(dns) = said {
+            self.searched(enriched, dns, edge);
+        }
+    }
+
+    /// Takes back failures that an answer shows to be none.
+    fn searched(&self, enriched: &Enriched, dns: &Dns, edge: Edge) {
+        let (client, now_ns) = (enriched.record.source.address, enriched.record.time_ns);
+        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
+        let excused = match dns.outcome {
+            DnsOutcome::Code(0) => searches.exists(client, &dns.qname, now_ns),
+            DnsOutcome::Code(NO_SUCH_NAME) => {
+                let missing = Missing {
+                    edge: Arc::new(edge),
+                    qname: dns.qname.clone(),
+                    qtype: dns.qtype,
+                };
+                searches.missing(client, missing, now_ns)
+            }
+            _ => return,
+        };
+        drop(searches);
+        for Missing { edge, qname, qtype } in excused {
+            let row = counters::excuse(&qname, qtype, now_ns);
+            let counted = Counted::Said(Box::new(row));
+            self.rollup.count(Edge::clone(&edge), counted, now_ns);
+        }
+    }
+
     /// Whether no packet of the same attempt was seen before.
     fn is_new(&self, record: &Record) -> bool {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,9 +140,13 @@ impl Recorder {
     }
 }
 
-/// What stacks tell their link (solicitations, reports of groups) is nobody's talk.
-const fn is_of_the_link(record: &Record) -> bool {
-    match (record.source.address, record.destination.address) {
+/// What stacks tell their link (solicitations, reports of groups) is nobody's talk, and what has no addresses has no ends.
+const fn is_nobodys(record: &Record) -> bool {
+    let (from, to) = (record.source.address, record.destination.address);
+    if from.is_unspecified() || to.is_unspecified() {
+        return true;
+    }
+    match (from, to) {
         (IpAddr::V6(from), to) => from.is_unicast_link_local() || to.is_multicast(),
         (IpAddr::V4(from), to) => from.is_link_local() || to.is_multicast(),
     }

@@ -3,6 +3,7 @@
 
 mod disk;
 mod row;
+mod said;
 mod spans;
 
 use std::collections::{HashMap, VecDeque};
@@ -17,7 +18,8 @@ use crate::connections::Change;
 use disk::Disk;
 pub use disk::{DiskError, Level};
 use row::Open;
-pub(crate) use row::{merge, sort};
+pub(crate) use row::{is_said, merge, sort};
+pub(crate) use said::{merge_addresses, sum};
 
 /// Edges that are told apart; what is beyond is counted as one.
 const EDGES: usize = 16_384;
@@ -33,6 +35,8 @@ pub enum Counted {
     Changed(Change, Sample),
     /// A packet that was denied or dropped: why, whether it is another attempt than those before, and whose it was.
     Lost(Cause, bool, Sample),
+    /// What was said on a connection, as the row that it alone would make.
+    Said(Box<Row>),
 }
 
 /// The counts of a node.

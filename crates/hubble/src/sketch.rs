@@ -82,6 +82,44 @@ impl From<&pb::Sketch> for Sketch {
     }
 }
 
+/// A distribution of one duration.
+pub(crate) fn of_one(duration: Duration) -> pb::Sketch {
+    pb::Sketch {
+        bucket: vec![bucket(duration)],
+        count: vec![1],
+    }
+}
+
+/// Adds a distribution to another, as messages: where most have one duration, that is less work than to make maps of them.
+pub(crate) fn merge(into: &mut Option<pb::Sketch>, of: Option<pb::Sketch>) {
+    let Some(of) = of else { return };
+    let Some(into) = into else {
+        *into = Some(of);
+        return;
+    };
+    let is_ordered = into.bucket.is_sorted() && into.bucket.len() == into.count.len();
+    if !is_ordered || of.bucket.len() > 8 {
+        let mut sum = Sketch::from(&*into);
+        sum.merge(&of);
+        *into = pb::Sketch::from(&sum);
+        return;
+    }
+    for (bucket, count) in of.bucket.iter().zip(&of.count) {
+        let bucket = (*bucket).min(LAST);
+        match into.bucket.binary_search(&bucket) {
+            Ok(at) => {
+                if let Some(own) = into.count.get_mut(at) {
+                    *own = own.saturating_add(*count);
+                }
+            }
+            Err(at) => {
+                into.bucket.insert(at, bucket);
+                into.count.insert(at, *count);
+            }
+        }
+    }
+}
+
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

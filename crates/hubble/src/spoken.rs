@@ -1,9 +1,12 @@
 //! What a connection said, with whose it was: the hand-over from who takes samples to who counts records.
 
+pub(crate) mod counters;
+pub(crate) mod search;
+
 use std::net::SocketAddr;
 
 use crate::records::decode::Clock;
-use crate::records::{Party, Record};
+use crate::records::{Party, Point, Record, Way, What};
 
 /// The ends of a connection. Those of a connection's own record ([`Ends::from`]) lead to the edge on which its packets are
 /// counted; of ends without identities only pods have names.
@@ -77,9 +80,9 @@ impl Spoken {
             icmp_code: 0,
             interface: 0,
             macs: None,
-            what: crate::records::What::Closed {
-                point: crate::records::Point::ToEndpoint,
-                way: crate::records::Way::Forward,
+            what: What::Closed {
+                point: Point::ToEndpoint,
+                way: Way::Forward,
             },
         }
     }

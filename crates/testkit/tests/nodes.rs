@@ -27,6 +27,8 @@ mod reboot;
 mod records;
 #[path = "nodes/restart.rs"]
 mod restart;
+#[path = "nodes/said.rs"]
+mod said;
 #[path = "nodes/scraped.rs"]
 mod scraped;
 #[path = "nodes/services.rs"]
@@ -284,6 +286,17 @@ fn faults_are_told_with_their_cause_whose_fault_they_are_and_how_often() {
             .with("hubble-disable-tls", "true")
     });
     answers::faults_are_told(&cluster);
+}
+
+#[test]
+fn what_connections_say_reaches_the_agents_of_both_ends() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('y', |options| {
+        options.with("hubble-metrics-server", &format!(":{}", scraped::FLOWS))
+    });
+    said::told(&cluster);
 }
 
 #[test]

@@ -3,7 +3,7 @@ import type { CauseKind } from "../api";
 import { CAUSES } from "../edges";
 import { port } from "../format";
 import type { Card, Graph, Link } from "./graph";
-import type { Box, Placed } from "./layout";
+import { type Box, CARD, type Placed } from "./layout";
 
 export type Camera = { x: number; y: number; zoom: number };
 export type Curve = { x: [number, number, number, number]; y: [number, number, number, number]; way: 1 | -1 };
@@ -65,7 +65,9 @@ export function curve(from: Box, to: Box): Curve {
 
 function across(x1: number, y1: number, x2: number, y2: number, way: 1 | -1): Curve {
   const pull = way * Math.max(24, Math.abs(x2 - x1) * 0.45);
-  return { x: [x1, x1 + pull, x2 - pull, x2], y: [y1, y1, y2, y2], way };
+  // On one height with cards between, above them: else it would seem to begin at the last of these.
+  const lift = Math.abs(y2 - y1) < 4 && Math.abs(x2 - x1) > CARD.width ? (CARD.height + CARD.gapY) * 0.68 : 0;
+  return { x: [x1, x1 + pull, x2 - pull, x2], y: [y1, y1 - lift, y2 - lift, y2], way };
 }
 
 export function at(of: [number, number, number, number], t: number): number {

@@ -100,6 +100,11 @@ pub(super) const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
         "hubble.relay.tls.server.mtls",
         &[("hubble.relay.tls.server.mtls", "true")],
     ),
+    ("hubble.ui.enabled", &[("hubble.ui.enabled", "true")]),
+    (
+        "hubble.ui.ingress.enabled",
+        &[("hubble.ui.ingress.enabled", "true")],
+    ),
     (
         "tls.secretSync.enabled",
         &[

@@ -6,7 +6,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use api::hubble::Timestamp;
 use api::hubble::answers::answers_client::AnswersClient;
-use api::hubble::answers::{ExposedAnswer, FailingAnswer, MapAnswer, Question};
+use api::hubble::answers::{
+    DnsAnswer, ExposedAnswer, FailingAnswer, HttpAnswer, KafkaAnswer, MapAnswer, Question,
+    ResolvedAnswer,
+};
 use jiff::Zoned;
 
 use super::AskArgs;
@@ -21,6 +24,10 @@ pub(super) enum Kind {
     Map,
     Failing,
     Exposed,
+    Http,
+    Dns,
+    Kafka,
+    Resolved,
 }
 
 impl Kind {
@@ -29,7 +36,19 @@ impl Kind {
             Self::Map => "Map",
             Self::Failing => "Failing",
             Self::Exposed => "Exposed",
+            Self::Http => "Http",
+            Self::Dns => "Dns",
+            Self::Kafka => "Kafka",
+            Self::Resolved => "Resolved",
         }
+    }
+
+    /// Whether the answer is shown as it comes, so that no more of it is asked for than is shown.
+    const fn is_whole(self) -> bool {
+        matches!(
+            self,
+            Self::Exposed | Self::Http | Self::Dns | Self::Resolved
+        )
     }
 }
 
@@ -39,6 +58,10 @@ pub(super) enum Answer {
     Map(MapAnswer),
     Failing(FailingAnswer),
     Exposed(ExposedAnswer),
+    Http(HttpAnswer),
+    Dns(DnsAnswer),
+    Kafka(KafkaAnswer),
+    Resolved(ResolvedAnswer),
 }
 
 /// A server that is asked.
@@ -67,24 +90,24 @@ impl Server {
     }
 
     /// Asks.
-    pub(super) async fn ask(
-        &self,
-        args: &AskArgs,
-        kind: Kind,
-        now: &Zoned,
-    ) -> anyhow::Result<Answer> {
-        let question = question(args, kind, now)?;
+    pub(super) async fn ask(&self, question: Question, kind: Kind) -> anyhow::Result<Answer> {
         let mut client = self.client.clone();
+        macro_rules! ask {
+            ($method:ident, $answer:ident) => {
+                client
+                    .$method(question)
+                    .await
+                    .map(|of| Answer::$answer(of.into_inner()))
+            };
+        }
         let answer = match kind {
-            Kind::Map => return self.put(question).await.map(Answer::Map),
-            Kind::Failing => {
-                let answer = client.failing(question).await;
-                answer.map(|of| Answer::Failing(of.into_inner()))
-            }
-            Kind::Exposed => {
-                let answer = client.exposed(question).await;
-                answer.map(|of| Answer::Exposed(of.into_inner()))
-            }
+            Kind::Map => ask!(map, Map),
+            Kind::Failing => ask!(failing, Failing),
+            Kind::Exposed => ask!(exposed, Exposed),
+            Kind::Http => ask!(http, Http),
+            Kind::Dns => ask!(dns, Dns),
+            Kind::Kafka => ask!(kafka, Kafka),
+            Kind::Resolved => ask!(resolved, Resolved),
         };
         answer.map_err(|status| refused(&status))
     }
@@ -101,7 +124,7 @@ impl Server {
 fn refused(status: &tonic::Status) -> anyhow::Error {
     match status.code() {
         tonic::Code::Unimplemented => anyhow::anyhow!(
-            "this server knows no answers: it is of an older release, or not of Axoneme"
+            "this server knows no answer to it: it is of an older release, or not of Axoneme"
         ),
         _ => anyhow::anyhow!("not answered: {}", status.message()),
     }
@@ -127,7 +150,8 @@ pub(super) fn question(args: &AskArgs, kind: Kind, now: &Zoned) -> anyhow::Resul
         from: args.from.clone().unwrap_or_default(),
         to: args.to.clone().unwrap_or_default(),
         namespace: args.namespace.clone().unwrap_or_default(),
-        limit: if kind == Kind::Exposed { args.limit } else { 0 },
+        limit: if kind.is_whole() { args.limit } else { 0 },
+        ..Question::default()
     })
 }
 

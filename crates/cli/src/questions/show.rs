@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use api::hubble::Timestamp;
-use api::hubble::answers::{Completeness, Failure, Sample};
+use api::hubble::answers::{Completeness, Failure, HttpAnswer, Sample};
 use serde_json::Value;
 
 use super::ask::Answer;
@@ -35,6 +35,10 @@ fn json(answer: &Answer) -> Result<Value, serde_json::Error> {
         Answer::Map(of) => serde_json::to_value(of),
         Answer::Failing(of) => serde_json::to_value(of),
         Answer::Exposed(of) => serde_json::to_value(of),
+        Answer::Http(of) => serde_json::to_value(of),
+        Answer::Dns(of) => serde_json::to_value(of),
+        Answer::Kafka(of) => serde_json::to_value(of),
+        Answer::Resolved(of) => serde_json::to_value(of),
     }
 }
 
@@ -57,6 +61,13 @@ fn table(answer: &Answer, view: &View, limit: u32, out: &mut dyn Write) -> anyho
         let text = match view.table {
             tables::Of::Failures => paint.good("Nothing fails."),
             tables::Of::Exposures => "Nothing was reached from outside.".to_owned(),
+            tables::Of::Errors => paint.good("No request fails."),
+            tables::Of::Requests => "No request was seen.".to_owned(),
+            tables::Of::Lookups if view.narrow.failing => paint.good("No question fails."),
+            tables::Of::Lookups | tables::Of::Resolutions => {
+                "No such name was asked for.".to_owned()
+            }
+            tables::Of::Topics => "No request to Kafka was seen.".to_owned(),
             _ => "Nothing was seen.".to_owned(),
         };
         writeln!(out, "{text}")?;
@@ -69,6 +80,13 @@ fn table(answer: &Answer, view: &View, limit: u32, out: &mut dyn Write) -> anyho
         }
     }
     writeln!(out)?;
+    if let Answer::Http(HttpAnswer { encrypted, .. }) = answer
+        && *encrypted > 0
+    {
+        let text =
+            format!("{encrypted} connections are encrypted (TLS): their requests are not seen");
+        writeln!(out, "{}", paint.warn(&text))?;
+    }
     footer_of(answer, out)
 }
 
@@ -97,6 +115,10 @@ pub(super) fn footer_of(answer: &Answer, out: &mut dyn Write) -> anyhow::Result<
         Answer::Map(of) => (of.since, of.until, &of.completeness),
         Answer::Failing(of) => (of.since, of.until, &of.completeness),
         Answer::Exposed(of) => (of.since, of.until, &of.completeness),
+        Answer::Http(of) => (of.since, of.until, &of.completeness),
+        Answer::Dns(of) => (of.since, of.until, &of.completeness),
+        Answer::Kafka(of) => (of.since, of.until, &of.completeness),
+        Answer::Resolved(of) => (of.since, of.until, &of.completeness),
     };
     let completeness = completeness.clone().unwrap_or_default();
     let text = footer(since, until, &completeness, Paint::of_stdout());
@@ -144,6 +166,10 @@ fn footer(
     if of.lost > 0 {
         let percent = (of.share * 100.0).min(99.9);
         missing.push(format!("{percent:.1}% complete, {} records lost", of.lost));
+    }
+    if of.unknown > 0 {
+        let (unknown, said) = (of.unknown, of.said);
+        missing.push(format!("of {said} requests {unknown} were seen in part"));
     }
     if !of.missing.is_empty() {
         missing.push(format!("no answer of {}", visible(&of.missing.join(", "))));

@@ -10,6 +10,7 @@ use hubble::rollup::attempts;
 use hubble::sketch::Sketch;
 
 use super::ask::Answer;
+use super::said::{self, summary};
 
 /// Which table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,16 @@ pub(super) enum Of {
     Failures,
     /// What is reached from outside.
     Exposures,
+    /// Requests by the classes of their answers.
+    Requests,
+    /// Requests with the codes of their answers.
+    Errors,
+    /// Questions to DNS servers.
+    Lookups,
+    /// Topics of Kafka.
+    Topics,
+    /// Who resolved names.
+    Resolutions,
 }
 
 /// A header and its rows.
@@ -35,11 +46,11 @@ pub(super) struct Cells {
 }
 
 /// The rows of an answer, at most `limit` of them unless that is 0.
-pub(super) fn cells(of: Of, answer: &Answer, limit: u32) -> Cells {
+pub(super) fn cells(table: Of, answer: &Answer, limit: u32) -> Cells {
     let mut cells = match answer {
         Answer::Map(map) => {
             let seconds = seconds_between(map.since, map.until);
-            match of {
+            match table {
                 Of::Tcp => tcp(&map.edges),
                 Of::Latency => latency(&map.edges),
                 Of::Worst => worst(&map.edges),
@@ -48,6 +59,13 @@ pub(super) fn cells(of: Of, answer: &Answer, limit: u32) -> Cells {
         }
         Answer::Failing(failing) => failures(&failing.failures),
         Answer::Exposed(exposed) => exposures(&exposed.exposures),
+        Answer::Http(of) => {
+            let seconds = seconds_between(of.since, of.until);
+            said::requests(&of.requests, seconds, table == Of::Errors)
+        }
+        Answer::Dns(of) => said::lookups(&of.lookups),
+        Answer::Kafka(of) => said::topics(&of.topics, seconds_between(of.since, of.until)),
+        Answer::Resolved(of) => said::resolutions(&of.resolutions),
     };
     if limit > 0 {
         cells.rows.truncate(limit as usize);
@@ -60,6 +78,7 @@ fn edges(rows: &[Row], seconds: f64) -> Cells {
         let counters = row.counters.unwrap_or_default();
         let bytes = counters.bytes_sent.saturating_add(counters.bytes_received);
         let [source, destination, service, port] = ends(row.edge.as_ref());
+        let said = summary(row);
         vec![
             source,
             destination,
@@ -69,6 +88,13 @@ fn edges(rows: &[Row], seconds: f64) -> Cells {
             bytes_per_second(bytes, seconds),
             share(failed(&counters), attempts(&counters)),
             quantile(row, 0.95),
+            said.protocols,
+            unless_none(said.requests, rate(said.requests, seconds)),
+            unless_none(said.requests, share(said.failed, said.requests)),
+            said.latency
+                .quantile(0.95)
+                .map(duration)
+                .unwrap_or_default(),
         ]
     };
     Cells {
@@ -81,9 +107,17 @@ fn edges(rows: &[Row], seconds: f64) -> Cells {
             "BYTES/S",
             "FAILED",
             "CONNECT P95",
+            "L7",
+            "REQ/S",
+            "REQ FAILED",
+            "REQ P95",
         ],
         rows: rows.iter().map(row).collect(),
     }
+}
+
+fn unless_none(count: u64, text: String) -> String {
+    if count == 0 { String::new() } else { text }
 }
 
 fn tcp(rows: &[Row]) -> Cells {
@@ -130,20 +164,29 @@ fn tcp(rows: &[Row]) -> Cells {
 }
 
 fn latency(rows: &[Row]) -> Cells {
+    let slow = |row: &Row| {
+        let connect = sketch(row).quantile(0.95);
+        connect.max(summary(row).latency.quantile(0.95))
+    };
     let mut rows: Vec<(Option<Duration>, &Row)> = rows
         .iter()
-        .filter(|row| row.connect.is_some())
-        .map(|row| (sketch(row).quantile(0.95), row))
+        .map(|row| (slow(row), row))
+        .filter(|(slow, _)| slow.is_some())
         .collect();
     rows.sort_by_key(|(slow, _)| std::cmp::Reverse(*slow));
     let row = |(_, row): (_, &Row)| {
         let [source, destination, service, port] = ends(row.edge.as_ref());
-        let times = [0.5, 0.95, 0.99].map(|of| quantile(row, of));
-        let count = sketch(row).count().to_string();
-        [source, destination, service, port, count]
-            .into_iter()
-            .chain(times)
-            .collect()
+        let mut cells = vec![source, destination, service, port];
+        cells.push(sketch(row).count().to_string());
+        cells.extend([0.5, 0.95, 0.99].map(|of| quantile(row, of)));
+        let said = summary(row);
+        cells.push(unless_none(said.requests, said.requests.to_string()));
+        let of = |share| said.latency.quantile(share).map(duration);
+        cells.extend([0.5, 0.95, 0.99].map(|share| of(share).unwrap_or_default()));
+        let shares = said.shares.map(|(server, network)| [server, network]);
+        let shares = shares.map(|of| of.map(duration));
+        cells.extend(shares.unwrap_or_default());
+        cells
     };
     Cells {
         header: vec![
@@ -155,14 +198,57 @@ fn latency(rows: &[Row]) -> Cells {
             "CONNECT P50",
             "P95",
             "P99",
+            "REQUESTS",
+            "REQUEST P50",
+            "P95",
+            "P99",
+            "SERVER P50",
+            "NETWORK",
         ],
         rows: rows.into_iter().map(row).collect(),
     }
 }
 
+/// What is known of a destination.
+#[derive(Default)]
+struct Sum {
+    failed: u64,
+    attempts: u64,
+    connect: Sketch,
+    requests_failed: u64,
+    requests: u64,
+    latency: Sketch,
+}
+
+impl Sum {
+    fn add(&mut self, row: &Row) {
+        let counters = row.counters.unwrap_or_default();
+        self.failed += failed(&counters);
+        self.attempts += attempts(&counters);
+        if let Some(of) = &row.connect {
+            self.connect.merge(of);
+        }
+        let said = summary(row);
+        self.requests_failed += said.failed;
+        self.requests += said.requests;
+        self.latency
+            .merge(&api::hubble::answers::Sketch::from(&said.latency));
+    }
+
+    /// The larger share of failures, in parts of a million.
+    fn share(&self) -> u128 {
+        let share = |part: u64, all: u64| {
+            let part = u128::from(part) * 1_000_000;
+            part.checked_div(u128::from(all)).unwrap_or_default()
+        };
+        let connections = share(self.failed, self.attempts);
+        connections.max(share(self.requests_failed, self.requests))
+    }
+}
+
 /// Destinations, the largest share of failures first.
 fn worst(rows: &[Row]) -> Cells {
-    let mut sums: BTreeMap<String, (u64, u64, Sketch)> = BTreeMap::new();
+    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for row in rows {
         let Some(edge) = &row.edge else { continue };
         let name = if edge.service.is_empty() {
@@ -170,33 +256,28 @@ fn worst(rows: &[Row]) -> Cells {
         } else {
             edge.service.clone()
         };
-        let counters = row.counters.unwrap_or_default();
-        let (failures, all, connect) = sums.entry(name).or_default();
-        *failures += failed(&counters);
-        *all += attempts(&counters);
-        if let Some(of) = &row.connect {
-            connect.merge(of);
-        }
+        sums.entry(name).or_default().add(row);
     }
-    let mut rows: Vec<_> = sums
+    let mut rows: Vec<(String, Sum)> = sums
         .into_iter()
-        .filter(|(_, (_, all, _))| *all > 0)
+        .filter(|(_, sum)| sum.attempts > 0 || sum.requests > 0)
         .collect();
-    // By share, compared without division: a/b > c/d where a·d > c·b.
-    rows.sort_by(|(_, (a, b, _)), (_, (c, d, _))| {
-        let product = |x: u64, y: u64| u128::from(x) * u128::from(y);
-        product(*c, *b)
-            .cmp(&product(*a, *d))
-            .then(c.cmp(a))
-            .then(d.cmp(b))
+    rows.sort_by_key(|(_, sum)| {
+        let failures = sum.failed.saturating_add(sum.requests_failed);
+        std::cmp::Reverse((sum.share(), failures, sum.attempts))
     });
-    let row = |(name, (failures, all, connect)): (String, (u64, u64, Sketch))| {
+    let row = |(name, sum): (String, Sum)| {
+        let p95 = |of: &Sketch| of.quantile(0.95).map(duration).unwrap_or_default();
         vec![
             name,
-            failures.to_string(),
-            all.to_string(),
-            share(failures, all),
-            connect.quantile(0.95).map(duration).unwrap_or_default(),
+            sum.failed.to_string(),
+            sum.attempts.to_string(),
+            share(sum.failed, sum.attempts),
+            p95(&sum.connect),
+            unless_none(sum.requests, sum.requests_failed.to_string()),
+            unless_none(sum.requests, sum.requests.to_string()),
+            unless_none(sum.requests, share(sum.requests_failed, sum.requests)),
+            p95(&sum.latency),
         ]
     };
     Cells {
@@ -206,6 +287,10 @@ fn worst(rows: &[Row]) -> Cells {
             "ATTEMPTS",
             "FAILED %",
             "CONNECT P95",
+            "REQ FAILED",
+            "REQUESTS",
+            "REQ FAILED %",
+            "REQ P95",
         ],
         rows: rows.into_iter().map(row).collect(),
     }
@@ -312,10 +397,11 @@ fn fault(of: Fault) -> &'static str {
     }
 }
 
-/// Attempts that came to nothing. A reset may end what was well, and is none.
+/// Attempts that came to nothing. A reset after both sides spoke may end what was well, and is none.
 pub(super) fn failed(of: &Counters) -> u64 {
     let unanswered = of.unanswered.saturating_sub(of.late);
     of.refused
+        .saturating_add(of.cut)
         .saturating_add(unanswered)
         .saturating_add(of.denied)
 }
@@ -341,7 +427,7 @@ pub(super) fn duration(of: Duration) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
-fn rate(count: u64, seconds: f64) -> String {
+pub(super) fn rate(count: u64, seconds: f64) -> String {
     let rate = count as f64 / seconds;
     match rate {
         rate if rate >= 100.0 => format!("{rate:.0}"),
@@ -351,7 +437,7 @@ fn rate(count: u64, seconds: f64) -> String {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
-fn bytes_per_second(bytes: u64, seconds: f64) -> String {
+pub(super) fn bytes_per_second(bytes: u64, seconds: f64) -> String {
     let mut rate = bytes as f64 / seconds;
     for unit in ["B", "kB", "MB", "GB"] {
         if rate < 1000.0 {

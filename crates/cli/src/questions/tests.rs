@@ -66,7 +66,7 @@ fn map() -> Answer {
             lost: 12,
             nodes: 2,
             missing: vec!["n3\x1b[2J".into()],
-            known_since: None,
+            ..Completeness::default()
         }),
     })
 }
@@ -245,6 +245,132 @@ fn a_question_can_be_explained_instead_of_asked() {
     let wrong = ask(&["--explain", "--until", "tomorrow"]);
     let error = run(QuestionArgs::Map(wrong), &mut Vec::new()).unwrap_err();
     assert!(format!("{error:#}").starts_with("--until: "), "{error:#}");
+}
+
+#[derive(Parser)]
+struct Http {
+    #[command(flatten)]
+    args: HttpArgs,
+}
+
+#[derive(Parser)]
+struct Kafka {
+    #[command(flatten)]
+    args: KafkaArgs,
+}
+
+#[derive(Parser)]
+struct Resolved {
+    #[command(flatten)]
+    args: ResolvedArgs,
+}
+
+/// A command line that explains what it asks for.
+fn of<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    [&["x", "--explain", "--since", "all"], flags].concat()
+}
+
+fn explained(args: QuestionArgs) -> String {
+    let mut out = Vec::new();
+    run(args, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn questions_about_what_is_said_ask_for_no_more_than_is_shown() {
+    let http = Http::parse_from(of(&["shop/api", "--errors", "--limit", "7"]));
+    assert_eq!(
+        explained(QuestionArgs::Http(http.args)),
+        "answers.Answers/Http {\"to\":\"shop/api\",\"limit\":7,\"failing\":true}\n"
+    );
+    let kafka = Kafka::parse_from(of(&["order*"]));
+    assert_eq!(
+        explained(QuestionArgs::Kafka(kafka.args)),
+        "answers.Answers/Kafka {\"pattern\":\"order*\"}\n"
+    );
+    let resolved = Resolved::parse_from(of(&["*.example.com"]));
+    assert_eq!(
+        explained(QuestionArgs::Resolved(resolved.args)),
+        "answers.Answers/Resolved {\"limit\":50,\"pattern\":\"*.example.com\"}\n"
+    );
+    let tcp = TcpArgs {
+        ask: ask(&["--explain", "--since", "all"]),
+        failing: true,
+        unanswered: false,
+    };
+    assert_eq!(
+        explained(QuestionArgs::Tcp(tcp)),
+        "answers.Answers/Failing {\"resets\":true}\n"
+    );
+}
+
+#[test]
+fn requests_are_shown_with_what_is_encrypted_and_what_was_not_seen() {
+    let requests = api::hubble::answers::Requests {
+        service: "shop/api\x1b[2J".into(),
+        counters: Some(api::hubble::answers::HttpCounters {
+            method: "GET".into(),
+            path: "/carts/*".into(),
+            requests: 200,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let answer = Answer::Http(api::hubble::answers::HttpAnswer {
+        since: Some(at(1000)),
+        until: Some(at(1100)),
+        requests: vec![requests],
+        completeness: Some(Completeness {
+            share: 1.0,
+            nodes: 1,
+            said: 220,
+            unknown: 20,
+            ..Completeness::default()
+        }),
+        encrypted: 12,
+    });
+    let args = Http::parse_from(["http"]).args;
+    let text = shown(answer, QuestionArgs::Http(args));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("DESTINATION"), "{text}");
+    assert!(
+        lines[1].contains("/carts/*") && lines[1].contains("2.00"),
+        "{text}"
+    );
+    assert!(
+        text.contains("12 connections are encrypted (TLS): their requests are not seen"),
+        "{text}"
+    );
+    assert!(
+        text.contains("of 220 requests 20 were seen in part"),
+        "{text}"
+    );
+    assert!(!text.contains('\x1b'), "{text:?}");
+}
+
+#[test]
+fn who_is_no_topic_is_one_of_the_ends() {
+    let topic = |source: &str| api::hubble::answers::Topic {
+        edge: Some(Edge {
+            source: Some(Party {
+                namespace: "shop".into(),
+                name: source.into(),
+                ..Party::default()
+            }),
+            ..Edge::default()
+        }),
+        ..Default::default()
+    };
+    let answer = Answer::Kafka(api::hubble::answers::KafkaAnswer {
+        topics: vec![topic("web"), topic("jobs")],
+        ..Default::default()
+    });
+    let kafka = Kafka::parse_from(["kafka", "shop/jobs"]);
+    let (_, view) = parts(QuestionArgs::Kafka(kafka.args));
+    let Answer::Kafka(chosen) = view.chosen(answer) else {
+        panic!();
+    };
+    assert_eq!(chosen.topics, [topic("jobs")]);
 }
 
 #[test]

@@ -1,50 +1,114 @@
 //! What fails, with one cause each: what both nodes saw of a connection is put together.
 
-use std::collections::HashMap;
-
 use api::hubble::answers::{
-    Cause, CauseKind, Completeness, Counters, Edge, Failure, Fault, Row, Side, Tally,
+    Cause, CauseKind, Completeness, Counters, Edge, Failure, Fault, Row, Tally,
 };
 
-use super::{from_ns, of_side, sentence};
-use crate::rollup::{attempts, is_outside};
+use super::pairs::Pair;
+use super::{from_ns, sentence, words};
+use crate::rollup::{attempts, is_outside, is_said};
 
 /// All failures, the most frequent first; alike ones in one order from answer to answer.
-pub(super) fn failures(rows: &HashMap<Edge, Row>, completeness: &Completeness) -> Vec<Failure> {
-    let mut failures = Vec::new();
-    for (edge, own) in rows {
-        let (client, server) = (of_side(edge, Side::Client), of_side(edge, Side::Server));
-        let is_client = edge.side() == Side::Client;
-        if is_client || !rows.contains_key(&client) {
-            let other = rows.get(&server).filter(|_| is_client);
-            failures.extend(of_edge(edge, own, other, completeness));
-        }
-    }
+pub(super) fn failures(pairs: &[Pair<'_>], completeness: &Completeness) -> Vec<Failure> {
+    let mut failures: Vec<Failure> = pairs
+        .iter()
+        .flat_map(|pair| {
+            let mut all = of_connections(pair, completeness);
+            all.extend(of_said(pair, completeness));
+            all
+        })
+        .collect();
     failures.sort_by_cached_key(|failure| {
-        let edge = format!("{:?}", failure.edge);
+        let edge = format!("{:?}{:?}", failure.edge, failure.cause);
         (std::cmp::Reverse(failure.count), edge)
     });
     failures
 }
 
-fn of_edge(
-    edge: &Edge,
-    own: &Row,
-    other: Option<&Row>,
-    completeness: &Completeness,
-) -> Vec<Failure> {
-    let tallies = |row: Option<&Row>| row.map(|row| row.failures.clone()).unwrap_or_default();
+/// Whether it is how many programs end connections, after both sides had spoken.
+pub(super) fn is_end(failure: &Failure) -> bool {
+    let kind = failure.cause.as_ref().map(Cause::kind);
+    matches!(
+        kind,
+        Some(CauseKind::ResetByClient | CauseKind::ResetByServer)
+    )
+}
+
+fn of_connections(pair: &Pair<'_>, completeness: &Completeness) -> Vec<Failure> {
+    let tallies = |row: Option<&Row>| -> Vec<Tally> {
+        let all = row.iter().flat_map(|row| &row.failures);
+        all.filter(|of| !is_of_said(of)).cloned().collect()
+    };
     let counters = |row: Option<&Row>| row.and_then(|row| row.counters).unwrap_or_default();
-    let mut all = own.failures.clone();
-    let theirs = tallies(other);
+    let mut all = tallies(Some(pair.own));
+    let theirs = tallies(pair.other);
     explain(&mut all, &theirs);
     // What only the other node sees: its policy, its drops, its silent pods.
     all.extend(theirs.into_iter().filter(is_of_one_node));
-    let attempts = attempts_of(&counters(Some(own)), &counters(other));
+    let attempts = attempts_of(&counters(Some(pair.own)), &counters(pair.other));
     let tallies = all.into_iter().filter(|of| of.count > 0);
     tallies
-        .map(|tally| failure(edge, tally, attempts, completeness))
+        .map(|tally| failure(pair.edge, tally, attempts, completeness))
         .collect()
+}
+
+/// What fails of what was said, as the side tells it that is believed.
+fn of_said(pair: &Pair<'_>, completeness: &Completeness) -> Vec<Failure> {
+    let (row, _) = pair.said();
+    let tallies = row.failures.iter().filter(|of| is_of_said(of));
+    tallies
+        .filter(|of| of.count > of.excused)
+        .map(|of| {
+            let tally = Tally {
+                count: of.count - of.excused,
+                ..of.clone()
+            };
+            let attempts = said_like(row, &tally.cause.clone().unwrap_or_default());
+            failure(pair.edge, tally, attempts, completeness)
+        })
+        .collect()
+}
+
+fn is_of_said(tally: &Tally) -> bool {
+    tally.cause.as_ref().is_some_and(is_said)
+}
+
+/// How often was said what failed for this cause: of its name or, where it has none, of its protocol.
+fn said_like(row: &Row, cause: &Cause) -> u64 {
+    let http = row.http.iter().map(|of| {
+        let name = format!("{} {}", of.method, of.path);
+        (name.trim().to_owned(), of.requests)
+    });
+    let dns = row.dns.iter().map(|of| (of.name.clone(), of.questions));
+    let kafka = row.kafka.iter().map(|of| {
+        let name = if of.topic.is_empty() {
+            &of.id
+        } else {
+            &of.topic
+        };
+        (name.clone(), of.produces + of.fetches + of.others)
+    });
+    let tls = row
+        .tls
+        .iter()
+        .map(|of| (of.server_name.clone(), of.handshakes));
+    let all: Vec<(String, u64)> = match cause.kind() {
+        CauseKind::HttpError | CauseKind::GrpcError => http.collect(),
+        CauseKind::DnsTimeout | CauseKind::DnsError | CauseKind::DnsNoSuchName => dns.collect(),
+        CauseKind::KafkaError => kafka.collect(),
+        CauseKind::TlsAlertByClient | CauseKind::TlsAlertByServer | CauseKind::TlsUnfinished => {
+            tls.collect()
+        }
+        _ => http.chain(dns).chain(kafka).collect(),
+    };
+    let sum = |is_chosen: &dyn Fn(&str) -> bool| {
+        let chosen = all.iter().filter(|(name, _)| is_chosen(name));
+        chosen.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count))
+    };
+    match sum(&|name| name == cause.name) {
+        0 => sum(&|_| true),
+        of_name => of_name,
+    }
 }
 
 /// Attempts of an edge: each denial is one, wherever it was made; what the client's side let out is one only there.
@@ -97,6 +161,7 @@ fn failure(edge: &Edge, tally: Tally, attempts: u64, completeness: &Completeness
 
 fn layer(edge: &Edge, cause: &Cause) -> &'static str {
     match cause.kind() {
+        _ if is_said(cause) => "L7",
         CauseKind::Dropped => "L3",
         _ if edge.port == 0 => "L3",
         _ => "L4",
@@ -107,11 +172,22 @@ fn fault(edge: &Edge, cause: &Cause, completeness: &Completeness) -> Fault {
     let is_outside = edge.destination.as_ref().is_some_and(is_outside);
     match cause.kind() {
         CauseKind::DeniedByRule | CauseKind::DeniedByDefault => Fault::Policy,
-        CauseKind::Refused | CauseKind::ResetByServer => Fault::Server,
-        CauseKind::ResetByClient => Fault::Client,
+        CauseKind::Refused
+        | CauseKind::ResetByServer
+        | CauseKind::CutByServer
+        | CauseKind::HttpError
+        | CauseKind::GrpcError => Fault::Server,
+        // Who asks for what does not exist.
+        CauseKind::ResetByClient | CauseKind::DnsNoSuchName => Fault::Client,
         CauseKind::Dropped => Fault::Network,
         CauseKind::Unanswered if cause.delivered => Fault::Server,
         CauseKind::Unanswered if !is_outside && completeness.missing.is_empty() => Fault::Network,
-        CauseKind::Unanswered | CauseKind::CauseUnknown => Fault::Unknown,
+        CauseKind::DnsTimeout | CauseKind::DnsError => Fault::Dns,
+        CauseKind::KafkaError => words::kafka_fault(cause.code),
+        CauseKind::TlsAlertByClient | CauseKind::TlsAlertByServer => words::tls_fault(cause),
+        CauseKind::Unanswered
+        | CauseKind::NoAnswer
+        | CauseKind::TlsUnfinished
+        | CauseKind::CauseUnknown => Fault::Unknown,
     }
 }

@@ -3,6 +3,7 @@
 use api::hubble::answers::{Cause, CauseKind, Completeness, Direction, Edge, PartyKind, PolicyRef};
 use datapath::abi::Drop;
 
+use super::words;
 use crate::edges::shown;
 use crate::rollup::is_outside;
 
@@ -36,9 +37,74 @@ pub(super) fn sentence(edge: &Edge, cause: &Cause, completeness: &Completeness) 
         }
         CauseKind::Refused => format!("nothing listens on {}", place(edge, &destination)),
         CauseKind::Unanswered => unanswered(edge, cause, completeness, &destination),
-        CauseKind::ResetByClient => format!("{source} cuts the connections"),
-        CauseKind::ResetByServer => format!("{destination} cuts the connections"),
+        CauseKind::ResetByClient => format!("{source} ends connections with a reset"),
+        CauseKind::ResetByServer => format!("{destination} ends connections with a reset"),
+        CauseKind::CutByServer => {
+            format!(
+                "{} resets connections before it says anything",
+                place(edge, &destination)
+            )
+        }
         CauseKind::CauseUnknown => "several causes".to_owned(),
+        _ => said(cause, &source, &destination),
+    }
+}
+
+/// Of what was said.
+fn said(cause: &Cause, source: &str, destination: &str) -> String {
+    let (name, code) = (&cause.name, cause.code);
+    let what = |several: &str| {
+        if name.is_empty() {
+            several.to_owned()
+        } else {
+            name.clone()
+        }
+    };
+    match cause.kind() {
+        CauseKind::DnsTimeout => {
+            let what = what("several names");
+            format!("{destination} does not answer the question for {what} within 5 s")
+        }
+        CauseKind::DnsError => {
+            let (what, code) = (what("several names"), words::dns_code(code));
+            format!("{destination} answers {code} to the question for {what}")
+        }
+        CauseKind::DnsNoSuchName => {
+            let what = what("several names that are asked for");
+            format!("no such name: {what}, says {destination}")
+        }
+        CauseKind::HttpError => {
+            let what = what("several requests");
+            format!("{destination} answers {code} to {what}")
+        }
+        CauseKind::GrpcError => {
+            let (what, code) = (what("several calls"), words::grpc_code(code));
+            format!("{destination} answers {code} to {what}")
+        }
+        CauseKind::NoAnswer => {
+            let what = what("several requests");
+            format!("the connection ended before the answer to {what}")
+        }
+        CauseKind::KafkaError => {
+            let code = words::kafka_code(code);
+            match name.as_str() {
+                "" => format!("{destination} answers {code}"),
+                topic => format!("{destination} answers {code} about topic {topic}"),
+            }
+        }
+        CauseKind::TlsAlertByClient | CauseKind::TlsAlertByServer => {
+            let who = if cause.kind() == CauseKind::TlsAlertByClient {
+                source
+            } else {
+                destination
+            };
+            let (what, code) = (what("TLS"), words::tls_alert(code));
+            format!("{who} refuses the handshake for {what}: {code}")
+        }
+        _ => {
+            let what = what("TLS");
+            format!("the connection ended within the handshake for {what}")
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use api::hubble::answers::{
-    Cause, CauseKind, Counters, Direction, Failure, Fault, Outsider, Party, PartyKind, PolicyRef,
-    Sketch, Tally,
+    Cause, CauseKind, CodeCount, Counters, Direction, DnsCounters, Failure, Fault, HttpCounters,
+    KafkaCounters, NameCount, Outsider, Party, PartyKind, PolicyRef, Sketch, Tally,
 };
 
 use super::*;
@@ -68,7 +68,7 @@ fn tally(kind: CauseKind, count: u64) -> Tally {
         packets: 3 * count,
         first_ns: 1_000_000_000,
         last_ns: 2_000_000_000,
-        samples: Vec::new(),
+        ..Tally::default()
     }
 }
 
@@ -325,4 +325,412 @@ async fn only_what_is_asked_is_answered_and_nonsense_is_refused_by_its_field() {
     };
     let refused = ask(backwards).await.unwrap_err();
     assert!(refused.message().starts_with("since: "), "{refused}");
+}
+
+fn http_row(path: &str, status: i32, requests: u64, millis: u32) -> HttpCounters {
+    HttpCounters {
+        method: "GET".into(),
+        path: path.into(),
+        requests,
+        status: vec![CodeCount {
+            code: status,
+            count: requests,
+        }],
+        latency: Some(Sketch {
+            bucket: vec![millis],
+            count: vec![requests],
+        }),
+        ..HttpCounters::default()
+    }
+}
+
+fn said(edge: Edge, http: Vec<HttpCounters>, failures: Vec<Tally>) -> Row {
+    Row {
+        http,
+        ..row(edge, opened(1), failures)
+    }
+}
+
+fn of_said(kind: CauseKind, name: &str, code: i32, count: u64) -> Tally {
+    let mut tally = tally(kind, count);
+    let cause = tally.cause.as_mut().unwrap();
+    (cause.name, cause.code) = (name.into(), code);
+    tally
+}
+
+fn lookup(name: &str, codes: &[(i32, u64)], timeouts: u64) -> DnsCounters {
+    let codes = codes.iter().map(|(code, count)| CodeCount {
+        code: *code,
+        count: *count,
+    });
+    let codes: Vec<CodeCount> = codes.collect();
+    DnsCounters {
+        name: name.into(),
+        r#type: 1,
+        questions: codes.iter().map(|of| of.count).sum::<u64>() + timeouts,
+        codes,
+        timeouts,
+        addresses: vec!["203.0.113.7".into()],
+        first_ns: 1_000_000_000,
+        last_ns: 2_000_000_000,
+        ..DnsCounters::default()
+    }
+}
+
+fn to_dns(dns: Vec<DnsCounters>, failures: Vec<Tally>) -> Row {
+    let edge = edge(workload("web"), workload("dns"), Side::Client);
+    Row {
+        dns,
+        ..row(edge, opened(1), failures)
+    }
+}
+
+fn ask_of(rows: Vec<Row>) -> Answers<Told> {
+    Answers::new(Arc::new(Told(two_nodes(rows))))
+}
+
+#[tokio::test]
+async fn requests_are_told_once_with_their_callers_and_as_both_nodes_saw_them() {
+    let mut other_caller = web_to_api(Side::Client);
+    other_caller.source = Some(workload("jobs"));
+    // The other node does not know by which service it was asked.
+    let mut served = web_to_api(Side::Server);
+    served.service.clear();
+    let answers = ask_of(vec![
+        said(
+            web_to_api(Side::Client),
+            vec![http_row("/a", 200, 9, 300)],
+            Vec::new(),
+        ),
+        said(other_caller, vec![http_row("/a", 503, 2, 300)], Vec::new()),
+        said(served, vec![http_row("/a", 200, 9, 200)], Vec::new()),
+    ]);
+    let answer = answers.http(Request::new(Question::default())).await;
+    let answer = answer.unwrap().into_inner();
+    let [requests] = answer.requests.as_slice() else {
+        panic!("{answer:?}");
+    };
+    let counters = requests.counters.as_ref().unwrap();
+    assert_eq!((counters.requests, counters.path.as_str()), (11, "/a"));
+    assert_eq!((http::failed(counters), http::errors(counters)), (2, 2));
+    let callers: Vec<(&str, u64)> = requests
+        .callers
+        .iter()
+        .map(|of| (of.party.as_ref().unwrap().name.as_str(), of.requests))
+        .collect();
+    assert_eq!(callers, [("web", 9), ("jobs", 2)]);
+    assert_eq!(requests.served.as_ref().unwrap().bucket, [200]);
+    let map = answers.map(Request::new(Question::default())).await;
+    let map = map.unwrap().into_inner();
+    assert_eq!(map.edges.len(), 2);
+    let web = &map.edges[0];
+    assert_eq!((web.http.len(), web.http[0].path.as_str()), (1, ""));
+    assert!(map.edges.iter().any(|row| row.served.is_some()));
+    // Asked for by a service whose name only the client's node knows.
+    let question = Question {
+        to: "shop/api".into(),
+        from: "shop/web".into(),
+        ..Question::default()
+    };
+    let map = answers.map(Request::new(question)).await.unwrap();
+    let map = map.into_inner();
+    assert_eq!(map.edges.len(), 1);
+    assert!(map.edges[0].served.is_some());
+}
+
+#[tokio::test]
+async fn where_the_clients_node_saw_nothing_the_others_is_told() {
+    let answers = ask_of(vec![
+        row(web_to_api(Side::Client), opened(3), Vec::new()),
+        said(
+            web_to_api(Side::Server),
+            vec![http_row("/a", 200, 3, 1)],
+            Vec::new(),
+        ),
+    ]);
+    let answer = answers.http(Request::new(Question::default())).await;
+    let answer = answer.unwrap().into_inner();
+    let counters = answer.requests[0].counters.as_ref().unwrap();
+    assert_eq!(counters.requests, 3);
+    assert_eq!(answer.completeness.unwrap().said, 3);
+}
+
+#[tokio::test]
+async fn only_what_fails_is_answered_where_only_that_is_asked() {
+    let not_found = http_row("/lost", 404, 7, 1);
+    let broken = http_row("/broken", 500, 2, 1);
+    let fine = http_row("/fine", 200, 99, 1);
+    let answers = ask_of(vec![said(
+        web_to_api(Side::Client),
+        vec![not_found, broken, fine],
+        Vec::new(),
+    )]);
+    let question = Question {
+        failing: true,
+        ..Question::default()
+    };
+    let answer = answers.http(Request::new(question)).await.unwrap();
+    let paths: Vec<String> = answer
+        .into_inner()
+        .requests
+        .into_iter()
+        .map(|of| of.counters.unwrap().path)
+        .collect();
+    assert_eq!(paths, ["/broken", "/lost"]);
+}
+
+#[tokio::test]
+async fn what_is_said_fails_with_its_own_cause_layer_and_share() {
+    let failures = vec![
+        of_said(CauseKind::HttpError, "GET /a", 503, 2),
+        of_said(CauseKind::GrpcError, "POST /shop.Carts/Get", 14, 1),
+    ];
+    let http = vec![http_row("/a", 503, 2, 1), http_row("/b", 200, 30, 1)];
+    let mut missing = of_said(CauseKind::DnsNoSuchName, "db.shop", 3, 9);
+    missing.excused = 5;
+    let timeout = of_said(CauseKind::DnsTimeout, "api.shop", 0, 3);
+    let dns = vec![
+        lookup("db.shop", &[(3, 9)], 0),
+        lookup("api.shop", &[(0, 7)], 3),
+    ];
+    let to_dns = to_dns(dns, vec![missing, timeout]);
+    let found = failing(two_nodes(vec![
+        said(web_to_api(Side::Client), http.clone(), failures.clone()),
+        // The other node saw the same.
+        said(web_to_api(Side::Server), http, failures),
+        to_dns,
+    ]))
+    .await;
+    assert!(found.iter().all(|of| of.layer == "L7"));
+    let told = found.iter().map(|of| {
+        let (count, attempts, fault) = (of.count, of.attempts, of.fault());
+        format!("{count} of {attempts} {fault:?}: {}", of.sentence)
+    });
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            "4 of 9 Client: no such name: db.shop, says shop/dns",
+            "3 of 10 Dns: shop/dns does not answer the question for api.shop within 5 s",
+            "2 of 2 Server: shop/api answers 503 to GET /a",
+            "1 of 32 Server: shop/api answers gRPC UNAVAILABLE to POST /shop.Carts/Get",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_reset_after_both_sides_spoke_fails_only_for_who_asks_for_resets() {
+    let tallies = vec![
+        tally(CauseKind::ResetByServer, 5),
+        tally(CauseKind::CutByServer, 2),
+    ];
+    let answers = ask_of(vec![row(web_to_api(Side::Client), opened(9), tallies)]);
+    let ask = async |resets| {
+        let question = Question {
+            resets,
+            ..Question::default()
+        };
+        let answer = answers.failing(Request::new(question)).await;
+        answer.unwrap().into_inner().failures
+    };
+    assert_eq!(
+        short(&ask(false).await),
+        [(CauseKind::CutByServer, 2, Fault::Server)]
+    );
+    assert_eq!(ask(true).await.len(), 2);
+}
+
+#[tokio::test]
+async fn names_are_told_by_who_asked_for_them_and_those_of_a_search_do_not_fail() {
+    let mut searched = lookup("db.shop.svc", &[(3, 4)], 0);
+    searched.searched = 4;
+    let mut row = row(web_to_api(Side::Client), opened(1), Vec::new());
+    row.dns = vec![
+        searched,
+        lookup("api.shop", &[(0, 20)], 0),
+        lookup("db.shop", &[(0, 1), (2, 2)], 1),
+    ];
+    let answers = ask_of(vec![row]);
+    let ask = async |failing, pattern: &str| {
+        let question = Question {
+            failing,
+            pattern: pattern.into(),
+            ..Question::default()
+        };
+        let answer = answers.dns(Request::new(question)).await.unwrap();
+        let lookups = answer.into_inner().lookups.into_iter();
+        let counters = lookups.map(|of| of.counters.unwrap());
+        counters
+            .map(|of| (of.name.clone(), dns::failed(&of)))
+            .collect::<Vec<_>>()
+    };
+    let named = |name: &str, failed| (name.to_owned(), failed);
+    assert_eq!(ask(true, "").await, [named("db.shop", 3)]);
+    assert_eq!(
+        ask(false, "").await,
+        [
+            named("api.shop", 0),
+            named("db.shop", 3),
+            named("db.shop.svc", 0)
+        ]
+    );
+    assert_eq!(ask(false, "api.*").await, [named("api.shop", 0)]);
+}
+
+#[tokio::test]
+async fn who_resolved_a_name_is_told_with_the_addresses_and_what_he_did_with_them() {
+    let mut to_dns = row(
+        edge(workload("web"), workload("dns"), Side::Client),
+        opened(1),
+        Vec::new(),
+    );
+    let mut v6 = lookup("api.example.com", &[(0, 2)], 0);
+    (v6.r#type, v6.addresses) = (28, vec!["2001:db8::7".into()]);
+    to_dns.dns = vec![
+        lookup("api.example.com", &[(0, 3)], 0),
+        v6,
+        lookup("example.org", &[(0, 1)], 0),
+    ];
+    let outside = Party {
+        name: "api.example.com".into(),
+        kind: PartyKind::DnsName.into(),
+        ..Party::default()
+    };
+    let to_it = row(
+        edge(workload("web"), outside, Side::Client),
+        opened(4),
+        Vec::new(),
+    );
+    let answers = ask_of(vec![to_dns, to_it]);
+    let question = Question {
+        pattern: "*.example.com".into(),
+        ..Question::default()
+    };
+    let answer = answers.resolved(Request::new(question)).await.unwrap();
+    let all = answer.into_inner().resolutions;
+    let [of] = all.as_slice() else {
+        panic!("{all:?}");
+    };
+    assert_eq!((of.questions, of.failures, of.connections), (5, 0, 4));
+    assert_eq!(of.source.as_ref().unwrap().name, "web");
+    let mut addresses = of.addresses.clone();
+    addresses.sort();
+    assert_eq!(addresses, ["2001:db8::7", "203.0.113.7"]);
+    assert_eq!(
+        (of.first.unwrap().seconds, of.last.unwrap().seconds),
+        (1, 2)
+    );
+}
+
+#[tokio::test]
+async fn topics_are_told_with_who_produces_and_the_groups_that_fetch() {
+    let broker = |source: &str| edge(workload(source), workload("kafka"), Side::Client);
+    let topic = |produces, fetches| KafkaCounters {
+        topic: "orders".into(),
+        produces,
+        fetches,
+        ..KafkaCounters::default()
+    };
+    let group = KafkaCounters {
+        others: 9,
+        groups: vec![NameCount {
+            name: "billing".into(),
+            count: 9,
+        }],
+        ..KafkaCounters::default()
+    };
+    let with = |edge: Edge, kafka| Row {
+        kafka,
+        ..row(edge, opened(1), Vec::new())
+    };
+    let answers = ask_of(vec![
+        with(broker("billing"), vec![group, topic(0, 5)]),
+        with(broker("shop"), vec![topic(7, 0)]),
+    ]);
+    let answer = answers.kafka(Request::new(Question::default())).await;
+    let topics = answer.unwrap().into_inner().topics;
+    let told: Vec<(String, String, usize)> = topics
+        .iter()
+        .map(|of| {
+            let source = of.edge.as_ref().unwrap().source.as_ref().unwrap();
+            let counters = of.counters.clone().unwrap();
+            (source.name.clone(), counters.topic, counters.groups.len())
+        })
+        .collect();
+    let of = |who: &str, topic: &str, groups| (who.to_owned(), topic.to_owned(), groups);
+    assert_eq!(
+        told,
+        [
+            of("shop", "orders", 0),
+            of("billing", "orders", 1),
+            of("billing", "", 1)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_was_seen_without_a_name_or_an_end_is_told_as_unknown() {
+    let unnamed = HttpCounters {
+        requests: 3,
+        ..HttpCounters::default()
+    };
+    let mut endless = http_row("/a", 200, 9, 1);
+    endless.unknown = 2;
+    let answers = ask_of(vec![said(
+        web_to_api(Side::Client),
+        vec![unnamed, endless],
+        Vec::new(),
+    )]);
+    let map = answers.map(Request::new(Question::default())).await;
+    let completeness = map.unwrap().into_inner().completeness.unwrap();
+    assert_eq!((completeness.said, completeness.unknown), (12, 5));
+}
+
+#[test]
+fn patterns_stand_for_texts() {
+    for (pattern, text) in [
+        ("", "anything"),
+        ("a.b", "a.b"),
+        ("*.example.com", "www.example.com"),
+        ("*", ""),
+        ("a*c*e", "abcde"),
+        ("a**e", "ae"),
+    ] {
+        assert!(is_like(text, pattern), "{pattern} {text}");
+    }
+    for (pattern, text) in [
+        ("a.b", "a.bc"),
+        ("*.example.com", "example.com"),
+        ("a*a", "a"),
+        ("a*c*e", "aec"),
+    ] {
+        assert!(!is_like(text, pattern), "{pattern} {text}");
+    }
+}
+
+#[tokio::test]
+async fn rows_come_in_messages_that_clients_take() {
+    let many = |number: usize| HttpCounters {
+        path: format!("/{number}{}", "x".repeat(200)),
+        requests: 1,
+        ..HttpCounters::default()
+    };
+    let rows = (0..1000).map(|number| {
+        let mut edge = web_to_api(Side::Client);
+        edge.port = number;
+        said(edge, (0..64).map(many).collect(), Vec::new())
+    });
+    let answers = ask_of(rows.collect());
+    let stream = answers.get_rows(Request::new(Question::default())).await;
+    let parts: Vec<Part> = stream
+        .unwrap()
+        .into_inner()
+        .map(|part| part.unwrap())
+        .collect()
+        .await;
+    assert!(parts.len() > 5);
+    assert!(parts.iter().all(|part| part.encoded_len() < 2 << 20));
+    assert_eq!(
+        parts.iter().map(|part| part.rows.len()).sum::<usize>(),
+        1000
+    );
 }

@@ -122,6 +122,19 @@ fn resets_are_told_at_once_and_by_whom() {
     };
     let by_server = {
         let mut connection = answered();
+        connection.received.tcp_flags |= u32::from(PSH | RST);
+        connection
+    };
+    let cut = {
+        let mut connection = answered();
+        connection.sent.tcp_flags |= u32::from(PSH);
+        connection.received.tcp_flags |= u32::from(RST);
+        connection
+    };
+    // A prober that goes as soon as it was answered, and what comes after a close.
+    let probed = {
+        let mut connection = answered();
+        connection.sent.tcp_flags |= u32::from(FIN);
         connection.received.tcp_flags |= u32::from(RST);
         connection
     };
@@ -134,6 +147,8 @@ fn resets_are_told_at_once_and_by_whom() {
         (refused, Outcome::Refused),
         (by_client, Outcome::ResetByClient),
         (by_server, Outcome::ResetByServer),
+        (cut, Outcome::CutByServer),
+        (probed, Outcome::ResetByServer),
         (given_up, Outcome::ResetByClient),
     ] {
         let mut follower = follower();
@@ -172,7 +187,7 @@ fn a_connection_that_lasts_is_told_in_parts_that_add_up() {
 fn an_entry_that_another_connection_took_over_is_another_one() {
     let mut follower = follower();
     let mut first = answered();
-    first.received.tcp_flags |= u32::from(RST);
+    first.received.tcp_flags |= u32::from(PSH | RST);
     assert!(
         follower
             .look(&key(1), &first, at(0), Entry::Stays)

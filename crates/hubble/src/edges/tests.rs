@@ -62,6 +62,26 @@ fn who_is_no_pod_is_an_entity_or_an_address() {
 }
 
 #[test]
+fn the_api_server_is_called_by_its_name_wherever_it_is() {
+    let mut record = opened();
+    record.destination.identity = 1;
+    let mut enriched = enrich(record, &NoNames);
+    for place in ["host", "remote-node", "world"] {
+        let mut labels: Vec<std::sync::Arc<str>> = vec![
+            format!("reserved:{place}").into(),
+            "reserved:kube-apiserver".into(),
+        ];
+        labels.sort();
+        enriched.destination = Some(std::sync::Arc::new(EndpointNames {
+            labels,
+            ..EndpointNames::default()
+        }));
+        let made = edge(&enriched).destination.unwrap();
+        assert_eq!(made.name, "kube-apiserver", "{place}");
+    }
+}
+
+#[test]
 fn parties_are_meant_by_name_namespace_or_both() {
     let made = edge(&enrich(opened(), &Shop));
     let web = made.source.as_ref();

@@ -4,6 +4,8 @@ mod packets;
 mod requests;
 mod words;
 
+pub(crate) use words::rcode;
+
 use std::{
     sync::Arc,
     time::{Instant, SystemTime},

@@ -78,13 +78,15 @@ fn drops_are_counted_with_their_reason() {
 }
 
 #[test]
-fn what_a_stack_tells_its_link_is_nobodys_talk() {
+fn what_a_stack_tells_its_link_or_has_no_addresses_is_nobodys_talk() {
     let recorder = recorder();
     for (from, to) in [
         ("fe80::1", "ff02::2"),
         ("fd00::1", "ff02::16"),
         ("10.0.0.1", "224.0.0.22"),
         ("169.254.7.7", "10.0.0.2"),
+        ("::", "::"),
+        ("0.0.0.0", "255.255.255.255"),
     ] {
         let mut record = denied();
         record.source.address = from.parse().unwrap();
@@ -106,4 +108,56 @@ fn attempts_that_are_remembered_are_bounded() {
     }
     let [newer, older] = &attempts.halves;
     assert!(newer.len() + older.len() <= ATTEMPTS);
+}
+
+fn question(qname: &str, code: u16) -> l7::record::Record {
+    l7::record::Record::Dns(Box::new(Dns {
+        qname: qname.into(),
+        qtype: 1,
+        outcome: DnsOutcome::Code(code),
+        attempts: 1,
+        start_ns: 0,
+        latency_ns: Some(1_000_000),
+        answers: Vec::new(),
+        all_answers: true,
+        truncated: false,
+    }))
+}
+
+#[test]
+fn what_was_said_is_counted_on_the_edge_of_its_connection() {
+    let recorder = recorder();
+    recorder.record(&enrich(opened(), &Shop));
+    recorder.said(&enrich(opened(), &Shop), &question("db.shop", 2));
+    let row = only_row(&recorder);
+    assert_eq!(row.counters.unwrap().opened, 1);
+    assert_eq!((row.dns.len(), row.dns[0].questions), (1, 1));
+    let [tally] = row.failures.as_slice() else {
+        panic!("{:?}", row.failures);
+    };
+    assert_eq!(tally.cause.as_ref().unwrap().name, "db.shop");
+    assert_eq!(tally.samples[0].source_pod, "shop/web-1");
+}
+
+#[test]
+fn a_name_of_a_search_that_found_another_is_no_failure() {
+    let recorder = recorder();
+    let packet = enrich(opened(), &Shop);
+    recorder.said(&packet, &question("db.shop.svc.cluster.local", 3));
+    recorder.said(&packet, &question("gone.shop", 3));
+    recorder.said(&packet, &question("db.shop", 0));
+    let row = only_row(&recorder);
+    let left: Vec<(&str, u64)> = row
+        .failures
+        .iter()
+        .map(|of| {
+            (
+                of.cause.as_ref().unwrap().name.as_str(),
+                of.count - of.excused,
+            )
+        })
+        .collect();
+    assert_eq!(left, [("db.shop.svc.cluster.local", 0), ("gone.shop", 1)]);
+    let searched = row.dns.iter().find(|of| of.name.starts_with("db.shop.svc"));
+    assert_eq!(searched.unwrap().searched, 1);
 }

@@ -7,6 +7,7 @@ use api::hubble::answers::{
 };
 
 use super::Counted;
+use super::said::Said;
 use crate::connections::{Change, Outcome};
 use crate::sketch::Sketch;
 
@@ -14,7 +15,7 @@ use crate::sketch::Sketch;
 const OUTSIDERS: usize = 64;
 /// Occurrences that are kept as evidence.
 const SAMPLES: usize = 3;
-/// Causes of one edge that are told apart.
+/// Causes of one edge that are told apart, of connections and of what is said on them each.
 const CAUSES: usize = 64;
 
 /// A span that is counted in.
@@ -30,6 +31,7 @@ struct OpenRow {
     connect: Sketch,
     failures: Vec<Tally>,
     outsiders: HashMap<String, u64>,
+    said: Said,
     first_ns: u64,
     last_ns: u64,
 }
@@ -47,6 +49,7 @@ impl Open {
             }
             Counted::Changed(change, sample) => row.changed(&change, sample, now_ns),
             Counted::Lost(cause, is_new, sample) => row.lost(cause, is_new, sample, now_ns),
+            Counted::Said(said) => row.add(*said),
         }
     }
 
@@ -118,6 +121,10 @@ impl OpenRow {
                 &mut counters.reset_by_server,
                 Some(CauseKind::ResetByServer),
             ),
+            Some(Outcome::CutByServer) => {
+                counters.cut += 1;
+                (&mut counters.reset_by_server, Some(CauseKind::CutByServer))
+            }
         };
         *counter += 1;
         if let Some(kind) = kind {
@@ -133,6 +140,7 @@ impl OpenRow {
                 first_ns: now_ns,
                 last_ns: now_ns,
                 samples: vec![sample],
+                excused: 0,
             });
         }
     }
@@ -150,6 +158,7 @@ impl OpenRow {
             first_ns: now_ns,
             last_ns: now_ns,
             samples: vec![sample],
+            excused: 0,
         });
     }
 
@@ -157,7 +166,8 @@ impl OpenRow {
         fails(&mut self.failures, tally);
     }
 
-    fn add(&mut self, row: Row) {
+    fn add(&mut self, mut row: Row) {
+        self.said.take(&mut row);
         self.spans(row.first_ns, row.last_ns);
         if let Some(counters) = &row.counters {
             add(&mut self.counters, counters);
@@ -182,8 +192,7 @@ impl OpenRow {
             })
             .collect();
         sort(&mut outsiders);
-        Row {
-            edge: None,
+        let mut row = Row {
             number,
             counters: Some(self.counters),
             connect: (self.connect.count() > 0).then(|| Message::from(&self.connect)),
@@ -191,7 +200,10 @@ impl OpenRow {
             outsiders,
             first_ns: self.first_ns,
             last_ns: self.last_ns,
-        }
+            ..Row::default()
+        };
+        self.said.give(&mut row);
+        row
     }
 }
 
@@ -203,16 +215,28 @@ pub(crate) fn sort(outsiders: &mut [Outsider]) {
     });
 }
 
-/// Adds a tally to those of the same cause; where there are too many causes, to a nameless one.
+/// Adds a tally to those of the same cause; where there are too many causes, to one without a name, or to a nameless one.
 fn fails(tallies: &mut Vec<Tally>, mut tally: Tally) {
-    let is_new = !tallies.iter().any(|of| of.cause == tally.cause);
-    if is_new && tallies.len() >= CAUSES {
-        tally.cause = Some(Cause::default());
+    let is_said = |of: &Tally| of.cause.as_ref().is_some_and(is_said);
+    let is_known = |tally: &Tally, tallies: &[Tally]| {
+        let mut known = tallies.iter();
+        known.any(|of| of.cause == tally.cause)
+    };
+    let of_said = is_said(&tally);
+    let alike = tallies.iter().filter(|of| is_said(of) == of_said).count();
+    if alike >= CAUSES && !is_known(&tally, tallies) {
+        if let (true, Some(cause)) = (of_said, &mut tally.cause) {
+            cause.name.clear();
+        }
+        if !of_said || (alike >= 2 * CAUSES && !is_known(&tally, tallies)) {
+            tally.cause = Some(Cause::default());
+        }
     }
     match tallies.iter_mut().find(|of| of.cause == tally.cause) {
         Some(into) => {
             into.count = into.count.saturating_add(tally.count);
             into.packets = into.packets.saturating_add(tally.packets);
+            into.excused = into.excused.saturating_add(tally.excused);
             into.first_ns = into.first_ns.min(tally.first_ns);
             into.last_ns = into.last_ns.max(tally.last_ns);
             into.samples.append(&mut tally.samples);
@@ -220,6 +244,31 @@ fn fails(tallies: &mut Vec<Tally>, mut tally: Tally) {
             into.samples.truncate(SAMPLES);
         }
         None => tallies.push(tally),
+    }
+}
+
+/// Whether a cause is of what was said on connections, not of connections themselves.
+pub(crate) fn is_said(cause: &Cause) -> bool {
+    match cause.kind() {
+        CauseKind::CauseUnknown
+        | CauseKind::DeniedByRule
+        | CauseKind::DeniedByDefault
+        | CauseKind::Dropped
+        | CauseKind::Refused
+        | CauseKind::Unanswered
+        | CauseKind::ResetByClient
+        | CauseKind::ResetByServer
+        | CauseKind::CutByServer => false,
+        CauseKind::DnsTimeout
+        | CauseKind::DnsError
+        | CauseKind::DnsNoSuchName
+        | CauseKind::HttpError
+        | CauseKind::GrpcError
+        | CauseKind::NoAnswer
+        | CauseKind::KafkaError
+        | CauseKind::TlsAlertByClient
+        | CauseKind::TlsAlertByServer
+        | CauseKind::TlsUnfinished => true,
     }
 }
 
@@ -239,5 +288,5 @@ pub(crate) fn add(into: &mut Counters, of: &Counters) {
         ($($field:ident)+) => { Counters { $($field: into.$field.saturating_add(of.$field)),+ } };
     }
     *into = sum!(opened answered late closed idle refused unanswered reset_by_client reset_by_server denied dropped
-        syn_retransmits packets_sent packets_received bytes_sent bytes_received);
+        syn_retransmits packets_sent packets_received bytes_sent bytes_received cut);
 }

@@ -202,6 +202,89 @@ fn failures_have_their_cause_their_count_and_the_newest_samples() {
     assert_eq!(connect.count(), 5);
 }
 
+fn said(path: &str) -> Counted {
+    let http = api::hubble::answers::HttpCounters {
+        method: "GET".into(),
+        path: path.into(),
+        requests: 1,
+        ..Default::default()
+    };
+    Counted::Said(Box::new(Row {
+        http: vec![http],
+        ..Row::default()
+    }))
+}
+
+#[test]
+fn what_was_said_is_there_after_a_restart_and_in_all_spans() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |at| Rollup::open(Some(directory.path()), at).unwrap();
+    let rollup = open(START);
+    for second in 0..7300 {
+        let path = if second % 2 == 0 { "/a" } else { "/b" };
+        rollup.count(edge_of("api"), said(path), (START + second) * 1_000_000_000);
+        rollup.tick(START + second + 1).unwrap();
+    }
+    let requests = |part: &Part| {
+        let mut all: Vec<(String, u64)> = Vec::new();
+        for of in part.rows.iter().flat_map(|row| &row.http) {
+            all.push((of.path.clone(), of.requests));
+        }
+        all.sort();
+        all
+    };
+    let of = |count: u64| vec![("/a".to_owned(), count), ("/b".to_owned(), count)];
+    assert_eq!(requests(&rollup.rows(0, u64::MAX).unwrap()), of(3650));
+    assert_eq!(
+        requests(&rollup.rows(START, START + 3600).unwrap()),
+        of(1800)
+    );
+    drop(rollup);
+    // The minute that was open was in memory alone.
+    let part = open(START + 7300).rows(0, u64::MAX).unwrap();
+    assert_eq!(requests(&part), of(3630));
+}
+
+#[test]
+fn what_fails_of_what_is_said_leaves_room_for_what_fails_of_connections() {
+    let rollup = node();
+    let count = |counted| rollup.count(edge_of("api"), counted, START * 1_000_000_000);
+    for number in 0..1000 {
+        let cause = Cause {
+            kind: CauseKind::DnsNoSuchName.into(),
+            name: format!("n{number}"),
+            code: 3,
+            ..Cause::default()
+        };
+        let tally = api::hubble::answers::Tally {
+            cause: Some(cause),
+            count: 1,
+            ..Default::default()
+        };
+        count(Counted::Said(Box::new(Row {
+            failures: vec![tally],
+            ..Row::default()
+        })));
+    }
+    count(Counted::Changed(
+        change(Outcome::Refused),
+        Sample::default(),
+    ));
+    let part = rollup.rows(0, u64::MAX).unwrap();
+    let failures = &part.rows[0].failures;
+    let of = |kind: CauseKind| {
+        let alike = failures
+            .iter()
+            .filter(move |of| of.cause.as_ref().map(Cause::kind) == Some(kind));
+        alike.map(|of| of.count).sum::<u64>()
+    };
+    assert_eq!(
+        (of(CauseKind::DnsNoSuchName), of(CauseKind::Refused)),
+        (1000, 1)
+    );
+    assert!(failures.len() < 80, "{}", failures.len());
+}
+
 #[test]
 fn edges_beyond_the_bound_are_counted_as_one_and_none_is_lost() {
     let rollup = node();

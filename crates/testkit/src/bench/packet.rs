@@ -9,16 +9,17 @@
 use anyhow::{Context, ensure};
 use datapath::abi::{
     Address, Mac,
-    connection::{Connection, ConnectionKey, Decision, action, flags},
+    connection::{Connection, ConnectionKey, Decision, Direction, action, flags},
     endpoint::{Endpoint, HOP_FIRST, Hop, hop_kind},
     event::{hook, outcome},
     node::{Features, Node},
+    sample::mode,
 };
 use kernel::program_run::{
     Origin,
     sequence::{Measured, Sequence},
 };
-use kernel::{Config, Hook, Kernel};
+use kernel::{Config, Hook, Kernel, samples::Samples};
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
 
@@ -38,6 +39,9 @@ const PRESENT: usize = 500_000;
 const HOT: u32 = 1_000;
 /// Room for all, so that none is evicted.
 const CAPACITY: u32 = 1 << 20;
+/// The same for packets that are sampled, which are hot ones alone, and for a round of samples.
+const SAMPLED_CAPACITY: u32 = 1 << 14;
+const SAMPLE_BYTES: u32 = 64 << 20;
 const ROUNDS: usize = 15;
 /// Repetitions of a round of the hot packets.
 const REPEAT: u32 = 100_000;
@@ -128,8 +132,12 @@ fn node(kernel: &Kernel) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fills in connections as their first packet and its answer leave them.
-fn fill(kernel: &Kernel, protocol: u8, ports: &[[u16; 2]]) -> anyhow::Result<()> {
+/// Fills in connections as their first packet and its answer leave them, sampled by this mode.
+fn fill(kernel: &Kernel, protocol: u8, ports: &[[u16; 2]], sampling: u8) -> anyhow::Result<()> {
+    let side = Direction {
+        sampling,
+        ..Direction::default()
+    };
     let entry = Connection {
         forward: Decision::new(action::FORWARD, HOP_FIRST, 0),
         reverse: Decision::new(action::FORWARD, HOP_FIRST + 1, 0),
@@ -141,6 +149,8 @@ fn fill(kernel: &Kernel, protocol: u8, ports: &[[u16; 2]]) -> anyhow::Result<()>
         hook: hook::FROM_CONTAINER,
         protocol,
         ifindex: DEVICE,
+        sent: side,
+        received: side,
         ..Connection::default()
     };
     let rows: Vec<_> = ports
@@ -209,7 +219,7 @@ struct Way<'a> {
 
 impl<'a> Way<'a> {
     fn new(kernel: &'a Kernel, protocol: u8, ports: &[[u16; 2]]) -> anyhow::Result<Self> {
-        fill(kernel, protocol, ports)?;
+        fill(kernel, protocol, ports, mode::UNDECIDED)?;
         let first = ports.first().context("no packets")?;
         let sequence = Sequence::new(kernel, Hook::FromContainer, &key(protocol, *first), ports)?;
         Ok(Self {
@@ -303,5 +313,53 @@ fn packet(bench: &mut Bench) -> anyhow::Result<()> {
         }
         bench.add(rows);
     }
+    drop(kernel);
+    sampled(bench, rounds)
+}
+
+/// The same TCP segments where payload is sampled: of connections that nobody reads, and of such that ship a sample of each,
+/// of 52 octets.
+fn sampled(bench: &mut Bench, rounds: usize) -> anyhow::Result<()> {
+    let topology = Topology::create(&Bench::topology('s'))?;
+    let mut machine = topology.machine("node", &[], 1500)?;
+    let bpffs = machine.mount_bpffs()?;
+    let config = Config {
+        connections: SAMPLED_CAPACITY,
+        sample_bytes: SAMPLE_BYTES,
+        ..Config::default()
+    };
+    let features = Features {
+        capture: 1,
+        ..features()
+    };
+    let kernel = Kernel::load(&bpffs, &config, features)?;
+    node(&kernel)?;
+    let ports = ports(HOT as usize);
+    let mut samples = Samples::open(&kernel.maps)?;
+    let found = machine.namespace().run(|| -> anyhow::Result<_> {
+        let way = Way::new(&kernel, TCP, &ports)?;
+        let mut measure = |mode| {
+            fill(&kernel, TCP, &ports, mode)?;
+            let (mut all, mut shipped) = (Rounds::default(), 0);
+            for _ in 0..rounds {
+                let one = way.measure(1, (HOT, REPEAT))?;
+                for (all, one) in all.0.iter_mut().zip(one.0) {
+                    all.extend(one);
+                }
+                while samples.next(|_, _| ()).is_some() {
+                    shipped += 1;
+                }
+            }
+            let lost = samples.lost()?;
+            ensure!(lost == 0, "{lost} samples found no room");
+            anyhow::Ok((all, shipped))
+        };
+        Ok([measure(mode::OPAQUE)?, measure(mode::FRAMES)?])
+    })??;
+    let [(opaque, none), (frames, all)] = found;
+    let ran = 2 * rounds as u64 * u64::from(REPEAT);
+    ensure!((none, all) == (0, ran), "{none} and {all} samples of {ran}");
+    bench.add(opaque.rows("TCP, hot, opaque")?);
+    bench.add(frames.rows("TCP, hot, sampled")?);
     Ok(())
 }

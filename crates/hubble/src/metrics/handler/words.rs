@@ -73,7 +73,7 @@ pub(super) fn point(number: i32) -> &'static str {
 }
 
 /// Text of a response code, as IANA lists them.
-pub(super) fn rcode(number: u32) -> &'static str {
+pub(crate) fn rcode(number: u32) -> &'static str {
     match number {
         0 => "No Error",
         1 => "Format Error",

@@ -200,3 +200,32 @@ fn requests_are_flows_and_verdicts_too() {
         ]
     );
 }
+
+#[test]
+fn what_connections_say_is_counted() {
+    use crate::records::decode::Clock;
+    use crate::spoken::{Ends, Spoken};
+    use l7::record::{Ending, Http, Record, Seen};
+
+    let intake = counting("httpV2");
+    let http = Http {
+        method: Seen::Known("GET".into()),
+        status: Seen::Known(503),
+        start_ns: Some(1),
+        answer_ns: Some(30_000_001),
+        ending: Ending::Whole,
+        ..Http::default()
+    };
+    intake.spoken(&Spoken {
+        ends: Ends::from(&opened()),
+        record: Record::Http(Box::new(http)),
+        made_ns: 40_000_000,
+        clock: Clock::new(0, std::time::SystemTime::now()),
+    });
+    assert_eq!(
+        series(&intake, "http_requests_total"),
+        [
+            "http_requests_total{method=\"GET\",protocol=\"HTTP/1.1\",reporter=\"client\",status=\"503\"} 1"
+        ]
+    );
+}
