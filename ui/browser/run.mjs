@@ -191,6 +191,18 @@ const TESTS = {
     await leave(tab);
   },
 
+  async "what is open keeps the focus while answers come"() {
+    const tab = await page(shop.address, { path: "/failing" });
+    await settled(tab);
+    await tab.keyboard.press("j");
+    await tab.keyboard.press("Enter");
+    await tab.waitForSelector("#details:focus");
+    await tab.waitForResponse(/answers.failing/);
+    await tab.waitForResponse(/answers.failing/);
+    assert.notEqual(await tab.$("#details:focus"), null);
+    await leave(tab);
+  },
+
   async "what is missing of an answer is said"() {
     for (const screen of ["", "map", "failing"]) {
       const tab = await page(short.address, { path: `/${screen}` });

@@ -55,22 +55,22 @@ export function Exposed(props: { answers: Answers }): JSX.Element {
         >
           <Table label="What is reached from outside" rows={rows()} columns={COLUMNS} key={key} />
         </Answered>
-        <Show when={picked()} keyed>
+        <Show when={picked()}>
           {(of) => (
-            <Details title={of.service || shown(of.destination)}>
+            <Details title={of().service || shown(of().destination)}>
               <Facts
                 of={[
-                  ["Workload", shown(of.destination)],
-                  ["Port", port(of.port, of.protocol)],
-                  ["Connections", count(n(of.connections))],
-                  ["Denied", count(n(of.denied))],
-                  ["First", clock(of.first)],
-                  ["Last", clock(of.last)],
+                  ["Workload", shown(of().destination)],
+                  ["Port", port(of().port, of().protocol)],
+                  ["Connections", count(n(of().connections))],
+                  ["Denied", count(n(of().denied))],
+                  ["First", clock(of().first)],
+                  ["Last", clock(of().last)],
                 ]}
               />
               <h3>Addresses with the most connections</h3>
               <ul class="mono">
-                <For each={of.outsiders ?? []}>{(outsider) => <li>{`${outsider.address ?? ""}  ${count(n(outsider.connections))}`}</li>}</For>
+                <For each={of().outsiders ?? []}>{(outsider) => <li>{`${outsider.address ?? ""}  ${count(n(outsider.connections))}`}</li>}</For>
               </ul>
             </Details>
           )}

@@ -90,25 +90,24 @@ export function Failing(props: { answers: Answers }): JSX.Element {
         >
           <Table label="Failures" rows={rows()} columns={COLUMNS} key={key} />
         </Answered>
-        <Show when={picked()} keyed>
-          {(of) => <Failed of={of} />}
-        </Show>
+        <Show when={picked()}>{(of) => <Failed of={of()} />}</Show>
       </div>
     </section>
   );
 }
 
 function Failed(props: { of: Failure }): JSX.Element {
-  const edge = props.of.edge ?? {};
+  // What is open stays while answers come: it may have the focus.
+  const edge = () => props.of.edge ?? {};
   return (
     <Details title={<Cause failure={props.of} />}>
       <p class="sentence">{props.of.sentence}</p>
       <Facts
         of={[
-          ["From", <Who name={shown(edge.source)} side="from" />],
-          ["To", <Who name={shown(edge.destination)} side="to" />],
-          ["Service", edge.service],
-          ["Port", port(edge.port, edge.protocol)],
+          ["From", <Who name={shown(edge().source)} side="from" />],
+          ["To", <Who name={shown(edge().destination)} side="to" />],
+          ["Service", edge().service],
+          ["Port", port(edge().port, edge().protocol)],
           ["Failed", `${count(n(props.of.count))} of ${count(n(props.of.attempts))} attempts (${share(n(props.of.count), n(props.of.attempts))})`],
           ["Packets", props.of.packets ? count(n(props.of.packets)) : undefined],
           ["Fault", `${FAULTS[props.of.fault ?? "FAULT_UNKNOWN"] ?? "?"} (${props.of.layer ?? ""})`],

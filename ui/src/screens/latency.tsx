@@ -52,22 +52,22 @@ export function Latency(props: { answers: Answers }): JSX.Element {
         <Answered asked={answer()} empty={rows().length === 0} none={<p class="big">Nothing was answered in this time</p>}>
           <Table label="Time to the first answer" rows={rows()} columns={COLUMNS} key={key} />
         </Answered>
-        <Show when={picked()} keyed>
+        <Show when={picked()}>
           {(of) => (
             <Details title="Time to the first answer">
               <Facts
                 of={[
-                  ["From", <Who name={shown(edgeOf(of)?.source)} side="from" />],
-                  ["To", <Who name={shown(edgeOf(of)?.destination)} side="to" />],
-                  ["Service", edgeOf(of)?.service],
-                  ["Answers", count(of.count)],
-                  ["p50", duration(of.p50)],
-                  ["p95", duration(of.p95)],
-                  ["p99", duration(of.p99)],
-                  ["Failed", `${count(failed(of.row.counters))} of ${count(attempts(of.row.counters))} attempts`],
+                  ["From", <Who name={shown(edgeOf(of())?.source)} side="from" />],
+                  ["To", <Who name={shown(edgeOf(of())?.destination)} side="to" />],
+                  ["Service", edgeOf(of())?.service],
+                  ["Answers", count(of().count)],
+                  ["p50", duration(of().p50)],
+                  ["p95", duration(of().p95)],
+                  ["p99", duration(of().p99)],
+                  ["Failed", `${count(failed(of().row.counters))} of ${count(attempts(of().row.counters))} attempts`],
                 ]}
               />
-              <Distribution row={of.row} />
+              <Distribution row={of().row} />
             </Details>
           )}
         </Show>
@@ -141,18 +141,18 @@ export function Worst(props: { answers: Answers }): JSX.Element {
         <Answered asked={answer()} empty={rows().length === 0} none={<p class="big">Nobody was asked for anything in this time</p>}>
           <Table label="Worst services" rows={rows()} columns={WORST} key={(of) => of.name} />
         </Answered>
-        <Show when={picked()} keyed>
+        <Show when={picked()}>
           {(of) => (
-            <Details title={of.name}>
+            <Details title={of().name}>
               <Facts
                 of={[
-                  ["Failed", `${count(of.failed)} of ${count(of.attempts)} attempts (${share(of.failed, of.attempts)})`],
-                  ["p95", of.connect.size > 0 ? duration(p95(of)) : undefined],
+                  ["Failed", `${count(of().failed)} of ${count(of().attempts)} attempts (${share(of().failed, of().attempts)})`],
+                  ["p95", of().connect.size > 0 ? duration(p95(of())) : undefined],
                 ]}
               />
               <h3>Callers</h3>
               <ul>
-                {[...of.sources].sort().map((source) => (
+                {[...of().sources].sort().map((source) => (
                   <li>
                     <Who name={source} side="from" />
                   </li>

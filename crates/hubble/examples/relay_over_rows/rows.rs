@@ -158,6 +158,7 @@ impl Rate {
             first_ns: since * 1_000_000_000,
             last_ns: until.saturating_sub(3) * 1_000_000_000,
             samples: (0..count.min(3)).map(sample).collect(),
+            excused: 0,
         }
     }
 }

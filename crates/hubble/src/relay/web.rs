@@ -103,6 +103,10 @@ async fn answer(
         "map" => json(&headers, web.answers.map(asked).await),
         "failing" => json(&headers, web.answers.failing(asked).await),
         "exposed" => json(&headers, web.answers.exposed(asked).await),
+        "http" => json(&headers, web.answers.http(asked).await),
+        "dns" => json(&headers, web.answers.dns(asked).await),
+        "kafka" => json(&headers, web.answers.kafka(asked).await),
+        "resolved" => json(&headers, web.answers.resolved(asked).await),
         other => failed(&Status::not_found(format!("no question {other:?}"))),
     }
 }

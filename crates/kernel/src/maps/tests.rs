@@ -6,9 +6,9 @@ use crate::layout;
 fn every_handle_has_the_sizes_of_its_map() {
     let specs = layout::maps(&Config::default());
     assert_eq!(
-        SIZES.len() + 1,
+        SIZES.len() + 2,
         specs.len(),
-        "one handle per map, the ring apart"
+        "one handle per map, the rings apart"
     );
     for (name, key, value) in SIZES {
         let spec = specs.iter().find(|spec| spec.name == *name).expect(name);

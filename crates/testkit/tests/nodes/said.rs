@@ -24,7 +24,9 @@ const FRESH: Duration = Duration::from_secs(10);
 pub(crate) fn told(cluster: &Cluster) {
     let client = run(cluster, 0, "client");
     let servers = [run(cluster, 0, "near"), run(cluster, 1, "far")];
-    servers.iter().for_each(|server| settle(&client, server));
+    for server in &servers {
+        settle(&client, server);
+    }
     let before = [0, 1].map(|node| counts(cluster, node).expect("a page"));
     for server in &servers {
         ask_dns(&client, server);

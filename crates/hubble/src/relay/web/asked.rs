@@ -16,6 +16,8 @@ pub(super) struct Asked {
     to: String,
     namespace: String,
     limit: u32,
+    pattern: String,
+    failing: bool,
 }
 
 impl Asked {
@@ -28,6 +30,9 @@ impl Asked {
             to: self.to,
             namespace: self.namespace,
             limit: self.limit,
+            pattern: self.pattern,
+            failing: self.failing,
+            ..Question::default()
         })
     }
 }

@@ -27,8 +27,8 @@ fn get(status: Seen<u16>) -> Http {
     }
 }
 
-fn row_of(record: Record) -> Row {
-    row(&record, &Sample::default(), NOW)
+fn row_of(record: &Record) -> Row {
+    row(record, &Sample::default(), NOW)
 }
 
 /// Kind, name and code of the failures.
@@ -41,7 +41,7 @@ fn failures(row: &Row) -> Vec<(CauseKind, String, i32)> {
 
 #[test]
 fn a_request_counts_for_its_method_and_template_with_status_size_and_time() {
-    let row = row_of(Record::Http(Box::new(get(Seen::Known(200)))));
+    let row = row_of(&Record::Http(Box::new(get(Seen::Known(200)))));
     let [of] = row.http.as_slice() else {
         panic!("{row:?}");
     };
@@ -56,7 +56,7 @@ fn a_request_counts_for_its_method_and_template_with_status_size_and_time() {
 
 #[test]
 fn a_server_that_fails_is_told_from_a_client_that_does_and_from_what_was_not_seen() {
-    let of = |http: Http| failures(&row_of(Record::Http(Box::new(http))));
+    let of = |http: Http| failures(&row_of(&Record::Http(Box::new(http))));
     let name = "GET /carts/*".to_owned();
     assert_eq!(
         of(get(Seen::Known(503))),
@@ -74,7 +74,7 @@ fn a_server_that_fails_is_told_from_a_client_that_does_and_from_what_was_not_see
     };
     assert_eq!(of(given_up), []);
     assert_eq!(of(get(Seen::Unknown)), []);
-    let unseen = row_of(Record::Http(Box::default()));
+    let unseen = row_of(&Record::Http(Box::default()));
     assert_eq!(
         (unseen.http[0].unknown, unseen.http[0].path.as_str()),
         (1, "")
@@ -92,12 +92,12 @@ fn a_call_of_grpc_is_called_by_service_and_method_and_fails_by_its_own_status() 
         }),
         ..get(Seen::Known(200))
     };
-    let row = row_of(Record::Http(Box::new(call(14))));
+    let row = row_of(&Record::Http(Box::new(call(14))));
     assert_eq!(row.http[0].path, "/shop.Carts/Get2");
     assert_eq!(row.http[0].grpc, one(14));
     let name = "GET /shop.Carts/Get2".to_owned();
     assert_eq!(failures(&row), [(CauseKind::GrpcError, name, 14)]);
-    let not_found = row_of(Record::Http(Box::new(call(5))));
+    let not_found = row_of(&Record::Http(Box::new(call(5))));
     assert_eq!(failures(&not_found), []);
 }
 
@@ -121,7 +121,7 @@ fn question(outcome: DnsOutcome) -> Dns {
 
 #[test]
 fn a_question_counts_for_its_name_and_type_with_how_it_was_answered() {
-    let row = row_of(Record::Dns(Box::new(question(DnsOutcome::Code(0)))));
+    let row = row_of(&Record::Dns(Box::new(question(DnsOutcome::Code(0)))));
     let of = &row.dns[0];
     assert_eq!(
         (of.name.as_str(), of.r#type),
@@ -137,11 +137,11 @@ fn a_question_counts_for_its_name_and_type_with_how_it_was_answered() {
         (DnsOutcome::Timeout, CauseKind::DnsTimeout, 0),
         (DnsOutcome::Closed, CauseKind::NoAnswer, 0),
     ] {
-        let row = row_of(Record::Dns(Box::new(question(outcome))));
+        let row = row_of(&Record::Dns(Box::new(question(outcome))));
         let name = "api.shop.svc.cluster.local".to_owned();
         assert_eq!(failures(&row), [(kind, name, code)]);
     }
-    let unseen = row_of(Record::Dns(Box::new(question(DnsOutcome::Unknown))));
+    let unseen = row_of(&Record::Dns(Box::new(question(DnsOutcome::Unknown))));
     assert_eq!((unseen.dns[0].unknown, failures(&unseen).len()), (1, 0));
 }
 
@@ -169,7 +169,7 @@ fn a_request_to_kafka_counts_for_each_of_its_topics_and_an_unknown_one_by_its_nu
         ending: Ending::Whole,
         ..Kafka::default()
     };
-    let row = row_of(Record::Kafka(Box::new(produce)));
+    let row = row_of(&Record::Kafka(Box::new(produce)));
     let [orders, other] = row.kafka.as_slice() else {
         panic!("{row:?}");
     };
@@ -193,11 +193,11 @@ fn what_kafka_says_in_its_ordinary_course_is_no_failure() {
         ending: Ending::Whole,
         ..Kafka::default()
     };
-    let rebalance = row_of(Record::Kafka(Box::new(heartbeat(27))));
+    let rebalance = row_of(&Record::Kafka(Box::new(heartbeat(27))));
     assert_eq!(rebalance.kafka[0].errors, one(27));
     assert_eq!(rebalance.kafka[0].groups[0].name, "billing");
     assert_eq!(failures(&rebalance), []);
-    let denied = row_of(Record::Kafka(Box::new(heartbeat(30))));
+    let denied = row_of(&Record::Kafka(Box::new(heartbeat(30))));
     assert_eq!(
         failures(&denied),
         [(CauseKind::KafkaError, String::new(), 30)]
@@ -213,7 +213,7 @@ fn a_handshake_counts_for_the_servers_name_with_version_protocol_and_alert() {
         ending: TlsEnding::Alert(Direction::ToServer, 48),
         ..Tls::default()
     };
-    let row = row_of(Record::Tls(Box::new(tls)));
+    let row = row_of(&Record::Tls(Box::new(tls)));
     let of = &row.tls[0];
     assert_eq!((of.handshakes, of.done), (1, 0));
     assert_eq!(of.versions, one(0x0304));
