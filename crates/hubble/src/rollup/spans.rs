@@ -61,6 +61,8 @@ impl Rollup {
                 let edge = state.edges.get(row.number as usize).filter(|_| is_new);
                 row.edge = edge.map(|edge| (**edge).clone());
                 row.outsiders.clear();
+                row.dns.iter_mut().for_each(|of| of.addresses.clear());
+                row.tls.clear();
                 for tally in &mut row.failures {
                     tally.samples.clear();
                 }

@@ -1,5 +1,7 @@
 //! The metrics that are made of counts per edge: one entry each. A new one is a line in [`FAMILIES`] and a function.
 
+mod requests;
+
 use api::hubble::answers::{
     CauseKind, Counters, Direction, Edge, Party, PartyKind, Row, Sketch, Tally,
 };
@@ -108,6 +110,60 @@ pub(crate) static FAMILIES: &[Family] = &[
         "Connections that began outside of the cluster",
         from_world,
     ),
+    counter(
+        "hubble_http_requests_total",
+        "Requests over HTTP by the status of their answer",
+        requests::http,
+    ),
+    counter(
+        "hubble_grpc_calls_total",
+        "Calls of gRPC by code",
+        requests::grpc,
+    ),
+    Family {
+        is_histogram: true,
+        ..counter(
+            "hubble_http_request_duration_seconds",
+            "From the first octet of a request to that of its answer",
+            requests::http_durations,
+        )
+    },
+    counter(
+        "hubble_dns_responses_total",
+        "Answers of DNS by code",
+        requests::dns,
+    ),
+    counter(
+        "hubble_dns_unanswered_total",
+        "Questions of DNS without an answer",
+        requests::dns_unanswered,
+    ),
+    Family {
+        is_histogram: true,
+        ..counter(
+            "hubble_dns_request_duration_seconds",
+            "From a question of DNS to its answer",
+            requests::dns_durations,
+        )
+    },
+    counter(
+        "hubble_kafka_requests_total",
+        "Requests to Kafka by topic",
+        requests::kafka,
+    ),
+    counter(
+        "hubble_kafka_errors_total",
+        "Answers of Kafka with an error",
+        requests::kafka_errors,
+    ),
+    Family {
+        is_histogram: true,
+        ..counter(
+            "hubble_kafka_produce_duration_seconds",
+            "From a produce request to its answer",
+            requests::kafka_durations,
+        )
+    },
 ];
 
 /// Upper bounds of the buckets of a histogram, seconds, in order.

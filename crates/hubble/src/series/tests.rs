@@ -1,5 +1,6 @@
 use api::hubble::answers::{
-    Cause, CauseKind, Counters, Direction, Part, Party, PolicyRef, Sketch, Tally,
+    Cause, CauseKind, CodeCount, Counters, Direction, DnsCounters, HttpCounters, KafkaCounters,
+    Part, Party, PolicyRef, Sketch, Tally,
 };
 use promql::{Limits, Value};
 
@@ -300,4 +301,70 @@ fn only_families_that_a_query_may_mean_are_made() {
     );
     assert_eq!(names("{port=\"80\"}").len(), FAMILIES.len());
     assert!(names("up").is_empty());
+}
+
+#[test]
+fn what_connections_say_is_counted_by_what_was_answered() {
+    let since = times().since;
+    let codes = |all: &[(i32, u64)]| {
+        let each = all.iter();
+        each.map(|(code, count)| CodeCount {
+            code: *code,
+            count: *count,
+        })
+        .collect::<Vec<_>>()
+    };
+    let said = Row {
+        http: vec![HttpCounters {
+            method: "GET".into(),
+            path: "/items/*".into(),
+            status: codes(&[(200, 90), (503, 8)]),
+            unanswered: 2,
+            latency: Some(Sketch {
+                bucket: vec![345],
+                count: vec![98],
+            }),
+            ..HttpCounters::default()
+        }],
+        dns: vec![DnsCounters {
+            r#type: 28,
+            codes: codes(&[(0, 5), (3, 7)]),
+            searched: 6,
+            timeouts: 4,
+            ..DnsCounters::default()
+        }],
+        kafka: vec![KafkaCounters {
+            topic: "orders".into(),
+            produces: 11,
+            errors: codes(&[(3, 1)]),
+            ..KafkaCounters::default()
+        }],
+        ..row(Side::Client, Counters::default())
+    };
+    let counts = all(vec![vec![span(since, since + 10, said)]]);
+    let expected = [
+        (
+            "hubble_http_requests_total{method=\"GET\", path=\"/items/*\", status=\"503\"}",
+            8.0,
+        ),
+        (
+            "sum(hubble_http_requests_total{status=~\"5..|unanswered\"})",
+            10.0,
+        ),
+        (
+            "hubble_http_request_duration_seconds_count{method=\"GET\"}",
+            98.0,
+        ),
+        ("sum(hubble_dns_responses_total{qtypes=\"AAAA\"})", 12.0),
+        ("hubble_dns_responses_total{rcode=\"searched\"}", 6.0),
+        ("hubble_dns_unanswered_total", 4.0),
+        (
+            "hubble_kafka_requests_total{topic=\"orders\", operation=\"produce\"}",
+            11.0,
+        ),
+        ("sum(hubble_kafka_errors_total)", 1.0),
+    ];
+    for (query, expected) in expected {
+        assert_eq!(value(&counts, query, 10), Some(expected), "{query}");
+    }
 }
