@@ -105,12 +105,12 @@ const DAY: u64 = 1_700_006_400;
 /// The time of an evaluation.
 const NOW: u64 = DAY + 7200;
 
-fn party(kind: PartyKind, name: &str) -> Option<Party> {
-    Some(Party {
+fn party(kind: PartyKind, name: &str) -> Party {
+    Party {
         name: name.into(),
         kind: kind.into(),
         ..Party::default()
-    })
+    }
 }
 
 fn failure(kind: CauseKind) -> Tally {
@@ -130,8 +130,8 @@ fn failure(kind: CauseKind) -> Tally {
 fn trouble() -> Row {
     Row {
         edge: Some(Edge {
-            source: party(PartyKind::Entity, "world"),
-            destination: party(PartyKind::Workload, "db"),
+            source: Some(party(PartyKind::Entity, "world")),
+            destination: Some(party(PartyKind::Workload, "db")),
             port: 5432,
             protocol: 6,
             ..Edge::default()
@@ -175,7 +175,7 @@ fn health() -> Row {
         count: vec![20],
     });
     if let Some(edge) = &mut row.edge {
-        edge.source = party(PartyKind::Workload, "web");
+        edge.source = Some(party(PartyKind::Workload, "web"));
     }
     row
 }
