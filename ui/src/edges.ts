@@ -44,6 +44,9 @@ export function quantile(buckets: Map<number, number>, of: number): number | und
 
 export const kind = (cause: Cause | undefined): CauseKind => cause?.kind ?? "CAUSE_UNKNOWN";
 
+/** How many programs end what was well: a failure only for who asks for connections. */
+export const isReset = (failure: Failure): boolean => kind(failure.cause).startsWith("RESET");
+
 export const isDenied = (failure: Failure): boolean => kind(failure.cause).startsWith("DENIED");
 
 /** One word and one shape for each cause, so that colour is never alone. */
@@ -55,17 +58,46 @@ export const CAUSES: Record<CauseKind, { word: string; shape: string; tone: Tone
   DROPPED: { word: "dropped", shape: "▼", tone: "bad" },
   RESET_BY_CLIENT: { word: "reset by client", shape: "◇", tone: "warn" },
   RESET_BY_SERVER: { word: "reset by server", shape: "◆", tone: "warn" },
+  CUT_BY_SERVER: { word: "cut by server", shape: "◆", tone: "bad" },
+  DNS_TIMEOUT: { word: "DNS time-out", shape: "△", tone: "bad" },
+  DNS_ERROR: { word: "DNS error", shape: "✖", tone: "bad" },
+  DNS_NO_SUCH_NAME: { word: "no such name", shape: "∅", tone: "warn" },
+  HTTP_ERROR: { word: "HTTP error", shape: "✖", tone: "bad" },
+  GRPC_ERROR: { word: "gRPC error", shape: "✖", tone: "bad" },
+  NO_ANSWER: { word: "no answer", shape: "△", tone: "bad" },
+  KAFKA_ERROR: { word: "Kafka error", shape: "✖", tone: "bad" },
+  TLS_ALERT_BY_CLIENT: { word: "TLS refused by client", shape: "⊘", tone: "bad" },
+  TLS_ALERT_BY_SERVER: { word: "TLS refused by server", shape: "⊘", tone: "bad" },
+  TLS_UNFINISHED: { word: "TLS unfinished", shape: "⊘", tone: "warn" },
   CAUSE_UNKNOWN: { word: "unknown", shape: "?", tone: "warn" },
 };
 
 export type Tone = "ok" | "warn" | "bad" | "denied";
 
 /** The worst first. Resets come last: many programs end well with one. */
-const WORST: CauseKind[] = ["REFUSED", "UNANSWERED", "DROPPED", "DENIED_BY_RULE", "DENIED_BY_DEFAULT", "CAUSE_UNKNOWN"];
+const WORST: CauseKind[] = [
+  "REFUSED",
+  "UNANSWERED",
+  "CUT_BY_SERVER",
+  "DROPPED",
+  "HTTP_ERROR",
+  "GRPC_ERROR",
+  "NO_ANSWER",
+  "DNS_TIMEOUT",
+  "DNS_ERROR",
+  "KAFKA_ERROR",
+  "TLS_ALERT_BY_CLIENT",
+  "TLS_ALERT_BY_SERVER",
+  "TLS_UNFINISHED",
+  "DENIED_BY_RULE",
+  "DENIED_BY_DEFAULT",
+  "DNS_NO_SUCH_NAME",
+  "CAUSE_UNKNOWN",
+];
 
 /** The worst cause for which something of these edges failed; resets do not count. */
 export function worstCause(rows: Row[]): CauseKind | undefined {
-  const kinds = new Set(rows.flatMap((row) => row.failures ?? []).filter((of) => n(of.count) > 0).map((of) => kind(of.cause)));
+  const kinds = new Set(rows.flatMap((row) => row.failures ?? []).filter((of) => n(of.count) > n(of.excused)).map((of) => kind(of.cause)));
   return WORST.find((of) => kinds.has(of));
 }
 
