@@ -23,7 +23,7 @@ export function requests(map: MapAnswer, answer: HttpAnswer): Tile {
   const rest = encrypted > 0 ? ` ${plural(encrypted, "connection")} more ${encrypted === 1 ? "is" : "are"} encrypted.` : "";
   return {
     key: "9",
-    question: "What is requested over HTTP",
+    question: "Requests over HTTP",
     number: all > 0 ? rate(all / spanOf(map)) : "–",
     unit: all > 0 ? "requests/s" : "",
     sentence: first ? `Mostly ${call(first.counters)} of ${asked(first)}.${rest}` : `No request was seen in this time.${rest}`,
@@ -44,7 +44,7 @@ export function errors(map: MapAnswer, failures: Failure[]): Tile {
   const sentences = `${classes}, ${sum(of, (one) => n(one.unanswered)).toLocaleString("en-US")} without an answer.`;
   return {
     key: "0",
-    question: "Requests that are not answered well",
+    question: "Errors over HTTP",
     number: all > 0 ? share(bad, all) : "–",
     unit: all > 0 ? `of ${plural(all, "request")}` : "",
     sentence: all === 0 ? "No request was seen in this time." : bad === 0 ? "Every request was answered well." : `${fault > 0 && worst.length > 0 ? `${most(worst)}. ` : ""}${sentences}`,
@@ -91,7 +91,7 @@ export function names(map: MapAnswer, failures: Failure[]): Tile {
   const named = worst.length > 0 ? worst : those(failures, "DNS_NO_SUCH_NAME");
   return {
     key: "n",
-    question: "Names that are not found",
+    question: "Names that fail",
     number: all > 0 ? share(bad, all) : "–",
     unit: all > 0 ? `of ${plural(all, "question")}` : "",
     sentence: all === 0 ? "No question to a DNS server was seen in this time." : bad === 0 ? "Every name that was asked for was found." : `${named.length > 0 ? `${most(named)}. ` : ""}${counts}.`,

@@ -30,10 +30,17 @@ function ends(failure: Failure): string {
   return `${shown(source)} → ${shown(destination)} ${port(failure.edge?.port, failure.edge?.protocol)}`;
 }
 
+/** Who is concerned, as far as the sentence does not say it. */
+function before(failure: Failure): string {
+  if (kind(failure.cause).startsWith("TLS_ALERT")) return "";
+  const isSaid = failure.layer === "L7" && !["NO_ANSWER", "TLS_UNFINISHED"].includes(kind(failure.cause));
+  return `${isSaid ? shown(failure.edge?.source) : ends(failure)}: `;
+}
+
 /** The failure that counts most, in words. */
 export function most(failures: Failure[]): string {
   const first = [...failures].sort((a, b) => n(b.count) - n(a.count))[0];
-  return first ? `${ends(first)}: ${first.sentence ?? ""}` : "";
+  return first ? `${before(first)}${first.sentence ?? ""}` : "";
 }
 
 function whoTalks(map: MapAnswer): Tile {
@@ -63,7 +70,7 @@ function whatFails(failures: Failure[]): Tile {
     key: "2",
     question: "What fails, and why",
     number: plural(failures.length, "failure").split(" ")[0] ?? "0",
-    unit: failures.length === 1 ? "failing edge" : "failing edges",
+    unit: failures.length === 1 ? "cause on an edge" : "causes, edge by edge",
     sentence: failures.length > 0 ? `${most(failures)}${known.length > 0 ? `. Fault: ${known.join(", ")}.` : "."}` : "Nothing fails.",
     tone: failures.length === 0 ? "ok" : failures.every(isDenied) ? "denied" : "bad",
     screen: "failing",
@@ -150,7 +157,7 @@ function latency(map: MapAnswer): Tile {
   const [number = "–", unit = ""] = p95 === undefined ? [] : duration(p95).split(" ");
   return {
     key: "7",
-    question: "How long the first answer takes",
+    question: "Time to the first answer",
     number,
     unit: p95 === undefined ? "" : `${unit} p95 of ${plural(total(all), "answer")}`,
     sentence: slowest

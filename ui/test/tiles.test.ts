@@ -78,7 +78,7 @@ describe("the questions", () => {
     const of = (key: string) => all.find((tile) => tile.key === key);
     expect(of("9")).toMatchObject({ number: "2.00", sentence: "Mostly GET / of shop/api." });
     expect(of("0")).toMatchObject({ number: "16.7 %", tone: "bad" });
-    expect(of("0")?.sentence).toContain("shop/api answers 503 to GET /. 14 with 4xx, 4 with 5xx, 2 without an answer.");
+    expect(of("0")?.sentence).toContain("shop/web: shop/api answers 503 to GET /. 14 with 4xx, 4 with 5xx, 2 without an answer.");
     expect(of("q")?.unit).toContain("ms p95");
     // Eight without such a name, of which five were of a search; one server at fault, one silent.
     expect(of("n")).toMatchObject({ number: "10.0 %", tone: "bad" });

@@ -31,7 +31,7 @@ export function timed<T>(of: (row: T) => Sketch | undefined, names: ("p50" | "p9
   return names.map((name) => ({
     name,
     number: true,
-    minor: name === "p50",
+    minor: name === "p50" || (name === "p99" && names.includes("p50")),
     ...(title ? { title } : {}),
     cell: (row) => {
       const all = quantiles(of(row));
@@ -76,12 +76,14 @@ export function Counted(props: { title: string; of: Named; all: number }): JSX.E
   );
 }
 
-/** At the foot: how much of what was said was seen, and what could not be. */
-export function Seen(props: { of: Completeness | undefined; what: string; more?: string }): JSX.Element {
-  const unknown = () => n(props.of?.unknown);
+/** At the foot: how much is in the rows, and what could not be seen. */
+export function Seen(props: { of: Completeness | undefined; count: number; what: string; more?: string }): JSX.Element {
+  const [said, unknown] = [() => n(props.of?.said), () => n(props.of?.unknown)];
   return (
     <p class="seen quiet">
-      {`${plural(n(props.of?.said), props.what)} seen${unknown() > 0 ? `, of ${count(unknown())} (${share(unknown(), n(props.of?.said))}) neither name nor end` : ""}. ${props.more ?? ""}`}
+      {`${plural(props.count, props.what)}. `}
+      <Show when={unknown() > 0}>{`Of all that was said (${count(said())} requests, questions and handshakes), of ${count(unknown())} (${share(unknown(), said())}) neither name nor end was seen. `}</Show>
+      {props.more}
     </p>
   );
 }

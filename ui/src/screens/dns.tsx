@@ -20,6 +20,7 @@ const questions = (of: Lookup): number => n(of.counters?.questions);
 const answered = (word: string, code: number): Column<Lookup> => ({
   name: word,
   number: true,
+  minor: true,
   cell: (of) => <Bad of={counted(of.counters?.codes, (one) => one === code)} />,
   by: (of) => counted(of.counters?.codes, (one) => one === code),
 });
@@ -30,18 +31,17 @@ const COLUMNS: Column<Lookup>[] = [
   { name: "From", cell: (of) => shown(of.edge?.source), by: (of) => shown(of.edge?.source) },
   { name: "Server", minor: true, cell: (of) => shown(of.edge?.destination), by: (of) => shown(of.edge?.destination) },
   { name: "Asked", number: true, cell: (of) => count(questions(of)), by: questions },
-  { name: "NXDOMAIN", number: true, title: "There is no such name; those of a search list that went on are not counted", cell: (of) => <Bad of={missing(of.counters)} tone="warn" />, by: (of) => missing(of.counters) },
+  { name: "NXDOMAIN", number: true, minor: true, title: "There is no such name; those of a search list that went on are not counted", cell: (of) => <Bad of={missing(of.counters)} tone="warn" />, by: (of) => missing(of.counters) },
   answered("SERVFAIL", 2),
   answered("REFUSED", 5),
-  { name: "Time-outs", number: true, cell: (of) => <Bad of={n(of.counters?.timeouts)} />, by: (of) => n(of.counters?.timeouts) },
+  { name: "Time-outs", number: true, minor: true, cell: (of) => <Bad of={n(of.counters?.timeouts)} />, by: (of) => n(of.counters?.timeouts) },
   {
     name: "Failed",
     number: true,
-    minor: true,
     cell: (of) => <span class={dnsFailed(of.counters) > missing(of.counters) ? "cause bad" : dnsFailed(of.counters) > 0 ? "cause warn" : "quiet"}>{share(dnsFailed(of.counters), questions(of))}</span>,
     by: (of) => dnsFailed(of.counters) / Math.max(1, questions(of)),
   },
-  ...timed<Lookup>((of) => of.counters?.latency, ["p50", "p95"]),
+  ...timed<Lookup>((of) => of.counters?.latency, ["p95"]),
 ];
 
 export function Dns(props: { answers: Answers }): JSX.Element {
@@ -71,7 +71,7 @@ export function Dns(props: { answers: Answers }): JSX.Element {
         <Show when={picked()}>{(of) => <One of={of()} seconds={spanOf(answer().value)} />}</Show>
       </div>
       <Show when={rows().length > 0}>
-        <Seen of={answer().value?.completeness} what="question" />
+        <Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + questions(of), 0)} what="question" />
       </Show>
     </section>
   );

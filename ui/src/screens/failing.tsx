@@ -32,7 +32,6 @@ const COLUMNS: Column<Failure>[] = [
   { name: "From", cell: (of) => shown(of.edge?.source), by: (of) => shown(of.edge?.source) },
   { name: "To", cell: (of) => shown(of.edge?.destination), by: (of) => shown(of.edge?.destination) },
   { name: "Port", number: true, cell: (of) => port(of.edge?.port, of.edge?.protocol), by: (of) => of.edge?.port ?? 0 },
-  { name: "Layer", minor: true, cell: (of) => of.layer ?? "", by: (of) => of.layer ?? "" },
   { name: "Fault", minor: true, cell: (of) => FAULTS[of.fault ?? "FAULT_UNKNOWN"] ?? "?", by: (of) => of.fault ?? "", title: "Where the fault lies" },
   { name: "What happens", wide: true, cell: (of) => of.sentence ?? "" },
   { name: "Last", number: true, minor: true, cell: (of) => clock(of.last), by: (of) => of.last ?? "" },

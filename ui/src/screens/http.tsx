@@ -21,17 +21,25 @@ function columns(seconds: number): Column<Requests>[] {
   const ofAnswers = (digit: number): Column<Requests> => ({
     name: `${digit}xx`,
     number: true,
-    minor: digit === 3,
+    minor: digit < 4,
     cell: (of) => (digit < 4 ? count(ofClass(of.counters, digit)) : <Bad of={ofClass(of.counters, digit)} tone={digit === 4 ? "warn" : "bad"} />),
     by: (of) => ofClass(of.counters, digit),
   });
   return [
     { name: "To", cell: asked, by: asked },
-    { name: "Method", cell: (of) => of.counters?.method ?? "", by: (of) => of.counters?.method ?? "" },
-    { name: "Path", wide: true, cell: (of) => <span class="mono">{of.counters?.path ?? ""}</span>, by: (of) => of.counters?.path ?? "" },
+    {
+      name: "Method and path",
+      wide: true,
+      cell: (of) => (
+        <span class="mono">
+          <span class="quiet">{of.counters?.method}</span> {of.counters?.path || "(not seen)"}
+        </span>
+      ),
+      by: (of) => of.counters?.path ?? "",
+    },
     { name: "Req/s", number: true, cell: (of) => rate(n(of.counters?.requests) / seconds), by: (of) => n(of.counters?.requests) },
     ...[2, 3, 4, 5].map(ofAnswers),
-    { name: "No answer", number: true, minor: true, cell: (of) => <Bad of={n(of.counters?.unanswered)} />, by: (of) => n(of.counters?.unanswered) },
+    { name: "None", number: true, minor: true, title: "Without an answer: the connection ended before it", cell: (of) => <Bad of={n(of.counters?.unanswered)} />, by: (of) => n(of.counters?.unanswered) },
     {
       name: "Errors",
       number: true,
@@ -75,6 +83,7 @@ export function Http(props: { answers: Answers }): JSX.Element {
       <Show when={rows().length > 0}>
         <Seen
           of={answer().value?.completeness}
+          count={rows().reduce((sum, of) => sum + n(of.counters?.requests), 0)}
           what="request"
           more={encrypted() > 0 ? `${plural(encrypted(), "connection")} more ${encrypted() === 1 ? "is" : "are"} encrypted (TLS): what they ask is not seen.` : "None of the connections is encrypted."}
         />

@@ -68,7 +68,7 @@ export function Kafka(props: { answers: Answers }): JSX.Element {
         <Show when={picked()}>{(of) => <One of={of()} all={uses(answer().value?.topics ?? [])} seconds={spanOf(answer().value)} />}</Show>
       </div>
       <Show when={rows().length > 0}>
-        <Seen of={answer().value?.completeness} what="request" />
+        <Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + of.requests, 0)} what="request" />
       </Show>
     </section>
   );

@@ -27,16 +27,15 @@ const edgeOf = (of: Timed) => of.row.edge;
 
 const COLUMNS: Column<Timed>[] = [
   { name: "From", cell: (of) => shown(edgeOf(of)?.source), by: (of) => shown(edgeOf(of)?.source) },
-  { name: "To", cell: (of) => shown(edgeOf(of)?.destination), by: (of) => shown(edgeOf(of)?.destination) },
-  { name: "Service", wide: true, minor: true, cell: (of) => edgeOf(of)?.service ?? "", by: (of) => edgeOf(of)?.service ?? "" },
+  { name: "To", wide: true, cell: (of) => shown(edgeOf(of)?.destination), by: (of) => shown(edgeOf(of)?.destination) },
   { name: "Port", number: true, cell: (of) => port(edgeOf(of)?.port, edgeOf(of)?.protocol), by: (of) => edgeOf(of)?.port ?? 0 },
-  { name: "Answers", number: true, cell: (of) => count(of.count), by: (of) => of.count },
-  { name: "p50", number: true, minor: true, cell: (of) => (of.count > 0 ? duration(of.p50) : ""), by: (of) => of.p50 },
+  { name: "Answers", number: true, minor: true, cell: (of) => count(of.count), by: (of) => of.count },
+  { name: "p50", number: true, minor: true, title: "Of the time to the first answer", cell: (of) => (of.count > 0 ? duration(of.p50) : ""), by: (of) => of.p50 },
   { name: "p95", number: true, cell: (of) => (of.count > 0 ? duration(of.p95) : ""), by: (of) => of.p95 },
-  { name: "p99", number: true, cell: (of) => (of.count > 0 ? duration(of.p99) : ""), by: (of) => of.p99 },
+  { name: "p99", number: true, minor: true, cell: (of) => (of.count > 0 ? duration(of.p99) : ""), by: (of) => of.p99 },
   { name: "Requests", number: true, minor: true, title: "Requests and questions that were seen on the edge", cell: (of) => (of.said.requests > 0 ? count(of.said.requests) : ""), by: (of) => of.said.requests },
-  { name: "p95 of them", number: true, title: "Of HTTP, DNS and producing to Kafka", cell: (of) => (of.said.latency.size > 0 ? duration(of.said95) : ""), by: (of) => of.said95 },
-  { name: "p99 of them", number: true, minor: true, cell: (of) => (of.said.latency.size > 0 ? duration(of.said99) : ""), by: (of) => of.said99 },
+  { name: "Request p95", number: true, title: "Of requests over HTTP, questions to DNS servers, and producing to Kafka", cell: (of) => (of.said.latency.size > 0 ? duration(of.said95) : ""), by: (of) => of.said95 },
+  { name: "Request p99", number: true, minor: true, cell: (of) => (of.said.latency.size > 0 ? duration(of.said99) : ""), by: (of) => of.said99 },
 ];
 
 export function Latency(props: { answers: Answers }): JSX.Element {

@@ -75,7 +75,7 @@ export function Resolved(props: { answers: Answers }): JSX.Element {
         </Show>
       </div>
       <Show when={rows().length > 0}>
-        <Seen of={answer().value?.completeness} what="question" more="name: in the filter looks for names; * stands for any letters." />
+        <Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + n(of.questions), 0)} what="question" more="name: in the filter looks for names; * stands for any letters." />
       </Show>
     </section>
   );

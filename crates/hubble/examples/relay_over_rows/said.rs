@@ -80,9 +80,9 @@ const SAID: &[(&str, &str, u32, What, u64, &[(i32, u64)], u64, f64)] = &[
 
 /// What is said on an edge.
 pub(crate) fn on(from: &str, to: &str, port: u32) -> Vec<Said> {
-    let of_edge = SAID
-        .iter()
-        .filter(|(source, destination, number, ..)| (*source, *destination, *number) == (from, to, port));
+    let of_edge = SAID.iter().filter(|(source, destination, number, ..)| {
+        (*source, *destination, *number) == (from, to, port)
+    });
     of_edge
         .map(|(_, _, _, what, count, codes, silent, median)| Said {
             what: *what,
