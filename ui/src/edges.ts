@@ -95,10 +95,24 @@ const WORST: CauseKind[] = [
   "CAUSE_UNKNOWN",
 ];
 
-/** The worst cause for which something of these edges failed; resets do not count. */
+/** Causes of what is said on connections, not of connections themselves. */
+const SAID = new Set<CauseKind>(["HTTP_ERROR", "GRPC_ERROR", "NO_ANSWER", "DNS_TIMEOUT", "DNS_ERROR", "DNS_NO_SUCH_NAME", "KAFKA_ERROR", "TLS_ALERT_BY_CLIENT", "TLS_ALERT_BY_SERVER", "TLS_UNFINISHED"]);
+
+/** Of a hundred requests, questions and handshakes: as many may fail before an edge is called bad for it. */
+const FEW = 1;
+
+const said = (row: Row): number =>
+  [...(row.http ?? []).map((of) => of.requests), ...(row.dns ?? []).map((of) => of.questions), ...(row.kafka ?? []).flatMap((of) => [of.produces, of.fetches, of.others]), ...(row.tls ?? []).map((of) => of.handshakes)].reduce(
+    (sum: number, of) => sum + n(of),
+    0,
+  );
+
+/** The worst cause for which something of these edges failed; resets do not count, and a few bad answers among many do not either. */
 export function worstCause(rows: Row[]): CauseKind | undefined {
-  const kinds = new Set(rows.flatMap((row) => row.failures ?? []).filter((of) => n(of.count) > n(of.excused)).map((of) => kind(of.cause)));
-  return WORST.find((of) => kinds.has(of));
+  const counts = new Map<CauseKind, number>();
+  for (const of of rows.flatMap((row) => row.failures ?? [])) counts.set(kind(of.cause), (counts.get(kind(of.cause)) ?? 0) + Math.max(0, n(of.count) - n(of.excused)));
+  const all = rows.reduce((sum, row) => sum + said(row), 0);
+  return WORST.find((of) => (counts.get(of) ?? 0) * 100 > (SAID.has(of) ? all * FEW : 0));
 }
 
 export const FAULTS: Record<string, string> = {

@@ -72,6 +72,13 @@ describe("what is said", () => {
     expect(quantiles(undefined)).toBeUndefined();
   });
 
+  it("makes an edge bad only where more than one of a hundred fails", () => {
+    const row = (count: string): Row => ({ edge, http: [{ requests: "1000" }], failures: [{ cause: { kind: "HTTP_ERROR" }, count }] });
+    expect(worstCause([row("10")])).toBeUndefined();
+    expect(worstCause([row("11")])).toBe("HTTP_ERROR");
+    expect(worstCause([{ ...row("1"), failures: [{ cause: { kind: "REFUSED" }, count: "1" }] }])).toBe("REFUSED");
+  });
+
   it("is no failure of an edge where all of it is excused", () => {
     const row = (excused: string): Row => ({ edge, failures: [{ cause: { kind: "DNS_NO_SUCH_NAME" }, count: "3", excused }] });
     expect(worstCause([row("3")])).toBeUndefined();

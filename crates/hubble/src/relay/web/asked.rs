@@ -34,7 +34,6 @@ impl Asked {
             pattern: self.pattern,
             failing: self.failing,
             resets: self.resets,
-            ..Question::default()
         })
     }
 }
