@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const SCREENS = ["", "map", "failing", "denied", "exposed", "latency", "worst", "records", "nodes"];
+const SCREENS = ["", "map", "failing", "denied", "exposed", "http", "dns", "kafka", "resolved", "latency", "worst", "records", "nodes"];
 const THEMES = ["light", "dark"];
 const LIMIT = 15_000;
 
@@ -84,7 +84,7 @@ const TESTS = {
   async "the questions stand with what is red first, and their numbers are those of the answers"() {
     const at = new Date().toISOString();
     const tab = await page(shop.address, { path: `/?span=1h&at=${encodeURIComponent(at)}` });
-    await tab.waitForFunction(() => document.querySelectorAll(".tile").length === 8);
+    await tab.waitForFunction(() => document.querySelectorAll(".tile").length === 14);
     const tones = await tab.$$eval(".tile", (tiles) => tiles.map((tile) => tile.className.split(" ")[1]));
     const order = ["bad", "denied", "warn", "ok"];
     assert.deepEqual(tones, [...tones].sort((a, b) => order.indexOf(a) - order.indexOf(b)));
@@ -95,6 +95,13 @@ const TESTS = {
     assert.equal(shown, denied.toLocaleString("en-US"));
     const failing = answer.failures.filter((of) => !of.cause.kind.startsWith("RESET")).length;
     assert.equal(await tab.textContent('.tile[data-key="2"] strong'), String(failing));
+    const map = await (await fetch(`${shop.address}/api/answers/map?since=${since}&until=${at}`)).json();
+    const http = map.edges.flatMap((of) => of.http ?? []);
+    const total = (all, count) => all.reduce((sum, of) => sum + Number(count(of) ?? 0), 0);
+    const bad = total(http, (of) => of.unanswered) + total(http.flatMap((of) => of.status), (of) => (of.code >= 400 ? of.count : 0)) + total(http.flatMap((of) => of.grpc ?? []), (of) => (of.code ? of.count : 0));
+    assert.equal(await tab.textContent('.tile[data-key="0"] strong'), `${((bad / total(http, (of) => of.requests)) * 100).toFixed(1)} %`);
+    const { topics } = await (await fetch(`${shop.address}/api/answers/kafka?since=${since}&until=${at}`)).json();
+    assert.equal(await tab.textContent('.tile[data-key="t"] strong'), String(new Set(topics.map((of) => of.counters.topic)).size));
     await leave(tab);
   },
 
@@ -126,7 +133,7 @@ const TESTS = {
       for (const key of keys) await tab.keyboard.press(key);
     };
     const path = () => tab.evaluate(() => location.pathname);
-    for (const [key, name] of Object.entries({ m: "/map", f: "/failing", p: "/denied", x: "/exposed", l: "/latency", w: "/worst", t: "/records", n: "/nodes", h: "/" })) {
+    for (const [key, name] of Object.entries({ m: "/map", f: "/failing", p: "/denied", x: "/exposed", r: "/http", d: "/dns", k: "/kafka", s: "/resolved", l: "/latency", w: "/worst", t: "/records", n: "/nodes", h: "/" })) {
       await press("g", key);
       assert.equal(await path(), name);
     }
@@ -191,6 +198,70 @@ const TESTS = {
     await leave(tab);
   },
 
+  async "requests stand with the codes of their answers, and those that fail alone on demand"() {
+    const at = new Date().toISOString();
+    const since = new Date(Date.parse(at) - 900_000).toISOString();
+    const tab = await page(shop.address, { path: `/http?at=${encodeURIComponent(at)}` });
+    await settled(tab);
+    const rows = () => tab.$$eval("tbody tr:not(.gap)", (all) => all.map((row) => [...row.children].map((cell) => cell.textContent)));
+    const { requests, encrypted } = await (await fetch(`${shop.address}/api/answers/http?since=${since}&until=${at}`)).json();
+    assert.equal((await rows()).length, requests.length);
+    const orders = requests.find((of) => of.counters.path === "/orders").counters;
+    const shown = (await rows()).find((row) => row[1] === "POST /orders");
+    const of = (digit) => orders.status.filter(({ code }) => Math.floor(code / 100) === digit).reduce((sum, { count }) => sum + Number(count), 0);
+    assert.deepEqual(shown.slice(3, 8), [of(2), 0, 0, of(5), Number(orders.unanswered ?? 0)].map((count) => count.toLocaleString("en-US")));
+    assert.match(await tab.textContent(".seen"), new RegExp(`${Number(encrypted).toLocaleString("en-US")} connections more are encrypted`));
+    await tab.keyboard.press("b");
+    await tab.waitForFunction((before) => document.querySelectorAll("tbody tr:not(.gap)").length < before, requests.length);
+    assert.match((await rows())[0].join(" "), /\/orders|\/login|Recommend|\/products/);
+    await tab.click("text=shop.Recommend/List");
+    assert.match(await tab.textContent("#details"), /gRPC UNAVAILABLE/);
+    await tab.keyboard.press("e");
+    assert.match(await tab.textContent(".panel .command"), /^axoneme http --errors --since \S+ --until \S+ -P$/);
+    await leave(tab);
+  },
+
+  async "names are looked for by the filter, with who resolved them and who connected"() {
+    const tab = await page(shop.address, { path: "/resolved?q=name:*.example.com" });
+    await settled(tab);
+    await tab.waitForFunction(() => document.querySelectorAll("tbody tr:not(.gap)").length === 1);
+    const cells = await tab.$$eval("tbody tr:not(.gap) td", (all) => all.map((cell) => cell.textContent));
+    assert.deepEqual(cells.slice(0, 2), ["payments.example.com", "shop/checkout"]);
+    assert.equal(cells[4], "192.0.2.44, 192.0.2.45");
+    assert(Number(cells[5].replaceAll(",", "")) > 0, cells[5]);
+    await tab.keyboard.press("e");
+    assert.match(await tab.textContent(".panel .command"), /^axoneme resolved '\*\.example\.com' --since 15m -P$/);
+    await tab.keyboard.press("g");
+    await tab.keyboard.press("d");
+    await tab.waitForFunction(() => document.querySelectorAll("tbody tr:not(.gap)").length === 2);
+    await leave(tab);
+  },
+
+  async "topics stand with who produces and who fetches in which group, and what goes wrong"() {
+    const tab = await page(shop.address, { path: "/kafka" });
+    await settled(tab);
+    const rows = await tab.$$eval("tbody tr:not(.gap)", (all) => all.map((row) => row.textContent));
+    assert.match(rows.find((row) => row.startsWith("orders")), /produces.*shop\/checkout/);
+    assert(rows.some((row) => /orders.*fetches.*shop\/mailer.*mailer/.test(row)), rows.join("\n"));
+    await tab.click("text=returns");
+    assert.match(await tab.textContent("#details"), /UNKNOWN_TOPIC_OR_PARTITION/);
+    await leave(tab);
+  },
+
+  async "what fails of what is said stands among the failures, and requests among what takes long"() {
+    const tab = await page(shop.address, { path: "/failing?only=said" });
+    await settled(tab);
+    const text = await tab.textContent("tbody");
+    for (const cause of ["HTTP 503", "gRPC UNAVAILABLE", "DNS SERVFAIL", "DNS time-out", "no such name", "Kafka error 19", "TLS refused by client"]) assert(text.includes(cause), cause);
+    await tab.click("text=answers 503 to POST /orders");
+    assert.match(await tab.textContent("#details"), /About\s*POST \/orders/);
+    await tab.goto(`${shop.address}/latency?q=from:shop/api+to:shop/checkout`);
+    await settled(tab);
+    await tab.keyboard.press("j");
+    assert.match(await tab.textContent("#details"), /Requests \(HTTP\).*p95.*ms/s);
+    await leave(tab);
+  },
+
   async "what is open keeps the focus while answers come"() {
     const tab = await page(shop.address, { path: "/failing" });
     await settled(tab);
@@ -214,7 +285,7 @@ const TESTS = {
   },
 
   async "where nothing happens that is said, and where nobody answers the reason"() {
-    for (const [screen, words] of Object.entries({ failing: "Nothing fails", denied: "Nothing fails", exposed: "Nothing was reached from outside", map: "Nobody talked to anybody", records: "Waiting for flows" })) {
+    for (const [screen, words] of Object.entries({ failing: "Nothing fails", denied: "Nothing fails", exposed: "Nothing was reached from outside", http: "No request over HTTP was seen", dns: "No question to a DNS server was seen", kafka: "No request to a Kafka broker was seen", resolved: "Nobody resolved a name", map: "Nobody talked to anybody", records: "Waiting for flows" })) {
       const tab = await page(quiet.address, { path: `/${screen}` });
       await tab.waitForSelector(`text=${words}`);
       await leave(tab);
@@ -344,7 +415,7 @@ async function shots(folder) {
       for (const screen of SCREENS) {
         const tab = await page(shop.address, { theme, width, height, path: `/${screen}${screen === "map" ? "?label=rate" : ""}` });
         await settled(tab);
-        if (["failing", "records", "latency"].includes(screen)) {
+        if (["failing", "records", "latency", "http", "kafka"].includes(screen)) {
           await tab.waitForTimeout(300);
           await tab.keyboard.press("j");
         }

@@ -49,7 +49,18 @@ export type CauseKind =
   | "REFUSED"
   | "UNANSWERED"
   | "RESET_BY_CLIENT"
-  | "RESET_BY_SERVER";
+  | "RESET_BY_SERVER"
+  | "CUT_BY_SERVER"
+  | "DNS_TIMEOUT"
+  | "DNS_ERROR"
+  | "DNS_NO_SUCH_NAME"
+  | "HTTP_ERROR"
+  | "GRPC_ERROR"
+  | "NO_ANSWER"
+  | "KAFKA_ERROR"
+  | "TLS_ALERT_BY_CLIENT"
+  | "TLS_ALERT_BY_SERVER"
+  | "TLS_UNFINISHED";
 
 export type PolicyRef = { kind?: string; namespace?: string; name?: string };
 
@@ -59,6 +70,8 @@ export type Cause = {
   policies?: PolicyRef[];
   drop_reason?: number;
   delivered?: boolean;
+  name?: string;
+  code?: number;
 };
 
 export type Sample = {
@@ -69,7 +82,58 @@ export type Sample = {
   destination?: string;
 };
 
-export type Tally = { cause?: Cause; count?: Count; samples?: Sample[] };
+export type Tally = { cause?: Cause; count?: Count; excused?: Count; samples?: Sample[] };
+
+export type CodeCount = { code?: number; count?: Count };
+
+export type NameCount = { name?: string; count?: Count };
+
+export type HttpCounters = {
+  method?: string;
+  path?: string;
+  requests?: Count;
+  status?: CodeCount[];
+  grpc?: CodeCount[];
+  unanswered?: Count;
+  unknown?: Count;
+  request_octets?: Count;
+  response_octets?: Count;
+  latency?: Sketch;
+};
+
+export type DnsCounters = {
+  name?: string;
+  type?: number;
+  questions?: Count;
+  codes?: CodeCount[];
+  timeouts?: Count;
+  unanswered?: Count;
+  unknown?: Count;
+  searched?: Count;
+  repeats?: Count;
+  latency?: Sketch;
+  addresses?: string[];
+  first_ns?: Count;
+  last_ns?: Count;
+};
+
+export type KafkaCounters = {
+  topic?: string;
+  id?: string;
+  produces?: Count;
+  fetches?: Count;
+  others?: Count;
+  produced_octets?: Count;
+  fetched_octets?: Count;
+  errors?: CodeCount[];
+  unanswered?: Count;
+  unknown?: Count;
+  groups?: NameCount[];
+  produce_latency?: Sketch;
+  fetch_latency?: Sketch;
+};
+
+export type TlsCounters = { server_name?: string; handshakes?: Count; done?: Count; unfinished?: Count; client_alerts?: CodeCount[]; server_alerts?: CodeCount[] };
 
 export type Outsider = { address?: string; connections?: Count };
 
@@ -79,6 +143,11 @@ export type Row = {
   connect?: Sketch;
   failures?: Tally[];
   outsiders?: Outsider[];
+  http?: HttpCounters[];
+  dns?: DnsCounters[];
+  kafka?: KafkaCounters[];
+  tls?: TlsCounters[];
+  served?: Sketch;
 };
 
 export type Completeness = {
@@ -87,6 +156,8 @@ export type Completeness = {
   nodes?: number;
   missing?: string[];
   known_since?: string;
+  said?: Count;
+  unknown?: Count;
 };
 
 type Answer = { since?: string; until?: string; completeness?: Completeness };
@@ -123,6 +194,29 @@ export type Exposure = {
 
 export type ExposedAnswer = Answer & { exposures?: Exposure[] };
 
+export type Requests = {
+  destination?: Party;
+  service?: string;
+  port?: number;
+  counters?: HttpCounters;
+  callers?: { party?: Party; requests?: Count }[];
+  served?: Sketch;
+};
+
+export type HttpAnswer = Answer & { requests?: Requests[]; encrypted?: Count };
+
+export type Lookup = { edge?: Edge; counters?: DnsCounters };
+
+export type DnsAnswer = Answer & { lookups?: Lookup[] };
+
+export type Topic = { edge?: Edge; counters?: KafkaCounters };
+
+export type KafkaAnswer = Answer & { topics?: Topic[] };
+
+export type Resolution = { source?: Party; name?: string; questions?: Count; failures?: Count; addresses?: string[]; first?: string; last?: string; connections?: Count };
+
+export type ResolvedAnswer = Answer & { resolutions?: Resolution[] };
+
 /** Sums of one span of time, over all edges that were asked for. */
 export type Sums = {
   /** Seconds since the Unix epoch. */
@@ -135,6 +229,14 @@ export type Sums = {
   outside: number;
   /** Of the time to the first answer, microseconds; absent where nothing was answered. */
   p95_us?: number;
+  requests: number;
+  request_errors: number;
+  /** Of the time to the answers of requests over HTTP, microseconds. */
+  request_p95_us?: number;
+  questions: number;
+  questions_failed: number;
+  kafka: number;
+  said_failed: number;
 };
 
 export type History = { step: number; spans: Sums[] };

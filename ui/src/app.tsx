@@ -7,6 +7,10 @@ import { Copy } from "./parts/details";
 import { Exposed } from "./screens/exposed";
 import { Failing } from "./screens/failing";
 import { Home } from "./screens/home";
+import { Dns } from "./screens/dns";
+import { Http } from "./screens/http";
+import { Kafka } from "./screens/kafka";
+import { Resolved } from "./screens/resolved";
 import { Latency, Worst } from "./screens/latency";
 import { Map_ } from "./screens/map";
 import { Nodes } from "./screens/nodes";
@@ -19,6 +23,10 @@ const NAMES: [Screen, string, string][] = [
   ["failing", "Failing", "g f"],
   ["denied", "Denied", "g p"],
   ["exposed", "From outside", "g x"],
+  ["http", "HTTP", "g r"],
+  ["dns", "DNS", "g d"],
+  ["kafka", "Kafka", "g k"],
+  ["resolved", "Resolved", "g s"],
   ["latency", "Latency", "g l"],
   ["worst", "Worst", "g w"],
   ["records", "Records", "g t"],
@@ -118,6 +126,18 @@ export function App(): JSX.Element {
             <Match when={view().screen === "exposed"}>
               <Exposed answers={all} />
             </Match>
+            <Match when={view().screen === "http"}>
+              <Http answers={all} />
+            </Match>
+            <Match when={view().screen === "dns"}>
+              <Dns answers={all} />
+            </Match>
+            <Match when={view().screen === "kafka"}>
+              <Kafka answers={all} />
+            </Match>
+            <Match when={view().screen === "resolved"}>
+              <Resolved answers={all} />
+            </Match>
             <Match when={view().screen === "latency"}>
               <Latency answers={all} />
             </Match>
@@ -160,7 +180,7 @@ export function App(): JSX.Element {
               </For>
             </dl>
             <p class="quiet">
-              The filter takes <code>from:</code> <code>to:</code> <code>ns:</code> <code>port:</code> <code>proto:</code> <code>cause:</code> <code>verdict:</code> and words that a row must contain.
+              The filter takes <code>from:</code> <code>to:</code> <code>ns:</code> <code>port:</code> <code>proto:</code> <code>cause:</code> <code>verdict:</code> <code>name:</code> and words that a row must contain.
             </p>
           </section>
         </Show>

@@ -41,6 +41,14 @@ function observe(view: View, filter: Filter): string[] {
   return [...words, ...flags.flatMap(([flag, value]) => (value ? [flag, value] : []))];
 }
 
+/** Commands of what is said: names and failing ones are asked for by each in its own way. */
+function spoken(view: View, filter: Filter): string[] {
+  const name = filter.name && !filter.name.includes("*") ? `*${filter.name}*` : filter.name;
+  const screen = view.screen;
+  if (screen === "resolved") return [screen, name ?? "*"];
+  return [screen, ...(name && screen !== "http" ? [name] : []), ...(view.bad ? [screen === "http" ? "--errors" : "--failing"] : [])];
+}
+
 export function command(view: View): string {
   const filter = parse(view.q);
   const words = ((): string[] => {
@@ -48,6 +56,7 @@ export function command(view: View): string {
     if (view.screen === "nodes") return ["hubble", "list", "nodes"];
     if (view.screen === "failing" && view.only === "tcp") return ["tcp", "--failing", ...times(view), ...who(filter)];
     if (view.screen === "failing" && view.only === "unanswered") return ["tcp", "--unanswered", ...times(view), ...who(filter)];
+    if (["http", "dns", "kafka", "resolved"].includes(view.screen)) return [...spoken(view, filter), ...times(view), ...who(filter)];
     return [COMMANDS[view.screen] ?? "failing", ...times(view), ...who(filter)];
   })();
   return ["axoneme", ...words, "-P"].map(quoted).join(" ");

@@ -1,6 +1,6 @@
 // The answers that screens show, each asked for while a screen needs it.
 import { createMemo } from "solid-js";
-import type { ExposedAnswer, FailingAnswer, History, MapAnswer, NodesAnswer } from "./api";
+import type { DnsAnswer, ExposedAnswer, FailingAnswer, History, HttpAnswer, KafkaAnswer, MapAnswer, NodesAnswer, ResolvedAnswer } from "./api";
 import { parse } from "./language";
 import { poll } from "./poll";
 import { type Screen, range, view } from "./view";
@@ -10,21 +10,43 @@ const NEEDED: Record<string, Screen[]> = {
   "answers/map": ["home", "map", "latency", "worst"],
   "answers/failing": ["home", "failing", "denied"],
   "answers/exposed": ["home", "exposed"],
+  "answers/http": ["home", "http"],
+  "answers/dns": ["dns"],
+  "answers/kafka": ["home", "kafka"],
+  "answers/resolved": ["home", "resolved"],
   history: ["home"],
   nodes: ["nodes"],
 };
+
+/** Entries that a question of the first screen names some of. */
+const NAMED = 20;
 
 export function answers() {
   const parameters = createMemo(() => {
     const filter = parse(view().q);
     return { ...range(view()), from: filter.from ?? "", to: filter.to ?? "", namespace: filter.ns ?? "" };
   });
+  const resets = createMemo(() => ({ ...parameters(), resets: "true" }));
+  const said = createMemo(() => {
+    const home = view().screen === "home";
+    // Paths are searched by words.
+    const isNamed = !home && view().screen !== "http";
+    const name = parse(view().q).name;
+    // Letters alone are looked for anywhere in a name.
+    const pattern = name && !name.includes("*") ? `*${name}*` : (name ?? "");
+    return { ...parameters(), pattern: isNamed ? pattern : "", failing: !home && view().bad ? "true" : "" };
+  });
+  const busiest = createMemo((): Record<string, string> => ({ ...said(), limit: view().screen === "home" ? String(NAMED) : "" }));
   const live = () => view().at === "";
   const needed = (path: string) => () => (NEEDED[path]?.includes(view().screen) ? path : undefined);
   return {
     map: poll<MapAnswer>(needed("answers/map"), parameters, live),
-    failing: poll<FailingAnswer>(needed("answers/failing"), parameters, live),
+    failing: poll<FailingAnswer>(needed("answers/failing"), resets, live),
     exposed: poll<ExposedAnswer>(needed("answers/exposed"), parameters, live),
+    http: poll<HttpAnswer>(needed("answers/http"), busiest, live),
+    dns: poll<DnsAnswer>(needed("answers/dns"), said, live),
+    kafka: poll<KafkaAnswer>(needed("answers/kafka"), said, live),
+    resolved: poll<ResolvedAnswer>(needed("answers/resolved"), busiest, live),
     history: poll<History>(needed("history"), parameters, live, 15_000),
     nodes: poll<NodesAnswer>(needed("nodes"), () => ({}), () => true),
   };

@@ -44,6 +44,9 @@ export function quantile(buckets: Map<number, number>, of: number): number | und
 
 export const kind = (cause: Cause | undefined): CauseKind => cause?.kind ?? "CAUSE_UNKNOWN";
 
+/** How many programs end what was well: a failure only for who asks for connections. */
+export const isReset = (failure: Failure): boolean => kind(failure.cause).startsWith("RESET");
+
 export const isDenied = (failure: Failure): boolean => kind(failure.cause).startsWith("DENIED");
 
 /** One word and one shape for each cause, so that colour is never alone. */
@@ -55,18 +58,61 @@ export const CAUSES: Record<CauseKind, { word: string; shape: string; tone: Tone
   DROPPED: { word: "dropped", shape: "▼", tone: "bad" },
   RESET_BY_CLIENT: { word: "reset by client", shape: "◇", tone: "warn" },
   RESET_BY_SERVER: { word: "reset by server", shape: "◆", tone: "warn" },
+  CUT_BY_SERVER: { word: "cut by server", shape: "◆", tone: "bad" },
+  DNS_TIMEOUT: { word: "DNS time-out", shape: "△", tone: "bad" },
+  DNS_ERROR: { word: "DNS error", shape: "✖", tone: "bad" },
+  DNS_NO_SUCH_NAME: { word: "no such name", shape: "∅", tone: "warn" },
+  HTTP_ERROR: { word: "HTTP error", shape: "✖", tone: "bad" },
+  GRPC_ERROR: { word: "gRPC error", shape: "✖", tone: "bad" },
+  NO_ANSWER: { word: "no answer", shape: "△", tone: "bad" },
+  KAFKA_ERROR: { word: "Kafka error", shape: "✖", tone: "bad" },
+  TLS_ALERT_BY_CLIENT: { word: "TLS refused by client", shape: "⊘", tone: "bad" },
+  TLS_ALERT_BY_SERVER: { word: "TLS refused by server", shape: "⊘", tone: "bad" },
+  TLS_UNFINISHED: { word: "TLS unfinished", shape: "⊘", tone: "warn" },
   CAUSE_UNKNOWN: { word: "unknown", shape: "?", tone: "warn" },
 };
 
 export type Tone = "ok" | "warn" | "bad" | "denied";
 
 /** The worst first. Resets come last: many programs end well with one. */
-const WORST: CauseKind[] = ["REFUSED", "UNANSWERED", "DROPPED", "DENIED_BY_RULE", "DENIED_BY_DEFAULT", "CAUSE_UNKNOWN"];
+const WORST: CauseKind[] = [
+  "REFUSED",
+  "UNANSWERED",
+  "CUT_BY_SERVER",
+  "DROPPED",
+  "HTTP_ERROR",
+  "GRPC_ERROR",
+  "NO_ANSWER",
+  "DNS_TIMEOUT",
+  "DNS_ERROR",
+  "KAFKA_ERROR",
+  "TLS_ALERT_BY_CLIENT",
+  "TLS_ALERT_BY_SERVER",
+  "TLS_UNFINISHED",
+  "DENIED_BY_RULE",
+  "DENIED_BY_DEFAULT",
+  "DNS_NO_SUCH_NAME",
+  "CAUSE_UNKNOWN",
+];
 
-/** The worst cause for which something of these edges failed; resets do not count. */
+/** Causes of what is said on connections, not of connections themselves. */
+const SAID = new Set<CauseKind>(["HTTP_ERROR", "GRPC_ERROR", "NO_ANSWER", "DNS_TIMEOUT", "DNS_ERROR", "DNS_NO_SUCH_NAME", "KAFKA_ERROR", "TLS_ALERT_BY_CLIENT", "TLS_ALERT_BY_SERVER", "TLS_UNFINISHED"]);
+
+/** Of a hundred requests, questions and handshakes: as many may fail before an edge is called bad for it. */
+const FEW = 1;
+
+const said = (row: Row): number =>
+  [...(row.http ?? []).map((of) => of.requests), ...(row.dns ?? []).map((of) => of.questions), ...(row.kafka ?? []).flatMap((of) => [of.produces, of.fetches, of.others]), ...(row.tls ?? []).map((of) => of.handshakes)].reduce(
+    (sum: number, of) => sum + n(of),
+    0,
+  );
+
+/** The worst cause for which something of these edges failed; resets do not count, and a few bad answers among many do not either. */
 export function worstCause(rows: Row[]): CauseKind | undefined {
-  const kinds = new Set(rows.flatMap((row) => row.failures ?? []).filter((of) => n(of.count) > 0).map((of) => kind(of.cause)));
-  return WORST.find((of) => kinds.has(of));
+  const counts = new Map<CauseKind, number>();
+  for (const of of rows.flatMap((row) => row.failures ?? [])) counts.set(kind(of.cause), (counts.get(kind(of.cause)) ?? 0) + Math.max(0, n(of.count) - n(of.excused)));
+  const all = rows.reduce((sum, row) => sum + said(row), 0);
+  return WORST.find((of) => (counts.get(of) ?? 0) * 100 > (SAID.has(of) ? all * FEW : 0));
 }
 
 export const FAULTS: Record<string, string> = {

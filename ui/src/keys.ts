@@ -20,6 +20,10 @@ const SCREEN_KEYS: Record<string, Screen> = {
   f: "failing",
   p: "denied",
   x: "exposed",
+  r: "http",
+  d: "dns",
+  k: "kafka",
+  s: "resolved",
   l: "latency",
   w: "worst",
   t: "records",
@@ -33,18 +37,22 @@ export const HELP: [string, string][] = [
   ["g f", "what fails"],
   ["g p", "denied by policy"],
   ["g x", "reached from outside"],
+  ["g r", "HTTP requests"],
+  ["g d", "DNS"],
+  ["g k", "Kafka"],
+  ["g s", "who resolved a name"],
   ["g l", "latency"],
   ["g w", "worst services"],
   ["g t", "records (flows)"],
   ["g n", "nodes"],
-  ["1 … 8", "open a question, on the first screen"],
+  ["1 … 9 0 …", "open a question by its key, on the first screen"],
   ["j k ↓ ↑", "next and previous row or card"],
   ["Enter", "open the row or card"],
   ["Esc", "close, or leave the field"],
   ["f /", "filter"],
   ["Space", "stop the time, or let it go on"],
   ["[ ]", "half a span back, forth"],
-  ["b", "map: what fails alone"],
+  ["b", "what fails alone: map, HTTP, DNS, Kafka"],
   ["+ − 0", "map: nearer, further, all of it"],
   ["e", "the command for what is on screen"],
   ["d", "dark or light"],
@@ -72,7 +80,7 @@ export function listen(panels: Panels): void {
     ArrowUp: () => rows?.move(-1),
     f: focusFilter,
     "/": focusFilter,
-    b: () => view().screen === "map" && show({ bad: view().bad ? "" : "1" }, "replace"),
+    b: () => ["map", "http", "dns", "kafka"].includes(view().screen) && show({ bad: view().bad ? "" : "1" }, "replace"),
   };
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -94,7 +102,7 @@ export function listen(panels: Panels): void {
       afterG = performance.now();
       return;
     }
-    if (/^[1-9]$/.test(key)) return panels.question(key);
+    if (/^[0-9nqrt]$/.test(key)) return panels.question(key);
     const act = key === " " ? (isPressed(event.target) ? undefined : pause) : key === "Enter" ? (isPressed(event.target) ? undefined : rows?.open) : plain[key];
     if (!act) return;
     event.preventDefault();

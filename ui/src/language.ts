@@ -1,6 +1,6 @@
 // The one filter language of all screens: KEY:VALUE for what the relay selects by, other words for what a row must contain.
 
-export const KEYS = ["from", "to", "ns", "port", "proto", "verdict", "cause"] as const;
+export const KEYS = ["from", "to", "ns", "port", "proto", "verdict", "cause", "name"] as const;
 export type Key = (typeof KEYS)[number];
 export type Filter = Partial<Record<Key, string>> & { words: string[] };
 

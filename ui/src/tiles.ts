@@ -1,7 +1,8 @@
-// The questions of the first screen, each answered in a sentence, out of three answers of the relay.
-import { type ExposedAnswer, type FailingAnswer, type Failure, type History, type MapAnswer, type Sums, n } from "./api";
-import { FAULTS, type Tone, isDenied, kind, merged, quantile, shown, spanOf, total, worst } from "./edges";
+// The questions of the first screen, each answered in a sentence, out of answers of the relay.
+import { type ExposedAnswer, type FailingAnswer, type Failure, type History, type HttpAnswer, type KafkaAnswer, type MapAnswer, type ResolvedAnswer, type Sums, n } from "./api";
+import { FAULTS, type Tone, isDenied, isReset, kind, merged, quantile, shown, spanOf, total, worst } from "./edges";
 import { duration, plural, port, rate, share } from "./format";
+import * as said from "./said-tiles";
 import type { Screen, View } from "./view";
 
 export type Tile = {
@@ -19,6 +20,9 @@ export type Tile = {
   lineName: string;
 };
 
+/** What is known so far; a question without its answer has no tile yet. */
+export type Known = { map?: MapAnswer | undefined; failing?: FailingAnswer | undefined; exposed?: ExposedAnswer | undefined; http?: HttpAnswer | undefined; kafka?: KafkaAnswer | undefined; resolved?: ResolvedAnswer | undefined };
+
 const sum = (failures: Failure[]): number => failures.reduce((of, failure) => of + n(failure.count), 0);
 
 function ends(failure: Failure): string {
@@ -26,10 +30,17 @@ function ends(failure: Failure): string {
   return `${shown(source)} → ${shown(destination)} ${port(failure.edge?.port, failure.edge?.protocol)}`;
 }
 
+/** Who is concerned, as far as the sentence does not say it. */
+function before(failure: Failure): string {
+  if (kind(failure.cause).startsWith("TLS_ALERT")) return "";
+  const isSaid = failure.layer === "L7" && !["NO_ANSWER", "TLS_UNFINISHED"].includes(kind(failure.cause));
+  return `${isSaid ? shown(failure.edge?.source) : ends(failure)}: `;
+}
+
 /** The failure that counts most, in words. */
-function most(failures: Failure[]): string {
+export function most(failures: Failure[]): string {
   const first = [...failures].sort((a, b) => n(b.count) - n(a.count))[0];
-  return first ? `${ends(first)}: ${first.sentence ?? ""}` : "";
+  return first ? `${before(first)}${first.sentence ?? ""}` : "";
 }
 
 function whoTalks(map: MapAnswer): Tile {
@@ -59,18 +70,18 @@ function whatFails(failures: Failure[]): Tile {
     key: "2",
     question: "What fails, and why",
     number: plural(failures.length, "failure").split(" ")[0] ?? "0",
-    unit: failures.length === 1 ? "failing edge" : "failing edges",
+    unit: failures.length === 1 ? "cause on an edge" : "causes, edge by edge",
     sentence: failures.length > 0 ? `${most(failures)}${known.length > 0 ? `. Fault: ${known.join(", ")}.` : "."}` : "Nothing fails.",
     tone: failures.length === 0 ? "ok" : failures.every(isDenied) ? "denied" : "bad",
     screen: "failing",
-    line: (of) => of.failed,
-    lineName: "failed connections",
+    line: (of) => of.failed + of.said_failed,
+    lineName: "failed connections, requests and questions",
   };
 }
 
 function refused(failures: Failure[]): Tile {
-  const of = failures.filter((failure) => ["REFUSED", "RESET_BY_CLIENT", "RESET_BY_SERVER"].includes(kind(failure.cause)));
-  const bad = of.filter((failure) => kind(failure.cause) === "REFUSED");
+  const of = failures.filter((failure) => ["REFUSED", "CUT_BY_SERVER"].includes(kind(failure.cause)) || isReset(failure));
+  const bad = of.filter((failure) => !isReset(failure));
   return {
     key: "3",
     question: "Refused or reset",
@@ -146,7 +157,7 @@ function latency(map: MapAnswer): Tile {
   const [number = "–", unit = ""] = p95 === undefined ? [] : duration(p95).split(" ");
   return {
     key: "7",
-    question: "How long the first answer takes",
+    question: "Time to the first answer",
     number,
     unit: p95 === undefined ? "" : `${unit} p95 of ${plural(total(all), "answer")}`,
     sentence: slowest
@@ -179,15 +190,22 @@ function worstOf(map: MapAnswer): Tile {
 const SEVERITY: Record<Tone, number> = { bad: 0, denied: 1, warn: 2, ok: 3 };
 
 /** The tiles whose answers are there, the worst first. */
-export function tiles(map?: MapAnswer, failing?: FailingAnswer, outside?: ExposedAnswer): Tile[] {
+export function tiles({ map, failing, exposed: outside, http, kafka, resolved }: Known): Tile[] {
   const failures = failing?.failures ?? [];
   const all = [
     ...(map ? [whoTalks(map)] : []),
-    ...(failing ? [whatFails(failures.filter((of) => !kind(of.cause).startsWith("RESET"))), refused(failures), unanswered(failures), denied(failures)] : []),
+    ...(failing ? [whatFails(failures.filter((of) => !isReset(of))), refused(failures), unanswered(failures), denied(failures)] : []),
     ...(outside ? [exposed(outside)] : []),
     ...(map ? [latency(map), worstOf(map)] : []),
+    ...(map && http ? [said.requests(map, http)] : []),
+    ...(map && failing ? [said.errors(map, failures)] : []),
+    ...(map ? [said.slow(map)] : []),
+    ...(map && failing ? [said.names(map, failures)] : []),
+    ...(kafka ? [said.topics(kafka)] : []),
+    ...(map && resolved ? [said.resolved(map, resolved)] : []),
   ];
-  return all.sort((a, b) => SEVERITY[a.tone] - SEVERITY[b.tone] || a.key.localeCompare(b.key));
+  // Those that are equally bad stay in the order of their keys.
+  return all.sort((a, b) => SEVERITY[a.tone] - SEVERITY[b.tone]);
 }
 
 /** The points of a tile's line. */

@@ -2,7 +2,7 @@
 import { createSignal } from "solid-js";
 import { seconds } from "./format";
 
-export const SCREENS = ["home", "map", "failing", "denied", "exposed", "latency", "worst", "records", "nodes"] as const;
+export const SCREENS = ["home", "map", "failing", "denied", "exposed", "http", "dns", "kafka", "resolved", "latency", "worst", "records", "nodes"] as const;
 export type Screen = (typeof SCREENS)[number];
 
 export type View = {
@@ -15,11 +15,11 @@ export type View = {
   q: string;
   /** What is selected: a party, an edge, or a row. */
   pick: string;
-  /** What a question is narrowed to: tcp, unanswered. */
+  /** What a question is narrowed to: tcp, unanswered, said. */
   only: string;
   /** By which column a table is sorted; with a minus, the largest last. */
   sort: string;
-  /** The map: failing ones alone. */
+  /** Failing ones alone: links of the map, requests, questions, topics. */
   bad: string;
   /** The map: what an edge says. */
   label: string;

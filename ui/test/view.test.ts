@@ -36,6 +36,10 @@ describe("the view", () => {
       ["/denied", "at=2026-01-02T03:00:00Z", "axoneme denied --since 2026-01-02T02:45:00.000Z --until 2026-01-02T03:00:00Z -P"],
       ["/records", "q=from:shop/web port:80 it's", "axoneme hubble observe --follow --from-pod shop/web --to-port 80 -P"],
       ["/failing", "q=from:a'b", "axoneme failing --since 15m --from 'a'\\''b' -P"],
+      ["/http", "bad=1&q=to:shop/api", "axoneme http --errors --since 15m --to shop/api -P"],
+      ["/dns", "q=name:example.com&bad=1", "axoneme dns '*example.com*' --failing --since 15m -P"],
+      ["/kafka", "q=name:orders*", "axoneme kafka 'orders*' --since 15m -P"],
+      ["/resolved", "", "axoneme resolved '*' --since 15m -P"],
       ["/nodes", "", "axoneme hubble list nodes -P"],
     ] as const) {
       expect(command(read(path, query))).toBe(expected);

@@ -59,7 +59,7 @@ export function graph(rows: Row[], scope: Scope, bad: boolean): Graph {
     return known;
   };
   for (const row of rows) {
-    if (bad && failed(row.counters) + n(row.counters?.dropped) === 0) continue;
+    if (bad && failed(row.counters) + n(row.counters?.dropped) === 0 && !worstCause([row])) continue;
     const from = card(place(row.edge?.source, "from", scope));
     const to = card(place(row.edge?.destination, "to", scope));
     from.began += attempts(row.counters);

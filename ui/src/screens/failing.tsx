@@ -2,34 +2,36 @@
 import { type JSX, Show, createMemo } from "solid-js";
 import { type Failure, n } from "../api";
 import type { Answers } from "../data";
-import { CAUSES, FAULTS, edgeKey, isDenied, kind, shown } from "../edges";
+import { CAUSES, FAULTS, edgeKey, isDenied, isReset, kind, shown } from "../edges";
 import { age, clock, count, port, share } from "../format";
 import { parse, selects, set } from "../language";
 import { Details, Facts } from "../parts/details";
 import { Evidence, Policies } from "../parts/evidence";
 import { Answered, Whole } from "../parts/states";
 import { type Column, Table } from "../parts/table";
+import { coded } from "../said";
 import { range, show, view } from "../view";
 
-const key = (of: Failure): string => `${edgeKey(of.edge)} ${kind(of.cause)} ${of.cause?.direction ?? ""} ${of.cause?.drop_reason ?? ""} ${of.cause?.delivered ?? ""}`;
+const key = (of: Failure): string => `${edgeKey(of.edge)} ${kind(of.cause)} ${of.cause?.direction ?? ""} ${of.cause?.drop_reason ?? ""} ${of.cause?.delivered ?? ""} ${of.cause?.name ?? ""} ${of.cause?.code ?? ""}`;
+
+const word = (of: Failure): string => coded(of.cause) ?? CAUSES[kind(of.cause)].word;
 
 export function Cause(props: { failure: Failure }): JSX.Element {
   const cause = () => CAUSES[kind(props.failure.cause)];
   return (
     <span class={`cause ${cause().tone}`}>
-      <span aria-hidden="true">{cause().shape}</span> {cause().word}
+      <span aria-hidden="true">{cause().shape}</span> {word(props.failure)}
     </span>
   );
 }
 
 const COLUMNS: Column<Failure>[] = [
-  { name: "Cause", cell: (of) => <Cause failure={of} />, by: (of) => CAUSES[kind(of.cause)].word },
+  { name: "Cause", cell: (of) => <Cause failure={of} />, by: word },
   { name: "Count", number: true, cell: (of) => count(n(of.count)), by: (of) => n(of.count) },
-  { name: "Share", number: true, minor: true, cell: (of) => share(n(of.count), n(of.attempts)), by: (of) => n(of.count) / Math.max(1, n(of.attempts)), title: "Of all attempts on this edge" },
+  { name: "Share", number: true, minor: true, cell: (of) => share(n(of.count), n(of.attempts)), by: (of) => n(of.count) / Math.max(1, n(of.attempts)), title: "Of all attempts on this edge or, of what is said, of all that is alike" },
   { name: "From", cell: (of) => shown(of.edge?.source), by: (of) => shown(of.edge?.source) },
   { name: "To", cell: (of) => shown(of.edge?.destination), by: (of) => shown(of.edge?.destination) },
   { name: "Port", number: true, cell: (of) => port(of.edge?.port, of.edge?.protocol), by: (of) => of.edge?.port ?? 0 },
-  { name: "Layer", minor: true, cell: (of) => of.layer ?? "", by: (of) => of.layer ?? "" },
   { name: "Fault", minor: true, cell: (of) => FAULTS[of.fault ?? "FAULT_UNKNOWN"] ?? "?", by: (of) => of.fault ?? "", title: "Where the fault lies" },
   { name: "What happens", wide: true, cell: (of) => of.sentence ?? "" },
   { name: "Last", number: true, minor: true, cell: (of) => clock(of.last), by: (of) => of.last ?? "" },
@@ -39,14 +41,16 @@ const COLUMNS: Column<Failure>[] = [
 export function chosen(failures: Failure[], screen: string, only: string): Failure[] {
   if (screen === "denied") return failures.filter(isDenied);
   if (only === "unanswered") return failures.filter((of) => kind(of.cause) === "UNANSWERED");
-  if (only === "tcp") return failures.filter((of) => of.edge?.protocol === 6 && !isDenied(of) && kind(of.cause) !== "DROPPED");
-  return failures;
+  if (only === "tcp") return failures.filter((of) => of.edge?.protocol === 6 && !isDenied(of) && of.layer === "L4");
+  if (only === "said") return failures.filter((of) => of.layer === "L7");
+  return failures.filter((of) => !isReset(of));
 }
 
 const NOTHING: Record<string, string> = {
   denied: "No policy denied anything in this time.",
   tcp: "Every connection was accepted and ended well in this time.",
   unanswered: "Whoever was asked has answered in this time.",
+  said: "Every request, question and handshake that was seen came to something.",
 };
 
 export function Failing(props: { answers: Answers }): JSX.Element {
@@ -57,7 +61,7 @@ export function Failing(props: { answers: Answers }): JSX.Element {
       selects(filter, {
         text: `${shown(of.edge?.source)} ${shown(of.edge?.destination)} ${of.edge?.service ?? ""} ${of.sentence ?? ""}`,
         port: port(of.edge?.port, of.edge?.protocol),
-        cause: CAUSES[kind(of.cause)].word,
+        cause: `${word(of)} ${CAUSES[kind(of.cause)].word}`,
       }),
     );
   });
@@ -74,6 +78,7 @@ export function Failing(props: { answers: Answers }): JSX.Element {
           {one("", "All")}
           {one("tcp", "TCP: refused, reset, unanswered")}
           {one("unanswered", "Unanswered alone")}
+          {one("said", "Said: requests, names, topics, TLS")}
         </div>
       </Show>
       <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
@@ -108,7 +113,8 @@ function Failed(props: { of: Failure }): JSX.Element {
           ["To", <Who name={shown(edge().destination)} side="to" />],
           ["Service", edge().service],
           ["Port", port(edge().port, edge().protocol)],
-          ["Failed", `${count(n(props.of.count))} of ${count(n(props.of.attempts))} attempts (${share(n(props.of.count), n(props.of.attempts))})`],
+          ["About", props.of.cause?.name ? <span class="mono">{props.of.cause.name}</span> : undefined],
+          ["Failed", `${count(n(props.of.count))} of ${count(n(props.of.attempts))} ${props.of.layer === "L7" ? "alike" : "attempts"} (${share(n(props.of.count), n(props.of.attempts))})`],
           ["Packets", props.of.packets ? count(n(props.of.packets)) : undefined],
           ["Fault", `${FAULTS[props.of.fault ?? "FAULT_UNKNOWN"] ?? "?"} (${props.of.layer ?? ""})`],
           ["First", `${clock(props.of.first)}, ${age(props.of.first)}`],

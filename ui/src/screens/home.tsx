@@ -2,7 +2,7 @@
 import { For, type JSX, Show, createMemo } from "solid-js";
 import type { Answers } from "../data";
 import { n } from "../api";
-import { kind, shown } from "../edges";
+import { isReset, shown } from "../edges";
 import { age, count, port } from "../format";
 import { Answered, Whole } from "../parts/states";
 import { Line } from "../parts/line";
@@ -11,14 +11,20 @@ import { type Tile, points, tiles } from "../tiles";
 import { range, to, view } from "../view";
 
 export function Home(props: { answers: Answers; now: number }): JSX.Element {
-  const all = createMemo(() => tiles(props.answers.map().value, props.answers.failing().value, props.answers.exposed().value));
+  const all = createMemo(() => {
+    const { map, failing, exposed, http, kafka, resolved } = props.answers;
+    return tiles({ map: map().value, failing: failing().value, exposed: exposed().value, http: http().value, kafka: kafka().value, resolved: resolved().value });
+  });
+  const each = () => {
+    const { map, failing, exposed, http, kafka, resolved } = props.answers;
+    return [map(), failing(), exposed(), http(), kafka(), resolved()];
+  };
   const asked = () => {
-    const { map, failing, exposed } = props.answers;
-    const of = [map(), failing(), exposed()];
+    const of = each();
     const error = of.find((one) => one.error)?.error;
     return { value: all().length > 0 ? all() : undefined, slow: of.some((one) => one.slow), ...(error ? { error } : {}) };
   };
-  const newest = () => Math.max(...[props.answers.map, props.answers.failing, props.answers.exposed].map((of) => of().asked ?? 0));
+  const newest = () => Math.max(...each().map((of) => of.asked ?? 0));
   const whole = () => props.answers.failing().value ?? props.answers.map().value;
   return (
     <section class="home" aria-label="Questions">
@@ -63,7 +69,7 @@ const NAMED = 8;
 
 /** The failures that count most. */
 function First(props: { answers: Answers }): JSX.Element {
-  const rows = createMemo(() => (props.answers.failing().value?.failures ?? []).filter((of) => !kind(of.cause).startsWith("RESET")).slice(0, NAMED));
+  const rows = createMemo(() => (props.answers.failing().value?.failures ?? []).filter((of) => !isReset(of)).slice(0, NAMED));
   return (
     <Show when={rows().length > 0}>
       <section class="first" aria-label="What fails first">

@@ -1,4 +1,4 @@
-// How long the first answer takes, edge by edge; and which services are the worst.
+// How long the first answer and requests take, edge by edge; and which services are the worst.
 import { type JSX, Show, createMemo } from "solid-js";
 import type { Row } from "../api";
 import type { Answers } from "../data";
@@ -8,29 +8,34 @@ import { parse, selects } from "../language";
 import { Details, Facts } from "../parts/details";
 import { Answered, Whole } from "../parts/states";
 import { type Column, Table } from "../parts/table";
+import { type Summary, summary } from "../said";
 import { Who } from "./failing";
 import { range, view } from "../view";
 
 /** An edge with what its durations come to, microseconds. */
-type Timed = { row: Row; count: number; p50: number; p95: number; p99: number };
+type Timed = { row: Row; count: number; p50: number; p95: number; p99: number; said: Summary; said95: number; said99: number };
 
 function timed(row: Row): Timed {
   const buckets = merged([row.connect]);
   const of = (share: number): number => quantile(buckets, share) ?? 0;
-  return { row, count: total(buckets), p50: of(0.5), p95: of(0.95), p99: of(0.99) };
+  const said = summary(row);
+  const ofSaid = (share: number): number => quantile(said.latency, share) ?? 0;
+  return { row, count: total(buckets), p50: of(0.5), p95: of(0.95), p99: of(0.99), said, said95: ofSaid(0.95), said99: ofSaid(0.99) };
 }
 
 const edgeOf = (of: Timed) => of.row.edge;
 
 const COLUMNS: Column<Timed>[] = [
   { name: "From", cell: (of) => shown(edgeOf(of)?.source), by: (of) => shown(edgeOf(of)?.source) },
-  { name: "To", cell: (of) => shown(edgeOf(of)?.destination), by: (of) => shown(edgeOf(of)?.destination) },
-  { name: "Service", wide: true, minor: true, cell: (of) => edgeOf(of)?.service ?? "", by: (of) => edgeOf(of)?.service ?? "" },
+  { name: "To", wide: true, cell: (of) => shown(edgeOf(of)?.destination), by: (of) => shown(edgeOf(of)?.destination) },
   { name: "Port", number: true, cell: (of) => port(edgeOf(of)?.port, edgeOf(of)?.protocol), by: (of) => edgeOf(of)?.port ?? 0 },
-  { name: "Answers", number: true, cell: (of) => count(of.count), by: (of) => of.count },
-  { name: "p50", number: true, minor: true, cell: (of) => duration(of.p50), by: (of) => of.p50 },
-  { name: "p95", number: true, cell: (of) => duration(of.p95), by: (of) => of.p95 },
-  { name: "p99", number: true, cell: (of) => duration(of.p99), by: (of) => of.p99 },
+  { name: "Answers", number: true, minor: true, cell: (of) => count(of.count), by: (of) => of.count },
+  { name: "p50", number: true, minor: true, title: "Of the time to the first answer", cell: (of) => (of.count > 0 ? duration(of.p50) : ""), by: (of) => of.p50 },
+  { name: "p95", number: true, cell: (of) => (of.count > 0 ? duration(of.p95) : ""), by: (of) => of.p95 },
+  { name: "p99", number: true, minor: true, cell: (of) => (of.count > 0 ? duration(of.p99) : ""), by: (of) => of.p99 },
+  { name: "Requests", number: true, minor: true, title: "Requests and questions that were seen on the edge", cell: (of) => (of.said.requests > 0 ? count(of.said.requests) : ""), by: (of) => of.said.requests },
+  { name: "Request p95", number: true, title: "Of requests over HTTP, questions to DNS servers, and producing to Kafka", cell: (of) => (of.said.latency.size > 0 ? duration(of.said95) : ""), by: (of) => of.said95 },
+  { name: "Request p99", number: true, minor: true, cell: (of) => (of.said.latency.size > 0 ? duration(of.said99) : ""), by: (of) => of.said99 },
 ];
 
 export function Latency(props: { answers: Answers }): JSX.Element {
@@ -38,10 +43,10 @@ export function Latency(props: { answers: Answers }): JSX.Element {
   const rows = createMemo(() => {
     const filter = parse(view().q);
     return (answer().value?.edges ?? [])
-      .filter((row) => row.connect)
+      .filter((row) => row.connect || summary(row).latency.size > 0)
       .filter((row) => selects(filter, { text: edgeKey(row.edge), port: port(row.edge?.port, row.edge?.protocol) }))
       .map(timed)
-      .sort((a, b) => b.p95 - a.p95);
+      .sort((a, b) => Math.max(b.p95, b.said95) - Math.max(a.p95, a.said95));
   });
   const key = (of: Timed): string => edgeKey(of.row.edge);
   const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
@@ -50,7 +55,7 @@ export function Latency(props: { answers: Answers }): JSX.Element {
       <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
       <div class="split">
         <Answered asked={answer()} empty={rows().length === 0} none={<p class="big">Nothing was answered in this time</p>}>
-          <Table label="Time to the first answer" rows={rows()} columns={COLUMNS} key={key} />
+          <Table label="Time to the first answer, and of requests" rows={rows()} columns={COLUMNS} key={key} />
         </Answered>
         <Show when={picked()}>
           {(of) => (
@@ -61,13 +66,28 @@ export function Latency(props: { answers: Answers }): JSX.Element {
                   ["To", <Who name={shown(edgeOf(of())?.destination)} side="to" />],
                   ["Service", edgeOf(of())?.service],
                   ["Answers", count(of().count)],
-                  ["p50", duration(of().p50)],
-                  ["p95", duration(of().p95)],
-                  ["p99", duration(of().p99)],
+                  ["p50", of().count > 0 ? duration(of().p50) : undefined],
+                  ["p95", of().count > 0 ? duration(of().p95) : undefined],
+                  ["p99", of().count > 0 ? duration(of().p99) : undefined],
                   ["Failed", `${count(failed(of().row.counters))} of ${count(attempts(of().row.counters))} attempts`],
                 ]}
               />
-              <Distribution row={of().row} />
+              <Show when={of().said.latency.size > 0}>
+                <h3>{`Requests (${of().said.protocols.filter((name) => name !== "TLS").join(", ")})`}</h3>
+                <Facts
+                  of={[
+                    ["Seen", count(of().said.requests)],
+                    ["Failed", of().said.failed > 0 ? `${count(of().said.failed)} (${share(of().said.failed, of().said.requests)})` : undefined],
+                    ["p50", duration(quantile(of().said.latency, 0.5) ?? 0)],
+                    ["p95", duration(of().said95)],
+                    ["p99", duration(of().said99)],
+                    ["Median at the server", of().said.shares ? duration(of().said.shares?.server ?? 0) : undefined],
+                    ["and on the way", of().said.shares ? duration(of().said.shares?.network ?? 0) : undefined],
+                  ]}
+                />
+                <Distribution title="Distribution of requests" of={of().said.latency} />
+              </Show>
+              <Distribution title="Distribution of the first answer" of={merged([of().row.connect])} />
             </Details>
           )}
         </Show>
@@ -77,10 +97,10 @@ export function Latency(props: { answers: Answers }): JSX.Element {
 }
 
 /** How many answers took how long, in steps of a doubling. */
-function Distribution(props: { row: Row }): JSX.Element {
+function Distribution(props: { title: string; of: Map<number, number> }): JSX.Element {
   const steps = createMemo(() => {
     const doubled = new Map<number, number>();
-    for (const [bucket, of] of merged([props.row.connect])) {
+    for (const [bucket, of] of props.of) {
       const step = Math.floor((bucket * Math.log(1.01 / 0.99)) / Math.LN2);
       doubled.set(step, (doubled.get(step) ?? 0) + of);
     }
@@ -90,8 +110,8 @@ function Distribution(props: { row: Row }): JSX.Element {
   });
   const most = () => Math.max(...steps().map((of) => of.count), 1);
   return (
-    <>
-      <h3>Distribution</h3>
+    <Show when={props.of.size > 0}>
+      <h3>{props.title}</h3>
       <table class="plain bars">
         <tbody>
           {steps().map((of) => (
@@ -107,7 +127,7 @@ function Distribution(props: { row: Row }): JSX.Element {
           ))}
         </tbody>
       </table>
-    </>
+    </Show>
   );
 }
 

@@ -78,13 +78,14 @@ export function Map_(props: { answers: Answers; theme: string }): JSX.Element {
 }
 
 function Legend(): JSX.Element {
-  const shown = ["REFUSED", "UNANSWERED", "DROPPED", "DENIED_BY_RULE", "DENIED_BY_DEFAULT"] as const;
+  const shown = ["REFUSED", "UNANSWERED", "DROPPED", "HTTP_ERROR", "DENIED_BY_RULE", "DENIED_BY_DEFAULT"] as const;
+  const words: Partial<Record<(typeof shown)[number], string>> = { HTTP_ERROR: "bad answers", DENIED_BY_DEFAULT: "by default" };
   return (
     <span class="legend" aria-label="What shapes mean">
       <For each={shown}>
         {(of) => (
           <span class={`cause ${CAUSES[of].tone}`}>
-            <span aria-hidden="true">{CAUSES[of].shape}</span> {of === "DENIED_BY_DEFAULT" ? "denied by default" : CAUSES[of].word}
+            <span aria-hidden="true">{CAUSES[of].shape}</span> {words[of] ?? CAUSES[of].word}
           </span>
         )}
       </For>

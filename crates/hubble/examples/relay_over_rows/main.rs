@@ -5,6 +5,7 @@
 
 mod flows;
 mod rows;
+mod said;
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -9,6 +9,8 @@ use api::hubble::answers::{
 use hubble::answers::{Gathered, Rows};
 use tonic::Status;
 
+use super::said::{self, Said};
+
 /// Seconds of what nodes know: a day.
 const KNOWN: u64 = 86_400;
 /// Seconds between two values of the curve.
@@ -27,6 +29,7 @@ pub(crate) struct Rate {
     connect: f64,
     failure: Option<(Cause, u64)>,
     outsiders: Vec<&'static str>,
+    said: Vec<Said>,
 }
 
 /// A node's part of the edges.
@@ -98,7 +101,7 @@ impl Rate {
                 address: (*address).into(),
                 connections: opened / (1 << place),
             });
-        Row {
+        let mut row = Row {
             edge: Some(self.edge.clone()),
             connect: (counters.answered > 0).then(|| sketch(self.connect, counters.answered)),
             counters: Some(counters),
@@ -107,7 +110,14 @@ impl Rate {
             first_ns: since * 1_000_000_000,
             last_ns: until.saturating_sub(3) * 1_000_000_000,
             ..Row::default()
+        };
+        for of in &self.said {
+            let last_ns = row.last_ns;
+            for (cause, count) in of.say(&mut row, times, last_ns) {
+                row.failures.push(self.tally(&cause, count, since, until));
+            }
         }
+        row
     }
 
     fn counters(&self, opened: u64, failed: u64) -> Counters {
@@ -169,7 +179,7 @@ impl Rate {
     clippy::cast_sign_loss,
     reason = "a bucket of a known range"
 )]
-fn sketch(median: f64, count: u64) -> Sketch {
+pub(crate) fn sketch(median: f64, count: u64) -> Sketch {
     let shares: [(f64, u64); 6] = [
         (0.5, 10),
         (0.8, 25),
@@ -232,6 +242,7 @@ fn rate(from: &str, to: &str, port: u32, opened: u64, connect: f64) -> Rate {
         connect,
         failure: None,
         outsiders: Vec::new(),
+        said: said::on(from, to, port),
     }
 }
 
@@ -278,6 +289,7 @@ const WELL: &[(&str, &str, u32, u64, f64)] = &[
     ("shop/api", "shop/checkout", 8080, 880, 300.0),
     ("shop/checkout", "data/kafka", 9092, 1300, 620.0),
     ("shop/mailer", "data/kafka", 9092, 260, 640.0),
+    ("shop/stock", "data/kafka", 9092, 40, 630.0),
     ("shop/mailer", "smtp.example.net", 587, 210, 58_000.0),
     ("lab/notebook", "pypi.example.org", 443, 120, 33_000.0),
     ("monitoring/prometheus", "shop/api", 9102, 400, 350.0),

@@ -18,6 +18,7 @@ pub(super) struct Asked {
     limit: u32,
     pattern: String,
     failing: bool,
+    resets: bool,
 }
 
 impl Asked {
@@ -32,7 +33,7 @@ impl Asked {
             limit: self.limit,
             pattern: self.pattern,
             failing: self.failing,
-            ..Question::default()
+            resets: self.resets,
         })
     }
 }

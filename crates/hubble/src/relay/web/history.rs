@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use api::hubble::Timestamp;
 use api::hubble::answers::answers_server::Answers as _;
-use api::hubble::answers::{Counters, MapAnswer, Question};
+use api::hubble::answers::{Counters, MapAnswer, Question, Row};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use tonic::{Request, Status};
 
 use super::{Asked, Web, failed, json};
+use crate::answers::{dns, http, kafka};
 use crate::rollup::is_outside;
 use crate::sketch::Sketch;
 
@@ -51,6 +53,19 @@ struct Sums {
     /// Of the time to the first answer, microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     p95_us: Option<u64>,
+    /// Requests over HTTP, and those that were not answered well.
+    requests: u64,
+    request_errors: u64,
+    /// Of the time to their answers, microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_p95_us: Option<u64>,
+    /// Questions to DNS servers, and those that came to nothing.
+    questions: u64,
+    questions_failed: u64,
+    /// Requests to Kafka brokers.
+    kafka: u64,
+    /// Requests, questions and handshakes that failed.
+    said_failed: u64,
 }
 
 /// A span's end and question: what it can be found by again.
@@ -151,7 +166,7 @@ fn sum(since: i64, answer: &MapAnswer) -> Sums {
         since,
         ..Sums::default()
     };
-    let mut connect = Sketch::default();
+    let (mut connect, mut answered) = (Sketch::default(), Sketch::default());
     for row in &answer.edges {
         let of = row.counters.unwrap_or_default();
         sums.opened += of.opened;
@@ -169,10 +184,39 @@ fn sum(since: i64, answer: &MapAnswer) -> Sums {
         if let Some(sketch) = &row.connect {
             connect.merge(sketch);
         }
+        sums.add_said(row);
+        for sketch in row.http.iter().filter_map(|of| of.latency.as_ref()) {
+            answered.merge(sketch);
+        }
     }
-    let p95 = connect.quantile(0.95);
-    sums.p95_us = p95.map(|of| u64::try_from(of.as_micros()).unwrap_or(u64::MAX));
+    let p95 = |of: &Sketch| of.quantile(0.95);
+    let micros = |of: Duration| u64::try_from(of.as_micros()).unwrap_or(u64::MAX);
+    sums.p95_us = p95(&connect).map(micros);
+    sums.request_p95_us = p95(&answered).map(micros);
     sums
+}
+
+impl Sums {
+    fn add_said(&mut self, row: &Row) {
+        for of in &row.http {
+            self.requests += of.requests;
+            self.request_errors += http::errors(of);
+            self.said_failed += http::failed(of);
+        }
+        for of in &row.dns {
+            self.questions += of.questions;
+            self.questions_failed += dns::failed(of);
+            self.said_failed += dns::failed(of);
+        }
+        for of in &row.kafka {
+            self.kafka += of.produces + of.fetches + of.others;
+            self.said_failed += kafka::failed(of);
+        }
+        for of in &row.tls {
+            let alerts = of.client_alerts.iter().chain(&of.server_alerts);
+            self.said_failed += of.unfinished + alerts.map(|of| of.count).sum::<u64>();
+        }
+    }
 }
 
 /// Attempts that came to nothing; what was answered late was answered.

@@ -1,4 +1,6 @@
-use api::hubble::answers::{Edge, Party, PartyKind, Row};
+use api::hubble::answers::{
+    CodeCount, DnsCounters, Edge, HttpCounters, KafkaCounters, Party, PartyKind, Row, TlsCounters,
+};
 
 use super::*;
 
@@ -52,4 +54,57 @@ fn what_came_late_did_not_fail_and_what_came_from_outside_is_told_apart() {
         ..Sums::default()
     };
     assert_eq!(sum(60, &answer), expected);
+}
+
+#[test]
+fn what_is_said_on_edges_is_summed_with_what_of_it_failed() {
+    let code = |code, count| CodeCount { code, count };
+    let took = |bucket| {
+        Some(api::hubble::answers::Sketch {
+            bucket: vec![bucket],
+            count: vec![1],
+        })
+    };
+    let row = Row {
+        http: vec![HttpCounters {
+            requests: 10,
+            status: vec![code(200, 5), code(404, 2), code(503, 2)],
+            unanswered: 1,
+            latency: took(500),
+            ..HttpCounters::default()
+        }],
+        dns: vec![DnsCounters {
+            questions: 9,
+            codes: vec![code(3, 4), code(2, 1)],
+            searched: 3,
+            timeouts: 1,
+            ..DnsCounters::default()
+        }],
+        kafka: vec![KafkaCounters {
+            produces: 3,
+            fetches: 2,
+            others: 1,
+            errors: vec![code(3, 1)],
+            ..KafkaCounters::default()
+        }],
+        tls: vec![TlsCounters {
+            handshakes: 8,
+            client_alerts: vec![code(48, 2)],
+            unfinished: 1,
+            ..TlsCounters::default()
+        }],
+        ..Row::default()
+    };
+    let answer = MapAnswer {
+        edges: vec![row.clone(), row],
+        ..MapAnswer::default()
+    };
+    let sums = sum(60, &answer);
+    assert_eq!((sums.requests, sums.request_errors), (20, 10));
+    assert_eq!((sums.questions, sums.questions_failed), (18, 6));
+    assert_eq!(sums.kafka, 12);
+    // Of each: three requests, three questions, one of Kafka, three handshakes.
+    assert_eq!(sums.said_failed, 20);
+    assert_eq!(sums.request_p95_us, Some(21_813));
+    assert_eq!(sums.p95_us, None);
 }
