@@ -112,10 +112,11 @@ impl Rate {
             ..Row::default()
         };
         for of in &self.said {
-            let last_ns = row.last_ns;
-            for (cause, count) in of.say(&mut row, times, last_ns) {
-                row.failures.push(self.tally(&cause, count, since, until));
-            }
+            let failures = of.say(&mut row, times);
+            let tallies = failures
+                .iter()
+                .map(|(cause, count)| self.tally(cause, *count, since, until));
+            row.failures.extend(tallies);
         }
         row
     }

@@ -1,7 +1,7 @@
 //! What is said on edges, made up as well: requests, questions to DNS servers, topics of Kafka, handshakes of TLS.
 
 use api::hubble::answers::{
-    Cause, CauseKind, CodeCount, DnsCounters, HttpCounters, KafkaCounters, NameCount, Row,
+    Cause, CauseKind, CodeCount, DnsCounters, HttpCounters, KafkaCounters, NameCount, Row, Sketch,
     TlsCounters,
 };
 
@@ -43,9 +43,20 @@ const CART: &str = "cart.shop.svc.cluster.local";
 const REDIS: &str = "redis.data.svc.cluster.local";
 const PAYMENTS: &str = "payments.example.com";
 
-/// Source, destination, its port, and what is said.
+/// Source, destination, its port, and what is said: how often, codes, silence and median as in [`Said`].
+type Line = (
+    &'static str,
+    &'static str,
+    u32,
+    What,
+    u64,
+    &'static [(i32, u64)],
+    u64,
+    f64,
+);
+
 #[rustfmt::skip]
-const SAID: &[(&str, &str, u32, What, u64, &[(i32, u64)], u64, f64)] = &[
+const SAID: &[Line] = &[
     ("ingress/gateway", "shop/web", 8080, What::Http("GET", "/"), 5200, &[(304, 310)], 0, 3100.0),
     ("ingress/gateway", "shop/web", 8080, What::Http("GET", "/products/{id}"), 3900, &[(404, 21)], 0, 5400.0),
     ("ingress/gateway", "shop/web", 8080, What::Http("POST", "/login"), 420, &[(302, 700), (401, 118)], 0, 48_000.0),
@@ -116,103 +127,35 @@ fn cause(kind: CauseKind, name: &str, code: i32) -> Cause {
 
 impl Said {
     /// Adds to a row what is said, `times` being what a rate comes to in its span. Gives what fails, and how often.
-    pub(crate) fn say(
-        &self,
-        row: &mut Row,
-        times: impl Fn(u64) -> u64,
-        until_ns: u64,
-    ) -> Vec<(Cause, u64)> {
+    pub(crate) fn say(&self, row: &mut Row, times: impl Fn(u64) -> u64) -> Vec<(Cause, u64)> {
         let count = times(self.count);
         if count == 0 {
             return Vec::new();
         }
-        let bad: Vec<(i32, u64)> = self
-            .codes
-            .iter()
-            .map(|(code, share)| (*code, count * share / 1000))
-            .collect();
-        let silent = count * self.silent / 1000;
-        let well = count - silent - bad.iter().map(|(_, of)| of).sum::<u64>();
-        let latency = Some(sketch(self.median, count - silent));
-        let with = |usual: i32| {
-            let mut all = bad.clone();
-            all.push((usual, well));
-            codes(&all)
+        let part = |share: u64| count * share / 1000;
+        let bad = self.codes.iter().map(|(code, share)| (*code, part(*share)));
+        let told = Told {
+            count,
+            bad: bad.collect(),
+            silent: part(self.silent),
+            latency: Some(sketch(self.median, count - part(self.silent))),
         };
+        match self.what {
+            What::Http(method, path) => row.http.push(told.http(method, path)),
+            What::Grpc(path) => row.http.push(told.grpc(path)),
+            What::Dns(name, number, addresses) => {
+                let times = (row.first_ns, row.last_ns);
+                row.dns.push(told.dns(name, number, addresses, times));
+            }
+            What::Produces(topic) => row.kafka.push(told.produces(topic)),
+            What::Fetches(topic, group) => row.kafka.push(told.fetches(topic, group)),
+            What::Tls(name) => row.tls.push(told.tls(name)),
+        }
+        let bad = told.bad.iter();
         let mut failures: Vec<(Cause, u64)> = bad
-            .iter()
             .filter_map(|(code, of)| Some((self.fault(*code)?, *of)))
             .collect();
-        failures.extend(self.silence().map(|cause| (cause, silent)));
-        match self.what {
-            What::Http(method, path) => row.http.push(HttpCounters {
-                method: method.into(),
-                path: path.into(),
-                requests: count,
-                status: with(200),
-                unanswered: silent,
-                request_octets: count * 180,
-                response_octets: count * 5200,
-                latency,
-                ..HttpCounters::default()
-            }),
-            What::Grpc(path) => row.http.push(HttpCounters {
-                method: "POST".into(),
-                path: path.into(),
-                requests: count,
-                status: codes(&[(200, count - silent)]),
-                grpc: with(0),
-                unanswered: silent,
-                request_octets: count * 60,
-                response_octets: count * 900,
-                latency,
-                ..HttpCounters::default()
-            }),
-            What::Dns(name, number, addresses) => row.dns.push(DnsCounters {
-                name: name.into(),
-                r#type: number,
-                questions: count,
-                codes: with(0),
-                timeouts: silent,
-                latency,
-                addresses: addresses.iter().map(|of| (*of).into()).collect(),
-                first_ns: row.first_ns,
-                last_ns: until_ns,
-                ..DnsCounters::default()
-            }),
-            What::Produces(topic) => row.kafka.push(KafkaCounters {
-                topic: topic.into(),
-                produces: count,
-                produced_octets: well * 1400,
-                errors: codes(&bad),
-                unanswered: silent,
-                produce_latency: latency,
-                ..KafkaCounters::default()
-            }),
-            What::Fetches(topic, group) => row.kafka.push(KafkaCounters {
-                topic: topic.into(),
-                fetches: count,
-                fetched_octets: well * 560,
-                errors: codes(&bad),
-                unanswered: silent,
-                groups: vec![NameCount {
-                    name: group.into(),
-                    count,
-                }],
-                fetch_latency: latency,
-                ..KafkaCounters::default()
-            }),
-            What::Tls(name) => row.tls.push(TlsCounters {
-                server_name: name.into(),
-                handshakes: count,
-                done: well,
-                versions: codes(&[(0x0304, count - silent)]),
-                client_alerts: codes(&bad),
-                unfinished: silent,
-                latency,
-                ..TlsCounters::default()
-            }),
-        }
+        failures.extend(self.silence().map(|cause| (cause, told.silent)));
         failures.retain(|(_, of)| *of > 0);
         failures
     }
@@ -248,5 +191,110 @@ impl Said {
             _ => return None,
         };
         (self.silent > 0).then(|| cause(kind, &name, 0))
+    }
+}
+
+/// What is said in a span.
+struct Told {
+    count: u64,
+    bad: Vec<(i32, u64)>,
+    silent: u64,
+    latency: Option<Sketch>,
+}
+
+impl Told {
+    fn well(&self) -> u64 {
+        self.count - self.silent - self.bad.iter().map(|(_, of)| of).sum::<u64>()
+    }
+
+    /// The codes of all answers, those that are well having the usual one.
+    fn with(&self, usual: i32) -> Vec<CodeCount> {
+        let mut all = self.bad.clone();
+        all.push((usual, self.well()));
+        codes(&all)
+    }
+
+    fn http(&self, method: &str, path: &str) -> HttpCounters {
+        HttpCounters {
+            method: method.into(),
+            path: path.into(),
+            requests: self.count,
+            status: self.with(200),
+            unanswered: self.silent,
+            request_octets: self.count * 180,
+            response_octets: self.count * 5200,
+            latency: self.latency.clone(),
+            ..HttpCounters::default()
+        }
+    }
+
+    fn grpc(&self, path: &str) -> HttpCounters {
+        HttpCounters {
+            status: codes(&[(200, self.count - self.silent)]),
+            grpc: self.with(0),
+            ..self.http("POST", path)
+        }
+    }
+
+    fn dns(
+        &self,
+        name: &str,
+        number: u32,
+        addresses: &[&str],
+        (first_ns, last_ns): (u64, u64),
+    ) -> DnsCounters {
+        DnsCounters {
+            name: name.into(),
+            r#type: number,
+            questions: self.count,
+            codes: self.with(0),
+            timeouts: self.silent,
+            latency: self.latency.clone(),
+            addresses: addresses.iter().map(|of| (*of).into()).collect(),
+            first_ns,
+            last_ns,
+            ..DnsCounters::default()
+        }
+    }
+
+    fn produces(&self, topic: &str) -> KafkaCounters {
+        KafkaCounters {
+            topic: topic.into(),
+            produces: self.count,
+            produced_octets: self.well() * 1400,
+            errors: codes(&self.bad),
+            unanswered: self.silent,
+            produce_latency: self.latency.clone(),
+            ..KafkaCounters::default()
+        }
+    }
+
+    fn fetches(&self, topic: &str, group: &str) -> KafkaCounters {
+        KafkaCounters {
+            topic: topic.into(),
+            fetches: self.count,
+            fetched_octets: self.well() * 560,
+            errors: codes(&self.bad),
+            unanswered: self.silent,
+            groups: vec![NameCount {
+                name: group.into(),
+                count: self.count,
+            }],
+            fetch_latency: self.latency.clone(),
+            ..KafkaCounters::default()
+        }
+    }
+
+    fn tls(&self, name: &str) -> TlsCounters {
+        TlsCounters {
+            server_name: name.into(),
+            handshakes: self.count,
+            done: self.well(),
+            versions: codes(&[(0x0304, self.count - self.silent)]),
+            client_alerts: codes(&self.bad),
+            unfinished: self.silent,
+            latency: self.latency.clone(),
+            ..TlsCounters::default()
+        }
     }
 }
