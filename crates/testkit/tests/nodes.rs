@@ -37,6 +37,8 @@ mod services;
 mod soak;
 #[path = "nodes/sockets.rs"]
 mod sockets;
+#[path = "nodes/spoken.rs"]
+mod spoken;
 #[path = "nodes/truth.rs"]
 mod truth;
 #[path = "nodes/upgrade.rs"]
@@ -297,6 +299,19 @@ fn what_connections_say_reaches_the_agents_of_both_ends() {
         options.with("hubble-metrics-server", &format!(":{}", scraped::FLOWS))
     });
     said::told(&cluster);
+}
+
+#[test]
+fn requests_and_questions_are_told_as_often_as_they_were_sent_with_their_codes_and_times() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('w', |options| {
+        options
+            .with("hubble-listen-address", ":4244")
+            .with("hubble-disable-tls", "true")
+    });
+    spoken::answered(&cluster);
 }
 
 #[test]

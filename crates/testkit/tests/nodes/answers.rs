@@ -99,7 +99,7 @@ pub(crate) fn at(pod: &RunningPod, port: u16) -> SocketAddr {
 }
 
 /// The start of the next span of ten seconds, RFC 3339, once all that came before has been counted in one before.
-fn now() -> String {
+pub(crate) fn now() -> String {
     std::thread::sleep(Duration::from_secs(4));
     let second = jiff::Timestamp::now().as_second();
     let start = second - second % 10 + 10;
@@ -129,11 +129,27 @@ fn settle(cluster: &Cluster, pods: &Pods) {
 }
 
 fn ask(cluster: &Cluster, question: &str, since: &str) -> anyhow::Result<Value> {
+    asked(cluster, &[question], since)
+}
+
+/// The whole answer to a question, with its flags.
+pub(crate) fn asked(cluster: &Cluster, question: &[&str], since: &str) -> anyhow::Result<Value> {
+    let text = told(cluster, question, since, "json")?;
+    serde_json::from_str(&text).context("the answer is JSON")
+}
+
+/// An answer in a format.
+pub(crate) fn told(
+    cluster: &Cluster,
+    question: &[&str],
+    since: &str,
+    format: &str,
+) -> anyhow::Result<String> {
     let server = relay_address();
-    let words = [
-        question, "--server", &server, "--since", since, "--limit", "0", "--output", "json",
+    let flags = [
+        "--server", &server, "--since", since, "--limit", "0", "--output", format,
     ];
-    serde_json::from_str(&cluster.ask("question", &words)?).context("the answer is JSON")
+    cluster.ask("question", &[question, &flags].concat())
 }
 
 fn answers(cluster: &Cluster, since: &str) -> anyhow::Result<()> {
@@ -188,11 +204,11 @@ fn answers(cluster: &Cluster, since: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn number(of: &Value) -> u64 {
+pub(crate) fn number(of: &Value) -> u64 {
     of.as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-fn ends(of: &Value) -> (String, String, u16) {
+pub(crate) fn ends(of: &Value) -> (String, String, u16) {
     let name = |end: &str| {
         of["edge"][end]["name"]
             .as_str()

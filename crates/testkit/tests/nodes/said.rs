@@ -27,7 +27,15 @@ pub(crate) fn told(cluster: &Cluster) {
     for server in &servers {
         settle(&client, server);
     }
-    let before = [0, 1].map(|node| counts(cluster, node).expect("a page"));
+    let before = [0, 1].map(|node| {
+        // Counts are there a second after the agent's start.
+        let mut found = [0; 3];
+        let read = within(FRESH, || {
+            found = counts(cluster, node)?;
+            Ok(())
+        });
+        read.map(|()| found).expect("a page with counts")
+    });
     for server in &servers {
         ask_dns(&client, server);
         ask_http(&client, server);
