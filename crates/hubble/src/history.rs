@@ -28,6 +28,9 @@ const ROWS: usize = 32_768;
 const AGE: Duration = Duration::from_mins(1);
 /// Rows that wait while a segment is written; what comes beyond is lost, and counted.
 const WAITING: usize = 4 * ROWS;
+/// Segments that are kept: a week of minutes, so that a quiet node has no more files than its agent reads the names of at once
+/// when it starts.
+const SEGMENTS: usize = 7 * 24 * 60;
 
 /// What is kept.
 #[derive(Clone, Debug)]
@@ -170,7 +173,7 @@ impl History {
 
     /// Writes segments until `stop`, and the last one then.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let mut failing = false;
+        let (mut failing, mut told) = (false, 0);
         loop {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -188,6 +191,11 @@ impl History {
                     failing = true;
                 }
                 Err(error) => tracing::warn!(%error, "records are not kept"),
+            }
+            let lost = self.lost();
+            if lost > told {
+                tracing::warn!(records = lost - told, "records of flows were lost");
+                told = lost;
             }
             if stop.is_cancelled() {
                 return;
@@ -240,11 +248,11 @@ impl History {
 }
 
 impl State {
-    /// Takes out the oldest segments, until the others have at most so many bytes.
+    /// Takes out the oldest segments, until the others have at most so many bytes and are not too many.
     fn too_much(&mut self, bytes: u64) -> Vec<Segment> {
         let mut have: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
         let mut gone = Vec::new();
-        while have > bytes
+        while (have > bytes || self.segments.len() > SEGMENTS)
             && let Some(oldest) = self.segments.pop_front()
         {
             have -= oldest.bytes;

@@ -344,6 +344,25 @@ fn the_oldest_segments_go_when_there_are_too_many_bytes() {
 }
 
 #[test]
+fn the_oldest_segments_go_when_there_are_too_many_files() {
+    let directory = tempfile::tempdir().unwrap();
+    for second in 0..SEGMENTS + 3 {
+        let name = format!("records-{second:020}-{second:020}-00000000.parquet");
+        std::fs::write(directory.path().join(name), "").unwrap();
+    }
+    let place = Place {
+        directory: directory.path().to_owned(),
+        bytes: 1 << 20,
+    };
+    let history = History::open(place).unwrap();
+    history.push(kept([opened()]).remove(0));
+    history.seal().unwrap();
+    let files = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(files, SEGMENTS);
+    assert_eq!(history.since_ns(), Some(4));
+}
+
+#[test]
 fn what_cannot_be_written_is_counted() {
     let directory = tempfile::tempdir().unwrap();
     let place = Place {
