@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::place::Place;
 use crate::process::run;
-use crate::{Verb, ebpf, machine, setup};
+use crate::{Verb, ebpf, machine, setup, ship};
 
 pub(crate) const FMT: Verb = Verb {
     name: "fmt",
@@ -90,24 +90,20 @@ fn demo(place: &Place, words: &[String]) -> Result<()> {
 
 /// Builds the programs of the cluster.
 pub(crate) fn build_demo(place: &Place) -> Result<()> {
-    build_programs(place, &[])
-}
-
-/// The same with further words for cargo.
-pub(crate) fn build_programs(place: &Place, words: &[&str]) -> Result<()> {
-    let packages = PACKAGES.iter().flat_map(|name| ["--package", name]);
-    run(cargo(place)
-        .args(["build", "--bins"])
-        .args(words)
-        .args(packages))
+    run(cargo(place).args(["build", "--bins"]).args(packages()))
 }
 
 /// Builds the programs of the cluster as they are shipped; one of them.
 pub(crate) fn release_program(place: &Place, name: &str) -> Result<Command> {
-    build_programs(place, &["--release"])?;
-    let us = std::env::current_exe().context("where is xtask?")?;
-    let built = us.ancestors().nth(2).context("xtask lies in no folder")?;
-    Ok(Command::new(built.join("release").join(name)))
+    let mut command = cargo(place);
+    command.args(["build", "--bins"]).args(packages());
+    let folder = ship::as_shipped(place, &mut command)?;
+    run(&mut command)?;
+    Ok(Command::new(folder.join(name)))
+}
+
+fn packages() -> impl Iterator<Item = &'static str> {
+    PACKAGES.iter().flat_map(|name| ["--package", name])
 }
 
 /// Where cargo puts the demo: beside ourselves.

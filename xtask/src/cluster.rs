@@ -52,7 +52,7 @@ fn run(place: &Place, words: &[String]) -> Result<()> {
         Ask::Up(choices) => lifecycle::up(place, &layout, &choices),
         Ask::Down => lifecycle::down(&layout),
         Ask::Status => status::print(&layout),
-        Ask::Test(choices) => smoke::test(place, &layout, &choices),
+        Ask::Test(build, choices) => smoke::test(place, &layout, build, &choices),
         Ask::Conformance(choices) => e2e::conformance(place, &layout, &choices),
         Ask::Move => transfer::run(place, &layout),
         Ask::Density => density::run(place, &layout),

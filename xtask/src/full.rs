@@ -156,8 +156,17 @@ const SUITES: &[Suite] = &[
         },
     },
     Suite {
+        name: "image",
+        shows: "smoke and connectivity test of a real cluster with the image that is shipped, static and optimised",
+        command: |_| {
+            let mut command = cluster("test")?;
+            command.arg("--release");
+            Ok(command)
+        },
+    },
+    Suite {
         name: "density",
-        shows: "100 pods on each node of a real cluster, and what of a pod's start is ours",
+        shows: "100 pods on each node of a real cluster with the image that is shipped, and what of a pod's start is ours",
         command: |_| cluster("density"),
     },
     Suite {

@@ -279,8 +279,20 @@ fn compile_dev(place: &Place) -> Result<PathBuf> {
     Ok(us.parent().context("xtask lies in a folder")?.to_owned())
 }
 
-/// Static programs: on musl where there is a standard library for it, else on glibc.
+/// The programs of the image.
 fn compile_release(place: &Place) -> Result<PathBuf> {
+    let mut command = cargo::cargo(place);
+    command
+        .args(["build", "--bins"])
+        .args(packages(&place.repo));
+    let folder = as_shipped(place, &mut command)?;
+    run(&mut command)?;
+    Ok(folder)
+}
+
+/// Makes cargo build static, optimised programs, on musl where there is a standard library for it, else on glibc; says where they
+/// will lie.
+pub(crate) fn as_shipped(place: &Place, command: &mut Command) -> Result<PathBuf> {
     let arch = std::env::consts::ARCH;
     let musl = format!("{arch}-unknown-linux-musl");
     let (triple, flags) = if has_std(&musl) {
@@ -302,10 +314,9 @@ fn compile_release(place: &Place) -> Result<PathBuf> {
         "{flags} --remap-path-prefix={}=axoneme --remap-path-prefix={home}=cargo",
         place.repo.display()
     );
-    run(cargo::cargo(place)
-        .args(["build", "--release", "--bins", "--target", &triple])
-        .args(packages(&place.repo))
-        .env("RUSTFLAGS", flags.trim()))?;
+    command
+        .args(["--release", "--target", &triple])
+        .env("RUSTFLAGS", flags.trim());
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| place.cache.join("target"), PathBuf::from);
     Ok(target.join(triple).join("release"))

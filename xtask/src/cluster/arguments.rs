@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::families::Families;
+use crate::ship::Build;
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,8 @@ usage: ./x cluster [--name NAME] VERB
   load             gives the nodes the images that changed
   smoke            asks pods, services, names and node ports of the running cluster
   connectivity     the whole of 'axoneme connectivity test' on the running cluster, the world included
-  test             the image, up, wait until all is Ready, smoke test, connectivity test, down; takes what up takes
+  test [--release] the image, up, wait until all is Ready, smoke test, connectivity test, down; takes what up takes. With
+                   --release the image is the one for everybody, static and optimised, not one of the test profile
   conformance      up, Kubernetes' own tests of the network that need nothing we lack, down; counted as cargo counts tests;
                    of both families, those that are about both. Takes what up takes
   move             up, identities, nodes and addresses from objects of the API server to an etcd and back under connections, down
@@ -57,7 +59,7 @@ pub(super) enum Ask {
     /// Name of a folder in `tools/`.
     Tool(String),
     E2e(Selection),
-    Test(Choices),
+    Test(Build, Choices),
     Conformance(Choices),
     Move,
     Density,
@@ -180,7 +182,10 @@ pub(super) fn read(words: &[String]) -> Result<Part> {
         "tool" => tool(rest)?,
         "smoke" => alone(verb, rest, Ask::Smoke)?,
         "connectivity" => alone(verb, rest, Ask::Connectivity)?,
-        "test" => Ask::Test(choices(verb, rest)?),
+        "test" => match rest.split_first() {
+            Some((&"--release", rest)) => Ask::Test(Build::Release, choices(verb, rest)?),
+            _ => Ask::Test(Build::Dev, choices(verb, rest)?),
+        },
         "density" => alone(verb, rest, Ask::Density)?,
         "move" => alone(verb, rest, Ask::Move)?,
         "conformance" => Ask::Conformance(choices(verb, rest)?),

@@ -35,7 +35,8 @@ struct Start {
 
 /// From nothing to nodes full of pods, and back.
 pub(super) fn run(place: &Place, layout: &Layout) -> Result<()> {
-    ship::make(place, Build::Dev)?;
+    // What a pod waits for is what is shipped.
+    ship::make(place, Build::Release)?;
     let result = lifecycle::up(place, layout, &super::arguments::Choices::default())
         .and_then(|()| measure(layout));
     lifecycle::down(layout)?;

@@ -13,6 +13,7 @@ use super::images::AGNHOST;
 use super::layout::Layout;
 use super::steps::{Steps, Wait, wait_until};
 use super::{connectivity, daemon, lifecycle, network, node};
+use crate::cargo;
 use crate::place::Place;
 use crate::ship::{self, Build};
 
@@ -21,11 +22,15 @@ const NAMESPACE: &str = "axoneme-smoke";
 const NODE_PORT: u16 = 30080;
 
 /// The whole way: up, smoke test, connectivity test, down. What failed is shown with what the cluster says of it.
-pub(super) fn test(place: &Place, layout: &Layout, choices: &Choices) -> Result<()> {
+pub(super) fn test(place: &Place, layout: &Layout, build: Build, choices: &Choices) -> Result<()> {
     let layout = &lifecycle::spoken(layout, choices.families)?;
     // What is tested is this checkout, not what somebody built before.
     let steps = Steps::begin();
-    steps.step("Axoneme's image", || ship::make(place, Build::Dev))?;
+    steps.step("Axoneme's image", || ship::make(place, build))?;
+    if build == Build::Release {
+        // The command line that asks lies beside us and is of the test profile.
+        steps.step("axoneme", || cargo::build_demo(place))?;
+    }
     let result = lifecycle::up(place, layout, choices)
         .and_then(|()| run(layout))
         .and_then(|()| connectivity::run(layout));

@@ -33,7 +33,17 @@ fn up_installs_axoneme_unless_told_otherwise() {
 fn whole_tests_run_on_what_up_would_start() {
     assert_eq!(
         read_line("test").unwrap().ask,
-        Ask::Test(Choices::default())
+        Ask::Test(Build::Dev, Choices::default())
+    );
+    assert_eq!(
+        read_line("test --release --store etcd").unwrap().ask,
+        Ask::Test(
+            Build::Release,
+            Choices {
+                store: Some(Store::Etcd),
+                ..Choices::default()
+            }
+        )
     );
     let choices = Choices {
         families: Some(Families::Ipv6),
@@ -46,6 +56,7 @@ fn whole_tests_run_on_what_up_would_start() {
     assert_eq!(asked, Ask::Conformance(choices));
     for line in [
         "test now",
+        "up --release",
         "test --family",
         "conformance --family v6",
         "move now",
