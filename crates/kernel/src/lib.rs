@@ -20,6 +20,7 @@ pub mod pin;
 pub mod probe;
 pub mod program_run;
 pub mod resize;
+pub mod ring;
 pub mod samples;
 pub mod scripted;
 mod sys;

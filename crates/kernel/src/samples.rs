@@ -1,76 +1,33 @@
-//! The ring of samples: payload of connections, read on a timer like the ring of events.
+//! The ring of samples: payload of connections.
 
-use std::io;
-
-use aya::maps::{Map as AyaMap, MapData, MapError as AyaMapError, RingBuf};
 use datapath::abi::{Plain, sample::Sample};
 
-use crate::map::{MapError, PerCpuMap};
 use crate::maps::Maps;
+use crate::ring::{Ring, RingError};
 
-/// Why the ring cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum SamplesError {
-    /// The descriptor could not be copied.
-    #[error("cannot open the ring of samples: {0}")]
-    Io(#[from] io::Error),
-    /// The ring could not be mapped.
-    #[error("cannot map the ring of samples: {0}")]
-    Ring(#[from] AyaMapError),
-    /// The counter of lost samples could not be read.
-    #[error(transparent)]
-    Lost(#[from] MapError),
-}
-
-/// The reader of the ring; there can be one per node.
-pub struct Samples {
-    ring: RingBuf<MapData>,
-    lost: PerCpuMap<u32, u64>,
-    lost_before: u64,
-    malformed: u64,
-}
+/// The reader of the ring of samples; there can be one per node.
+pub struct Samples(Ring);
 
 impl Samples {
     /// Opens the ring. Samples lost before this moment are not reported.
-    pub fn open(maps: &Maps) -> Result<Self, SamplesError> {
-        let data = MapData::from_fd(maps.samples.try_clone()?)?;
-        let ring = RingBuf::try_from(AyaMap::from_map_data(data)?)?;
-        let mut samples = Self {
-            ring,
-            lost: maps.lost_samples.clone(),
-            lost_before: 0,
-            malformed: 0,
-        };
-        samples.lost_before = samples.lost_total()?;
-        Ok(samples)
+    pub fn open(maps: &Maps) -> Result<Self, RingError> {
+        Ring::open(&maps.samples, &maps.lost_samples).map(Self)
     }
 
     /// Gives the next sample that waits, with its octets of payload; `None` when there is none. Does not wait.
-    pub fn next<T>(&mut self, read: impl FnOnce(&Sample, &[u8]) -> T) -> Option<T> {
-        loop {
-            let record = self.ring.next()?;
-            match parse(&record) {
-                Some((sample, octets)) => return Some(read(&sample, octets)),
-                None => self.malformed += 1,
-            }
-        }
+    pub fn next<T>(&mut self, mut read: impl FnMut(&Sample, &[u8]) -> T) -> Option<T> {
+        self.0
+            .next(|record| parse(record).map(|(sample, octets)| read(&sample, octets)))
     }
 
     /// How many samples found no room in the ring since the last call.
-    pub fn lost(&mut self) -> Result<u64, SamplesError> {
-        let total = self.lost_total()?;
-        let new = total.saturating_sub(self.lost_before);
-        self.lost_before = total;
-        Ok(new)
+    pub fn lost(&mut self) -> Result<u64, RingError> {
+        self.0.lost()
     }
 
     /// Records of another shape than this release's, which were skipped.
     pub fn malformed(&self) -> u64 {
-        self.malformed
-    }
-
-    fn lost_total(&self) -> Result<u64, MapError> {
-        Ok(self.lost.get(&0)?.iter().sum())
+        self.0.malformed()
     }
 }
 

@@ -1,0 +1,69 @@
+//! A ring of the programs and its one reader: read on a timer, since the programs wake nobody.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use aya::maps::{Map as AyaMap, MapData, MapError as AyaMapError, RingBuf};
+
+use crate::map::{MapError, PerCpuMap};
+
+/// Why a ring cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RingError {
+    /// The descriptor could not be copied.
+    #[error("cannot open the ring: {0}")]
+    Io(#[from] io::Error),
+    /// The ring could not be mapped.
+    #[error("cannot map the ring: {0}")]
+    Ring(#[from] AyaMapError),
+    /// The counter of lost records could not be read.
+    #[error(transparent)]
+    Lost(#[from] MapError),
+}
+
+/// The reader of one ring; there can be one per node.
+pub(crate) struct Ring {
+    records: RingBuf<MapData>,
+    lost: PerCpuMap<u32, u64>,
+    lost_before: u64,
+    malformed: u64,
+}
+
+impl Ring {
+    /// Opens a ring, with the counter of what found no room in it. What was lost before this moment is not reported.
+    pub(crate) fn open(ring: &OwnedFd, lost: &PerCpuMap<u32, u64>) -> Result<Self, RingError> {
+        let data = MapData::from_fd(ring.try_clone()?)?;
+        let mut opened = Self {
+            records: RingBuf::try_from(AyaMap::from_map_data(data)?)?,
+            lost: lost.clone(),
+            lost_before: 0,
+            malformed: 0,
+        };
+        opened.lost()?;
+        Ok(opened)
+    }
+
+    /// Gives the next record that `read` understands; `None` when none waits. Does not wait.
+    pub(crate) fn next<T>(&mut self, mut read: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
+        loop {
+            let record = self.records.next()?;
+            match read(&record) {
+                Some(found) => return Some(found),
+                None => self.malformed += 1,
+            }
+        }
+    }
+
+    /// How many records found no room since the last call.
+    pub(crate) fn lost(&mut self) -> Result<u64, RingError> {
+        let total: u64 = self.lost.get(&0)?.iter().sum();
+        let new = total.saturating_sub(self.lost_before);
+        self.lost_before = total;
+        Ok(new)
+    }
+
+    /// Records of another shape than this release's, which were skipped.
+    pub(crate) fn malformed(&self) -> u64 {
+        self.malformed
+    }
+}
