@@ -128,15 +128,16 @@ impl Observer {
             let Read::Entry(entry) = self.ring.read(position) else {
                 break;
             };
-            if !matches!(entry, Entry::Flow(_) | Entry::Message(_)) {
-                continue;
-            }
-            let time = entry.time().unix_nanos();
-            if time < now - WINDOW_NS {
+            let reached = self.ring.reached(position);
+            if reached.is_some_and(|time| time.unix_nanos() < now - WINDOW_NS) {
                 return flows as f64 / (WINDOW_NS as f64 / 1e9);
             }
-            flows += 1;
-            first = first.min(time);
+            let time = entry.time().unix_nanos();
+            let is_flow = matches!(entry, Entry::Flow(_) | Entry::Message(_));
+            if is_flow && time >= now - WINDOW_NS {
+                flows += 1;
+                first = first.min(time);
+            }
         }
         let full = self.ring.head() > self.ring.capacity();
         let span = if full { now - first } else { WINDOW_NS };
@@ -184,7 +185,7 @@ impl Observer {
             })
             .await;
         let before = self.history.as_ref().and_then(|history| {
-            let (since, until) = span.before(&self.ring, start)?;
+            let (since, until) = span.before(&self.ring)?;
             let want = Want {
                 since,
                 until,

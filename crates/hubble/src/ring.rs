@@ -116,6 +116,8 @@ struct Slot {
     /// Position of the entry, counted from the first ever written.
     position: u64,
     entry: Option<Entry>,
+    /// The latest time of all entries up to this one.
+    reached: Timestamp,
 }
 
 /// The ring. Positions count entries from the first ever written, so a position never means two entries.
@@ -123,8 +125,9 @@ pub struct Ring {
     // A lock per slot and not a table: a table keeps every version for its readers, a ring forgets. Held for the copy
     // of one entry, so writer and readers only meet on the same slot.
     slots: Box<[Mutex<Slot>]>,
-    // Serialises writers (records, agent events, losses come from different tasks); never taken by readers.
-    writer: Mutex<()>,
+    // Serialises writers (records, agent events, losses come from different tasks); never taken by readers. Holds the latest time
+    // of all entries: those of requests are written with their answers, so that times do not rise with positions.
+    writer: Mutex<Timestamp>,
     written: AtomicU64,
     flows: AtomicU64,
     missed: AtomicU64,
@@ -140,12 +143,13 @@ impl Ring {
                 Mutex::new(Slot {
                     position: u64::MAX,
                     entry: None,
+                    reached: Timestamp::default(),
                 })
             })
             .collect();
         Self {
             slots,
-            writer: Mutex::new(()),
+            writer: Mutex::new(Timestamp::default()),
             written: AtomicU64::new(0),
             flows: AtomicU64::new(0),
             missed: AtomicU64::new(0),
@@ -156,7 +160,11 @@ impl Ring {
     /// Appends an entry, over the oldest one when full. Returns its position.
     pub fn push(&self, entry: Entry) -> u64 {
         let flow = matches!(entry, Entry::Flow(_) | Entry::Message(_));
-        let guard = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = entry.time();
+        let mut reached = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if time > *reached {
+            *reached = time;
+        }
         let position = self.written.load(Ordering::Relaxed);
         let old = {
             let mut slot = self
@@ -164,13 +172,14 @@ impl Ring {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
             slot.position = position;
+            slot.reached = *reached;
             slot.entry.replace(entry)
         };
         self.written.store(position + 1, Ordering::Release);
         if flow {
             self.flows.fetch_add(1, Ordering::Relaxed);
         }
-        drop(guard);
+        drop(reached);
         // Freed outside of the locks.
         drop(old);
         self.changed.notify_waiters();
@@ -236,6 +245,13 @@ impl Ring {
             count: next - position,
             next,
         }
+    }
+
+    /// The latest time of all entries up to this one, those included that are overwritten; none if it cannot be read.
+    pub fn reached(&self, position: u64) -> Option<Timestamp> {
+        let slot = self.slot(position).lock();
+        let slot = slot.unwrap_or_else(PoisonError::into_inner);
+        (slot.position == position).then_some(slot.reached)
     }
 
     /// Waits until `position` has been written.

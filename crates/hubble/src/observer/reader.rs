@@ -63,12 +63,11 @@ impl Span {
         let oldest = ring.oldest();
         match (self.since, self.start, self.end) {
             (Some(since), ..) => {
-                back(ring, head, |entry| {
-                    if entry.time() < since {
-                        Walk::Stop
-                    } else {
-                        Walk::On
-                    }
+                // Times do not rise with positions: where it ends, all before was earlier.
+                let ended = |position| ring.reached(position).is_none_or(|time| time < since);
+                back(ring, head, |position| match ended(position) {
+                    true => Walk::Stop,
+                    false => Walk::On,
                 })
                 .await
             }
@@ -77,8 +76,11 @@ impl Span {
             (None, Start::Newest, _) if self.number == 0 => oldest,
             (None, Start::Newest, _) => {
                 let mut missing = self.number;
-                back(ring, head, |entry| {
-                    if !self.ended(entry) && counts(entry) {
+                back(ring, head, |position| {
+                    let Read::Entry(entry) = ring.read(position) else {
+                        return Walk::Stop;
+                    };
+                    if !self.ended(&entry) && counts(&entry) {
                         missing -= 1;
                     }
                     if missing == 0 { Walk::Last } else { Walk::On }
@@ -88,11 +90,13 @@ impl Span {
         }
     }
 
-    /// The times of what was wanted from before `start`, if the ring has forgotten some of it.
-    pub(super) fn before(&self, ring: &Ring, start: u64) -> Option<(Timestamp, Option<Timestamp>)> {
+    /// The times of what is wanted, if some of it may be from before what the ring holds.
+    pub(super) fn before(&self, ring: &Ring) -> Option<(Timestamp, Option<Timestamp>)> {
         let since = self.since?;
-        // Where the ring holds something older, the walk back ended at it.
-        (start <= ring.oldest()).then_some((since, self.until))
+        let reached = ring.reached(ring.oldest());
+        reached
+            .is_none_or(|time| time >= since)
+            .then_some((since, self.until))
     }
 
     fn ended(&self, entry: &Entry) -> bool {
@@ -109,13 +113,10 @@ enum Walk {
 }
 
 /// Walks back from the newest entry; the position of the last one wanted.
-async fn back(ring: &Ring, head: u64, mut visit: impl FnMut(&Entry) -> Walk) -> u64 {
+async fn back(ring: &Ring, head: u64, mut visit: impl FnMut(u64) -> Walk) -> u64 {
     let mut start = head;
     while start > ring.oldest() {
-        let Read::Entry(entry) = ring.read(start - 1) else {
-            break;
-        };
-        match visit(&entry) {
+        match visit(start - 1) {
             Walk::On => start -= 1,
             Walk::Last => return start - 1,
             Walk::Stop => return start,
@@ -209,11 +210,13 @@ impl Reader {
             match self.ring.read(self.next) {
                 Read::Entry(entry) => {
                     self.next += 1;
-                    if self.span.ended(&entry) {
+                    let ended = self.span.ended(&entry);
+                    // Up to the head there may be earlier ones yet; what comes after it need not be waited for.
+                    if ended && self.span.follows() {
                         self.stop = 0;
                         return Step::End;
                     }
-                    if self.span.since.is_none_or(|since| entry.time() >= since) {
+                    if !ended && self.span.since.is_none_or(|since| entry.time() >= since) {
                         return Step::Entry(entry);
                     }
                 }

@@ -165,6 +165,40 @@ async fn the_span_is_that_of_number_first_since_and_until() {
 }
 
 #[tokio::test]
+async fn entries_that_come_late_hide_none_of_those_beside_them() {
+    let (intake, observer, _) = fixture(15);
+    // Requests are told of with their answers: 2 and 5 were asked long before.
+    for seconds in [3, 6, 7, 2, 8, 9, 5, 10] {
+        push(&intake, seconds);
+    }
+    let since = GetFlowsRequest {
+        since: Some(at(5)),
+        ..GetFlowsRequest::default()
+    };
+    let expected = ["6", "7", "8", "9", "5", "10"];
+    assert_eq!(ids(&observer, since.clone()).await, expected);
+    let until = GetFlowsRequest {
+        until: Some(at(8)),
+        ..since
+    };
+    assert_eq!(ids(&observer, until).await, ["6", "7", "8", "5"]);
+}
+
+#[test]
+fn what_was_overwritten_is_wanted_unless_all_before_the_oldest_was_earlier() {
+    let (intake, ..) = fixture(3);
+    for seconds in [4, 6, 2, 7, 8] {
+        push(&intake, seconds);
+    }
+    let ring = intake.ring();
+    // The oldest that is left is 2, but 6 was before it.
+    for (seconds, wanted) in [(5, true), (6, true), (7, false)] {
+        let span = Span::new(0, false, false, Some(at(seconds)), None).unwrap();
+        assert_eq!(span.before(ring).is_some(), wanted, "{seconds}");
+    }
+}
+
+#[tokio::test]
 async fn an_entry_older_than_since_does_not_hold_up_the_end() {
     let (intake, _, shutdown) = fixture(15);
     for seconds in [5, 6, 2] {
