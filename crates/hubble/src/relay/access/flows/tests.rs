@@ -2,8 +2,8 @@ use api::hubble::flow::{Dns, Http, Policy, TraceContext, Workload};
 
 use super::*;
 
-fn end(namespace: &str, pod: &str) -> Option<Endpoint> {
-    Some(Endpoint {
+fn end(namespace: &str, pod: &str) -> Endpoint {
+    Endpoint {
         id: 7,
         identity: 4711,
         namespace: namespace.into(),
@@ -14,7 +14,7 @@ fn end(namespace: &str, pod: &str) -> Option<Endpoint> {
             kind: "Deployment".into(),
         }],
         cluster_name: "default".into(),
-    })
+    }
 }
 
 fn flow(record: Record) -> Flow {
@@ -31,8 +31,8 @@ fn flow(record: Record) -> Flow {
             source_xlated: "10.9.9.9".into(),
             ..Ip::default()
         }),
-        source: end("shop", "web-1"),
-        destination: end("bank", "vault-0"),
+        source: Some(end("shop", "web-1")),
+        destination: Some(end("bank", "vault-0")),
         source_names: vec!["web.example".into()],
         destination_names: vec!["vault.example".into()],
         l7: Some(Layer7 {
@@ -58,14 +58,14 @@ fn http() -> Record {
 #[test]
 fn of_the_other_end_the_namespace_and_the_workload_are_left() {
     let told = narrowed(flow(http()), true);
-    assert_eq!(told.source, end("shop", "web-1"));
+    assert_eq!(told.source, Some(end("shop", "web-1")));
     let other = told.destination.clone().unwrap();
     let expected = Endpoint {
         id: 0,
         identity: 0,
         labels: Vec::new(),
         pod_name: String::new(),
-        ..end("bank", "").unwrap()
+        ..end("bank", "")
     };
     assert_eq!(other, expected);
     let ip = told.ip.clone().unwrap();
@@ -86,7 +86,7 @@ fn of_the_other_end_the_namespace_and_the_workload_are_left() {
     }
     assert!(text.contains("policy-of-shop"), "{text}");
     let told = narrowed(flow(http()), false);
-    assert_eq!(told.destination, end("bank", "vault-0"));
+    assert_eq!(told.destination, Some(end("bank", "vault-0")));
     assert_eq!(told.source.unwrap().pod_name, "");
     assert_eq!(told.ingress_denied_by.len(), 1);
     assert!(told.egress_allowed_by.is_empty());

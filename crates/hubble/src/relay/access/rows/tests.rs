@@ -4,20 +4,20 @@ use api::hubble::answers::{
 
 use super::*;
 
-fn pod(namespace: &str, name: &str) -> Option<Party> {
-    Some(Party {
+fn pod(namespace: &str, name: &str) -> Party {
+    Party {
         namespace: namespace.into(),
         name: name.into(),
         ..Party::default()
-    })
+    }
 }
 
-fn world() -> Option<Party> {
-    Some(Party {
+fn world() -> Party {
+    Party {
         name: "world".into(),
         kind: PartyKind::Entity.into(),
         ..Party::default()
-    })
+    }
 }
 
 fn tally(kind: CauseKind, direction: Direction, name: &str, count: u64) -> Tally {
@@ -41,7 +41,7 @@ fn tally(kind: CauseKind, direction: Direction, name: &str, count: u64) -> Tally
 }
 
 /// A row that says all that a row can.
-fn full(source: Option<Party>, destination: Option<Party>) -> Row {
+fn full(source: Party, destination: Party) -> Row {
     let http = |path: &str| HttpCounters {
         method: "GET".into(),
         path: path.into(),
@@ -56,8 +56,8 @@ fn full(source: Option<Party>, destination: Option<Party>) -> Row {
     };
     Row {
         edge: Some(Edge {
-            source,
-            destination,
+            source: Some(source),
+            destination: Some(destination),
             port: 80,
             ..Edge::default()
         }),

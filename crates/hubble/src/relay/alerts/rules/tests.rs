@@ -147,7 +147,7 @@ fn trouble() -> Row {
             syn_retransmits: 5,
             ..Counters::default()
         }),
-        connect: duration(690, 15),
+        connect: Some(lasted(690, 15)),
         failures: vec![
             failure(CauseKind::DeniedByRule),
             failure(CauseKind::Dropped),
@@ -157,14 +157,14 @@ fn trouble() -> Row {
             path: "/".into(),
             requests: 40,
             status: vec![codes(404, 20), codes(500, 20)],
-            latency: duration(690, 40),
+            latency: Some(lasted(690, 40)),
             ..HttpCounters::default()
         }],
         dns: vec![DnsCounters {
             questions: 20,
             codes: vec![codes(0, 5), codes(2, 10)],
             timeouts: 5,
-            latency: duration(690, 15),
+            latency: Some(lasted(690, 15)),
             ..DnsCounters::default()
         }],
         kafka: vec![KafkaCounters {
@@ -182,11 +182,11 @@ const fn codes(code: i32, count: u64) -> CodeCount {
 }
 
 /// So many of about a second (bucket 690) or of a millisecond (345).
-fn duration(bucket: u32, count: u64) -> Option<Sketch> {
-    Some(Sketch {
+fn lasted(bucket: u32, count: u64) -> Sketch {
+    Sketch {
         bucket: vec![bucket],
         count: vec![count],
-    })
+    }
 }
 
 /// A connection to somebody that nobody connected to before.
@@ -219,13 +219,13 @@ fn health() -> Row {
         closed: 20,
         ..Counters::default()
     });
-    row.connect = duration(345, 20);
+    row.connect = Some(lasted(345, 20));
     row.http[0].status = vec![codes(200, 40)];
-    row.http[0].latency = duration(345, 40);
+    row.http[0].latency = Some(lasted(345, 40));
     row.dns = vec![DnsCounters {
         questions: 20,
         codes: vec![codes(0, 20)],
-        latency: duration(345, 20),
+        latency: Some(lasted(345, 20)),
         ..DnsCounters::default()
     }];
     row.kafka[0].errors.clear();
