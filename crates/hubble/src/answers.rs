@@ -25,6 +25,7 @@ use api::hubble::answers::{
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use prost::Message as _;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::edges::is_meant;
@@ -48,6 +49,10 @@ pub struct Gathered {
     pub nodes: u32,
     /// Nodes that did not.
     pub missing: Vec<String>,
+    /// Clusters that were asked for and did not.
+    pub missing_clusters: Vec<String>,
+    /// Pairs of ends that whoever asks may not see.
+    pub withheld: u64,
     /// From when all of them have anything, nanoseconds since the Unix epoch.
     pub known_since_ns: u64,
 }
@@ -58,14 +63,31 @@ impl Gathered {
         self.rows.extend(part.rows);
         self.seen = self.seen.saturating_add(part.seen);
         self.lost = self.lost.saturating_add(part.lost);
+        self.withheld = self.withheld.saturating_add(part.withheld);
         self.known_since_ns = self.known_since_ns.max(part.known_since_ns);
+    }
+
+    /// Adds what others have.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.seen = self.seen.saturating_add(other.seen);
+        self.lost = self.lost.saturating_add(other.lost);
+        self.nodes = self.nodes.saturating_add(other.nodes);
+        self.missing.extend(other.missing);
+        self.missing_clusters.extend(other.missing_clusters);
+        self.withheld = self.withheld.saturating_add(other.withheld);
+        self.known_since_ns = self.known_since_ns.max(other.known_since_ns);
     }
 }
 
 /// Who has the rows that answers are made of.
 pub trait Rows: Send + Sync + 'static {
-    /// The rows of the time that is asked for.
-    fn rows(&self, question: Question) -> impl Future<Output = Result<Gathered, Status>> + Send;
+    /// The rows of the time that is asked for, as far as whoever sent the request with this metadata may see them.
+    fn rows(
+        &self,
+        question: Question,
+        asker: &MetadataMap,
+    ) -> impl Future<Output = Result<Gathered, Status>> + Send;
 
     /// The spans that are asked for, if it is one node that has them.
     fn spans(&self, _: SpansQuestion) -> Result<BoxStream<'static, Result<Span, Status>>, Status> {
@@ -77,7 +99,12 @@ pub trait Rows: Send + Sync + 'static {
 pub struct OwnNode(pub Arc<Recorder>);
 
 impl Rows for OwnNode {
-    async fn rows(&self, question: Question) -> Result<Gathered, Status> {
+    async fn rows(&self, question: Question, _: &MetadataMap) -> Result<Gathered, Status> {
+        if !question.cluster.is_empty() {
+            return Err(Status::invalid_argument(
+                "cluster: a node knows of its own cluster only; ask a relay",
+            ));
+        }
         let seconds = |time: Option<Timestamp>, absent: u64| {
             time.map_or(absent, |time| u64::try_from(time.seconds).unwrap_or(0))
         };
@@ -139,9 +166,9 @@ impl<R: Rows> Answers<R> {
     }
 
     async fn know(&self, request: Request<Question>) -> Result<Known, Status> {
-        let question = request.into_inner();
+        let (asker, _, question) = request.into_parts();
         check(&question)?;
-        let mut gathered = self.rows.rows(question.clone()).await?;
+        let mut gathered = self.rows.rows(question.clone(), &asker).await?;
         let rows = by_edge(gathered.rows.drain(..).filter(|row| {
             let edge = row.edge.as_ref();
             edge.is_some_and(|edge| may_be_asked(edge, &question))
@@ -176,9 +203,9 @@ impl<R: Rows> Service for Answers<R> {
         &self,
         request: Request<Question>,
     ) -> Result<Response<Self::GetRowsStream>, Status> {
-        let question = request.into_inner();
+        let (asker, _, question) = request.into_parts();
         check(&question)?;
-        let mut gathered = self.rows.rows(question.clone()).await?;
+        let mut gathered = self.rows.rows(question.clone(), &asker).await?;
         gathered.rows.retain(|row| {
             let edge = row.edge.as_ref();
             edge.is_some_and(|edge| may_be_asked(edge, &question))
@@ -189,6 +216,9 @@ impl<R: Rows> Service for Answers<R> {
             seen: gathered.seen,
             lost: gathered.lost,
             known_since_ns: gathered.known_since_ns,
+            nodes: gathered.nodes,
+            missing: gathered.missing,
+            withheld: gathered.withheld,
         }];
         parts.extend(parts_of(gathered.rows));
         Ok(Response::new(stream::iter(parts).map(Ok).boxed()))
@@ -353,7 +383,7 @@ fn is_asked(edge: &Edge, question: &Question) -> bool {
 }
 
 /// Whether it is asked for as far as its node can tell: the node of who was asked does not know by which service.
-fn may_be_asked(edge: &Edge, question: &Question) -> bool {
+pub(crate) fn may_be_asked(edge: &Edge, question: &Question) -> bool {
     let of_any_service = Question {
         to: String::new(),
         ..question.clone()
@@ -398,6 +428,8 @@ fn completeness(gathered: &Gathered) -> Completeness {
         lost: gathered.lost,
         nodes: gathered.nodes,
         missing: gathered.missing.clone(),
+        missing_clusters: gathered.missing_clusters.clone(),
+        withheld: gathered.withheld,
         known_since: from_ns(gathered.known_since_ns),
         ..Completeness::default()
     }

@@ -165,6 +165,7 @@ impl Rollup {
             rows: window.rows,
             lost: window.lost,
             known_since_ns: known.saturating_mul(1_000_000_000),
+            ..Part::default()
         })
     }
 }

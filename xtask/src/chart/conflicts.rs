@@ -71,6 +71,25 @@ pub(super) const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "hubble.relay.alerts.disabled",
+        &[
+            ("hubble.relay.enabled", "true"),
+            ("hubble.relay.alerts.enabled", "true"),
+            ("hubble.relay.alerts.disabled", "[\"Nothing\"]"),
+        ],
+    ),
+    (
+        "hubble.relay.clusters.tls.existingSecret",
+        &[
+            ("hubble.relay.enabled", "true"),
+            (
+                "hubble.relay.clusters.relays",
+                "[{\"name\": \"west\", \"address\": \"relay.west.example:443\"}]",
+            ),
+            ("hubble.tls.enabled", "false"),
+        ],
+    ),
+    (
         "hubble.relay.tls.client",
         &[
             ("hubble.relay.enabled", "true"),

@@ -10,7 +10,7 @@ use super::*;
 struct Told(Gathered);
 
 impl Rows for Told {
-    async fn rows(&self, _: Question) -> Result<Gathered, Status> {
+    async fn rows(&self, _: Question, _: &MetadataMap) -> Result<Gathered, Status> {
         Ok(self.0.clone())
     }
 }

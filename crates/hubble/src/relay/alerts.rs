@@ -25,7 +25,7 @@ pub(super) use shown::routes;
 use state::Alerts;
 
 /// Rules that come with this program.
-const BUILT_IN: &str = include_str!("alerts/built-in.yaml");
+const BUILT_IN: &str = include_str!("../../../../deploy/chart/files/flow-alerts.yaml");
 /// How often it is looked whether the file changed, or a group is due.
 const TICK: Duration = Duration::from_secs(5);
 /// How long a rule may take.

@@ -8,6 +8,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use reconcile::Table;
 use tonic::Status;
+use tonic::metadata::MetadataMap;
 
 use super::link::Link;
 use super::pool::Peer;
@@ -38,7 +39,7 @@ impl Nodes {
 }
 
 impl Rows for Nodes {
-    async fn rows(&self, question: Question) -> Result<Gathered, Status> {
+    async fn rows(&self, question: Question, _: &MetadataMap) -> Result<Gathered, Status> {
         let peers = self.peers.snapshot();
         let mut answers: FuturesUnordered<_> = peers
             .iter()
@@ -81,7 +82,8 @@ impl Rows for Nodes {
     }
 }
 
-async fn ask(link: Link, question: Question) -> Result<Vec<Part>, Status> {
+/// The rows of one server: of a node, or of a relay.
+pub(super) async fn ask(link: Link, question: Question) -> Result<Vec<Part>, Status> {
     let origin = link.origin();
     let mut client = AnswersClient::with_origin(link, origin);
     let parts = client.get_rows(question).await?.into_inner();

@@ -1,5 +1,7 @@
 //! Configuration: flags, then the file, then defaults; parsed once into values that are valid.
 
+mod clusters;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -12,9 +14,12 @@ pub use daemon::settings::{Error, Given};
 use daemon::settings::{Key, Keys, Reader, key};
 
 use super::{
+    access::AccessConfig,
     alerts::{AlertConfig, Destination, Shape, Source},
+    clusters::ClustersConfig,
     flows::SortBuffer,
     link::ClientFiles,
+    web::Hosts,
 };
 use crate::server::{Security, TlsFiles};
 
@@ -30,9 +35,17 @@ const KEYS: &[Key] = &[
     key("health-listen-address", ":4222", "Where health is served, in plain text; empty for nowhere"),
     key("metrics-listen-address", "", "Where metrics are served, in plain text; empty for nowhere"),
     key("web-listen-address", "", "Where the web interface is served, in plain text; empty for nowhere"),
+    key("web-hosts", "", "Names under which the web interface is asked, besides addresses and those of its service; * for any"),
     key("alert-rules", "", "File of alerting rules that are evaluated, built-in for those of this program; empty for none"),
     key("alertmanagers", "", "Alertmanagers that are told of alerts, http://HOST:PORT"),
     key("alert-webhooks", "", "Addresses to which alerts that begin or end are posted, http://…"),
+    key("clusters", "", "Relays of other clusters, which are asked for --cluster, NAME=HOST:PORT"),
+    key("tls-clusters-ca-files", "", "Authorities of their certificates, PEM; they must have the name NAME.hubble-relay.cilium.io"),
+    key("tls-clusters-cert-file", "", "Certificate that is shown to them, PEM"),
+    key("tls-clusters-key-file", "", "Its private key, PEM"),
+    key("disable-clusters-tls", "false", "Talk to them in plain text"),
+    key("access", "none", "Who may see what: none (everybody all), or kubernetes (by token and namespace)"),
+    key("k8s-kubeconfig-path", "", "Kubeconfig for access=kubernetes; else the service account of the pod"),
     key("dial-timeout", "5s", "How long connecting to a peer may take"),
     key("retry-timeout", "30s", "Longest pause before the peer service is asked again"),
     key("sort-buffer-len-max", "100", "Flows that are held back to sort them by time"),
@@ -94,8 +107,14 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where the web interface is served.
     pub web: Option<SocketAddr>,
+    /// Under which names.
+    pub hosts: Hosts,
     /// Which alerts are evaluated, and who is told.
     pub alerts: AlertConfig,
+    /// Who decides who may see what.
+    pub access: AccessConfig,
+    /// The relays of other clusters.
+    pub clusters: ClustersConfig,
     /// How long connecting may take.
     pub dial_timeout: Duration,
     /// Longest pause between two questions for peers.
@@ -290,6 +309,18 @@ fn alerts(read: &Reader<'_>) -> Result<AlertConfig, Error> {
     })
 }
 
+fn access(read: &Reader<'_>) -> Result<AccessConfig, Error> {
+    match read.text("access") {
+        "none" | "" => Ok(AccessConfig::None),
+        "kubernetes" => {
+            let kubeconfig = read.text("k8s-kubeconfig-path");
+            let kubeconfig = (!kubeconfig.is_empty()).then(|| kubeconfig.into());
+            Ok(AccessConfig::Kubernetes(kubeconfig))
+        }
+        _ => Err(read.invalid("access", "none or kubernetes")),
+    }
+}
+
 fn log(read: &Reader<'_>) -> Result<Log, Error> {
     let json = match read.text("log-format") {
         "json" | "json-ts" => true,
@@ -323,7 +354,11 @@ impl Config {
             health: read.optional_address("health-listen-address")?,
             metrics: read.optional_address("metrics-listen-address")?,
             web: read.optional_address("web-listen-address")?,
+            hosts: Hosts::read(read.text("web-hosts"))
+                .map_err(|wanted| read.invalid("web-hosts", &wanted))?,
             alerts: alerts(&read)?,
+            access: access(&read)?,
+            clusters: clusters::read(&read, read.text("cluster-name"))?,
             dial_timeout: duration(&read, "dial-timeout")?,
             retry_timeout: duration(&read, "retry-timeout")?,
             sort: SortBuffer {

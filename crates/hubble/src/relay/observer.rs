@@ -35,12 +35,14 @@ use tonic::{
     Request, Response, Status,
     body::Body,
     codegen::http,
+    metadata::MetadataMap,
     server::{Grpc, NamedService},
 };
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 
 use super::{
+    access::{Access, View, veiled},
     flows::{Flows, Means, SortBuffer},
     link::Link,
     pool::Peer,
@@ -65,6 +67,7 @@ pub(super) struct Observer {
     silence: Duration,
     streams: Arc<Semaphore>,
     calls: Arc<Calls>,
+    access: Access,
     shutdown: CancellationToken,
 }
 
@@ -79,6 +82,7 @@ impl Observer {
         sort: SortBuffer,
         silence: Duration,
         calls: Arc<Calls>,
+        access: Access,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
@@ -88,16 +92,18 @@ impl Observer {
             silence,
             streams: Arc::new(Semaphore::new(STREAMS)),
             calls,
+            access,
             shutdown,
         }
     }
 
     /// Flows of all nodes, as encoded `GetFlowsResponse`s; the request is an encoded `GetFlowsRequest`.
-    pub(super) fn get_flows(
+    pub(super) async fn get_flows(
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<BoxStream<'static, Result<Bytes, Status>>>, Status> {
         let (metadata, _, message) = request.into_parts();
+        let view = self.access.view(&metadata).await?;
         let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{STREAMS} streams of flows are open already"))
         })?;
@@ -108,8 +114,17 @@ impl Observer {
             shutdown: self.shutdown.clone(),
             permit,
         };
-        let flows = Flows::new(Asked::new(message)?, carried(&metadata), means);
-        Ok(Response::new(flows.into_stream().boxed()))
+        let asked = Asked::new(message, view.looks_at())?;
+        let mut carried = carried(&metadata);
+        if !self.access.is_limited() {
+            let flows = Flows::new(asked, carried, means);
+            return Ok(Response::new(flows.into_stream().boxed()));
+        }
+        // The token is for this relay.
+        carried.remove("authorization");
+        let flows = Flows::new(asked, carried, means).into_stream().boxed();
+        let veiled = veiled(flows, self.access.clone(), metadata, view);
+        Ok(Response::new(veiled))
     }
 
     /// Asks every node that can be asked; what the others and the failing ones have is `None`.
@@ -194,8 +209,11 @@ impl Observer {
         GetNodesResponse { nodes }
     }
 
-    /// The namespaces that any node saw.
-    pub(super) async fn get_namespaces(&self) -> GetNamespacesResponse {
+    /// The namespaces that any node saw, as far as they may be seen.
+    pub(super) async fn get_namespaces(
+        &self,
+        view: &View,
+    ) -> Result<GetNamespacesResponse, Status> {
         let mut answers =
             self.ask(|mut node| async move { node.get_namespaces(GetNamespacesRequest {}).await });
         let mut all = BTreeSet::new();
@@ -207,12 +225,13 @@ impl Observer {
                     .map(|seen| (seen.cluster, seen.namespace)),
             );
         }
-        let namespaces = all
-            .into_iter()
-            .map(|(cluster, namespace)| Namespace { cluster, namespace });
-        GetNamespacesResponse {
-            namespaces: namespaces.collect(),
+        let mut namespaces = Vec::with_capacity(all.len());
+        for (cluster, namespace) in all {
+            if view.sees(&namespace).await? {
+                namespaces.push(Namespace { cluster, namespace });
+            }
         }
+        Ok(GetNamespacesResponse { namespaces })
     }
 
     /// Answers a unary call.
@@ -220,7 +239,7 @@ impl Observer {
         &self,
         method: Method,
         request: http::Request<Body>,
-        answer: impl Fn(Self) -> F,
+        answer: impl Fn(Self, View) -> F,
     ) -> http::Response<Body>
     where
         Q: prost::Message + Default + 'static,
@@ -228,9 +247,13 @@ impl Observer {
         F: Future<Output = Result<A, Status>> + Send + 'static,
     {
         let call = self.calls.started(method);
+        let metadata = MetadataMap::from_headers(request.headers().clone());
+        let mut view = Some(self.access.view(&metadata).await);
         let service = service_fn(|_: Request<Q>| {
-            let answering = answer(self.clone());
-            async move { answering.await.map(Response::new) }
+            let view = view.take();
+            let view = view.unwrap_or_else(|| Err(Status::internal("a call with two messages")));
+            let answering = view.map(|view| answer(self.clone(), view));
+            async move { answering?.await.map(Response::new) }
         });
         let response = Grpc::new(ProstCodec::<A, Q>::default())
             .unary(service, request)
@@ -247,27 +270,26 @@ impl Observer {
             Method::GetFlows => {
                 let mut call = Some(self.calls.started(method));
                 let service = service_fn(|request| {
-                    let flows = self.get_flows(request);
-                    let call = call.take();
-                    std::future::ready(Calls::follow(call, flows))
+                    let (observer, call) = (self.clone(), call.take());
+                    async move { Calls::follow(call, observer.get_flows(request).await) }
                 });
                 Grpc::new(Raw).server_streaming(service, request).await
             }
             Method::ServerStatus => {
-                self.unary::<ServerStatusRequest, _, _>(method, request, |all| async move {
+                self.unary::<ServerStatusRequest, _, _>(method, request, |all, _| async move {
                     Ok(all.server_status().await)
                 })
                 .await
             }
             Method::GetNodes => {
-                self.unary::<GetNodesRequest, _, _>(method, request, |all| async move {
+                self.unary::<GetNodesRequest, _, _>(method, request, |all, _| async move {
                     Ok(all.get_nodes().await)
                 })
                 .await
             }
             Method::GetNamespaces => {
-                self.unary::<GetNamespacesRequest, _, _>(method, request, |all| async move {
-                    Ok(all.get_namespaces().await)
+                self.unary::<GetNamespacesRequest, _, _>(method, request, |all, view| async move {
+                    all.get_namespaces(&view).await
                 })
                 .await
             }
@@ -275,7 +297,7 @@ impl Observer {
                 self.unary::<GetAgentEventsRequest, GetAgentEventsResponse, _>(
                     method,
                     request,
-                    |_| async { Err(of_one_node("GetAgentEvents")) },
+                    |_, _| async { Err(of_one_node("GetAgentEvents")) },
                 )
                 .await
             }
@@ -283,7 +305,7 @@ impl Observer {
                 self.unary::<GetDebugEventsRequest, GetDebugEventsResponse, _>(
                     method,
                     request,
-                    |_| async { Err(of_one_node("GetDebugEvents")) },
+                    |_, _| async { Err(of_one_node("GetDebugEvents")) },
                 )
                 .await
             }

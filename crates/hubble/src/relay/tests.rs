@@ -1,6 +1,8 @@
 //! A relay over nodes in this process, asked as a client asks it.
 
+mod access;
 mod answers;
+mod clusters;
 mod faults;
 mod fleet;
 mod newer;

@@ -6,6 +6,7 @@ mod asked;
 mod files;
 mod flows;
 mod history;
+mod hosts;
 
 use std::io::Write as _;
 
@@ -22,11 +23,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tonic::{Code, Request, Status};
 
-use super::answers::Nodes;
+use super::access::{Access, Guarded};
 use super::observer::Observer;
 use crate::answers::Answers;
 use asked::Asked;
 use history::Over;
+pub(super) use hosts::Hosts;
 
 /// Shorter answers are not worth compressing.
 const SMALL: usize = 4096;
@@ -46,10 +48,21 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// What the pages are made of.
 #[derive(Clone)]
 pub(super) struct Web {
-    /// Answers of all nodes.
-    pub(super) answers: Answers<Nodes>,
+    /// Answers of all nodes, and of other clusters.
+    pub(super) answers: Answers<Guarded>,
     /// Flows of all nodes.
     pub(super) observer: Observer,
+    /// Says what browsers may see.
+    pub(super) access: Access,
+}
+
+impl Web {
+    /// A call with what the headers of a request say of who sent it.
+    fn request<T>(&self, message: T, headers: &HeaderMap) -> Request<T> {
+        let mut request = Request::new(message);
+        *request.metadata_mut() = self.access.metadata(headers);
+        request
+    }
 }
 
 /// All of the web listener.
@@ -67,6 +80,11 @@ pub(super) fn routes(web: Web) -> Router {
         .with_state(web)
         .merge(history)
         .layer(middleware::from_fn(guarded))
+}
+
+/// The routes of a listener, for requests that name one of its hosts.
+pub(super) fn of_hosts(routes: Router, hosts: Hosts) -> Router {
+    routes.layer(middleware::from_fn_with_state(hosts, hosts::checked))
 }
 
 /// Refuses what a page of somebody else asks for, and gives every response its headers.
@@ -96,7 +114,7 @@ async fn answer(
     headers: HeaderMap,
 ) -> Response {
     let asked = match asked.question(Timestamp::now()) {
-        Ok(asked) => Request::new(asked),
+        Ok(asked) => web.request(asked, &headers),
         Err(status) => return failed(&status),
     };
     match question.as_str() {
@@ -112,13 +130,21 @@ async fn answer(
 }
 
 async fn nodes(State(web): State<Web>, headers: HeaderMap) -> Response {
-    let nodes = web.observer.get_nodes().await;
-    json(&headers, Ok(tonic::Response::new(nodes)))
+    let view = web.access.view(&web.access.metadata(&headers)).await;
+    let nodes = match view {
+        Ok(_) => Ok(web.observer.get_nodes().await),
+        Err(status) => Err(status),
+    };
+    json(&headers, nodes.map(tonic::Response::new))
 }
 
 async fn namespaces(State(web): State<Web>, headers: HeaderMap) -> Response {
-    let namespaces = web.observer.get_namespaces().await;
-    json(&headers, Ok(tonic::Response::new(namespaces)))
+    let view = web.access.view(&web.access.metadata(&headers)).await;
+    let namespaces = match view {
+        Ok(view) => web.observer.get_namespaces(&view).await,
+        Err(status) => Err(status),
+    };
+    json(&headers, namespaces.map(tonic::Response::new))
 }
 
 fn json<T: Serialize>(headers: &HeaderMap, answer: Result<tonic::Response<T>, Status>) -> Response {
@@ -156,10 +182,11 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// An error as `{"error": TEXT}`.
-fn failed(status: &Status) -> Response {
+pub(super) fn failed(status: &Status) -> Response {
     let code = match status.code() {
         Code::InvalidArgument => StatusCode::BAD_REQUEST,
         Code::NotFound => StatusCode::NOT_FOUND,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::PermissionDenied => StatusCode::FORBIDDEN,
         Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

@@ -87,8 +87,9 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads a request. A field mask gets the time and the node's name added, by which replies are sorted and told apart.
-    pub(super) fn new(bytes: Bytes) -> Result<Self, Status> {
+    /// Reads a request. A field mask gets the time and the node's name added, by which replies are sorted and told apart, and
+    /// `further` paths.
+    pub(super) fn new(bytes: Bytes, further: &[&str]) -> Result<Self, Status> {
         let request = GetFlowsRequest::decode(bytes.clone())
             .map_err(|error| Status::invalid_argument(format!("GetFlowsRequest: {error}")))?;
         if request.first && request.follow {
@@ -103,7 +104,7 @@ impl Asked {
         let bytes = if masked {
             // A message that comes twice is merged: the paths are added to those of the client.
             let mut paths = Vec::new();
-            for path in ["time", "node_name"] {
+            for path in ["time", "node_name"].iter().chain(further) {
                 put_bytes(1, path.as_bytes(), &mut paths);
             }
             let mut all = BytesMut::from(bytes.as_ref());

@@ -13,8 +13,10 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use super::{
     VERSION_HEADER,
+    access::{self, Access, Guarded},
     alerts::{self, Board, Delivery, Evaluation},
     answers::Nodes,
+    clusters::{self, Clusters},
     config::Config,
     link::{Dialer, Place},
     metrics,
@@ -40,6 +42,9 @@ pub enum RelayError {
     /// The certificates towards the nodes cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// It is not known how to ask who may see what.
+    #[error("access=kubernetes: {0}")]
+    Access(#[from] store::Error),
     /// A port with pages cannot be served.
     #[error("serve {what} on {address}: {source}")]
     Pages {
@@ -57,6 +62,8 @@ pub struct Relay {
     config: Config,
     times: Times,
     dialer: Arc<Dialer>,
+    to_clusters: Dialer,
+    access: Access,
     flows: Tcp,
     health: Option<Tcp>,
     metrics: Option<TcpListener>,
@@ -67,6 +74,8 @@ impl Relay {
     /// Opens the ports and reads the certificates.
     pub async fn bind(config: Config) -> Result<Self, RelayError> {
         let dialer = Dialer::new(config.client.clone(), config.dial_timeout)?;
+        let to_clusters = Dialer::new(config.clusters.client.clone(), config.dial_timeout)?;
+        let access = Access::open(&config.access).await?;
         let flows = bind(config.listen, config.security.clone()).await?;
         let health = match config.health {
             Some(address) => Some(bind(address, Security::Plain).await?),
@@ -78,6 +87,8 @@ impl Relay {
             config,
             times: Times::default(),
             dialer: Arc::new(dialer),
+            to_clusters,
+            access,
             flows,
             health,
             metrics,
@@ -146,10 +157,14 @@ impl Relay {
             config.sort,
             self.times.silence,
             Arc::clone(&calls),
+            self.access.clone(),
             tasks.token(),
         );
         let nodes = Arc::new(Nodes::new(peers.clone()));
-        let answers = Answers::new(Arc::clone(&nodes));
+        let relays = clusters::connect(config.clusters, self.to_clusters, self.times, &tasks);
+        let rows = Clusters::new(config.cluster, Arc::clone(&nodes), relays);
+        let rows = Guarded::new(rows, self.access.clone());
+        let answers = Answers::new(Arc::new(rows));
         let (reporter, health) = tonic_health::server::health_reporter();
         tasks.spawn("health", {
             let peers = peers.clone();
@@ -175,9 +190,14 @@ impl Relay {
             tasks.spawn("alerts", |stop| evaluation.run(stop));
         }
         if let Some(listener) = self.web {
-            let routes = web::routes(Web { answers, observer })
-                .merge(promql::routes(queries))
-                .merge(alerts::routes(board));
+            let whole = promql::routes(queries).merge(alerts::routes(board));
+            let whole = access::of_whole(whole, self.access.clone());
+            let web = Web {
+                answers,
+                observer,
+                access: self.access,
+            };
+            let routes = web::of_hosts(web::routes(web).merge(whole), config.hosts);
             serve_pages(&tasks, "web interface", listener, routes);
         }
         tokio::select! {

@@ -72,7 +72,7 @@ impl Rollup {
             seen: seen(&window.rows),
             rows: window.rows,
             lost: window.lost,
-            known_since_ns: 0,
+            ..Part::default()
         };
         each(Span {
             start,

@@ -171,3 +171,63 @@ fn a_file_that_cannot_be_read_is_named() {
     fs::write(&empty, "").unwrap();
     given(&["--config", empty.to_str().unwrap()]).unwrap();
 }
+
+#[test]
+fn relays_of_clusters_have_names_addresses_and_certificates() {
+    let plain = ("disable-clusters-tls", "true");
+    let two = (
+        "clusters",
+        "west=relay.west.example:443, north=10.0.0.1:4245",
+    );
+    let clusters = config(&[two, plain]).unwrap().clusters;
+    let named: Vec<_> = clusters
+        .relays
+        .iter()
+        .map(|of| (of.name.as_str(), of.address.as_str()))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            ("west", "relay.west.example:443"),
+            ("north", "10.0.0.1:4245")
+        ]
+    );
+    assert_eq!(clusters.client, None);
+    assert!(
+        config(&[two])
+            .unwrap_err()
+            .contains("tls-clusters-ca-files")
+    );
+    let files = [
+        two,
+        ("tls-clusters-ca-files", "/ca,/other"),
+        ("tls-clusters-cert-file", "/crt"),
+        ("tls-clusters-key-file", "/key"),
+    ];
+    let client = config(&files).unwrap().clusters.client.unwrap();
+    assert_eq!(
+        client.server_authorities,
+        [Path::new("/ca"), Path::new("/other")]
+    );
+    assert_eq!(client.identity, Some(("/crt".into(), "/key".into())));
+    for wrong in [
+        "west",
+        "=10.0.0.1:1",
+        "west=nowhere",
+        "west=unix:///sock",
+        "we st=10.0.0.1:1",
+        "all=10.0.0.1:1",
+        "default=10.0.0.1:1",
+        "west=10.0.0.1:1,west=10.0.0.2:1",
+    ] {
+        let refused = config(&[("clusters", wrong), plain]).unwrap_err();
+        assert!(refused.starts_with("clusters"), "{wrong}: {refused}");
+    }
+}
+
+#[test]
+fn further_names_of_the_web_interface_are_names() {
+    assert!(config(&[("web-hosts", "ui.example,*.example")]).is_ok());
+    let refused = config(&[("web-hosts", "ui.example:80")]).unwrap_err();
+    assert!(refused.contains("without ports"), "{refused}");
+}

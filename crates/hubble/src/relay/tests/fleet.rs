@@ -1,7 +1,7 @@
 //! Nodes with flow servers in this process, each behind a wire that can be cut and frozen, and a relay over them.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -27,6 +27,7 @@ use tonic::{Status, Streaming, transport::Channel};
 
 use crate::{
     intake::Intake,
+    names::{EndpointNames, Names, PolicyOrigin, ServiceName},
     observer::{Config as ObserverConfig, Observer},
     peer::{PeerConfig, PeerNode, PeerService, PeerTls, Prefer},
     recorder::Recorder,
@@ -68,7 +69,7 @@ enum WireState {
 }
 
 impl Wire {
-    async fn new(address: SocketAddr, target: SocketAddr) -> Self {
+    pub(super) async fn new(address: SocketAddr, target: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, seen) = watch::channel(WireState::Whole);
@@ -154,6 +155,10 @@ pub(super) struct Plan {
     pub(super) capacity: Option<u64>,
     /// Certificates by the names of the nodes; without any, it is plain text.
     pub(super) tls: Option<Tls>,
+    /// Of which cluster their pods are, if not of `default`.
+    pub(super) cluster: Option<&'static str>,
+    /// Further keys of the relay.
+    pub(super) keys: Vec<(&'static str, String)>,
 }
 
 pub(super) struct Tls {
@@ -218,7 +223,11 @@ impl Fleet {
             tcp: None,
         };
         let telling = PeerService::new(told, config, stop.clone());
-        let server = Server::bind(observer(&intake(7), "teller", &stop), telling, listen);
+        let server = Server::bind(
+            observer(&intake(7, "default"), "teller", &stop),
+            telling,
+            listen,
+        );
         tokio::spawn(server.await.unwrap().run(stop.clone()));
         let socket = format!("unix://{}", socket.display());
         let config = relay_config(&socket, &plan, directory.path());
@@ -242,7 +251,12 @@ impl Fleet {
 
     /// As many nodes, in plain text, all connected.
     pub(super) async fn connected(count: u8) -> Self {
-        let fleet = Self::start(count, Plan::default()).await;
+        Self::planned(count, Plan::default()).await
+    }
+
+    /// As many nodes as planned, all connected.
+    pub(super) async fn planned(count: u8, plan: Plan) -> Self {
+        let fleet = Self::start(count, plan).await;
         fleet
             .until(|nodes| nodes.len() == usize::from(count) && all_connected(nodes))
             .await;
@@ -303,6 +317,25 @@ impl Fleet {
         let address = local(relay.address());
         tokio::spawn(relay.run(stop.clone()));
         address
+    }
+
+    /// Another relay over these nodes, with other keys, until the token; where it is, and its pages.
+    pub(super) async fn beside(
+        &self,
+        keys: Vec<(&'static str, String)>,
+        stop: &CancellationToken,
+    ) -> (SocketAddr, SocketAddr) {
+        let socket = self.directory.path().join("peers.sock");
+        let plan = Plan {
+            keys,
+            ..Plan::default()
+        };
+        let service = format!("unix://{}", socket.display());
+        let config = relay_config(&service, &plan, self.directory.path());
+        let relay = Relay::bind(config).await.unwrap().with_times(TIMES);
+        let addresses = (local(relay.address()), local(relay.web_address()));
+        tokio::spawn(relay.run(stop.clone()));
+        addresses
     }
 
     /// Gives the second node a certificate of this name.
@@ -367,10 +400,61 @@ fn local(address: Option<SocketAddr>) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, address.unwrap().port()).into()
 }
 
-fn intake(capacity: u64) -> Intake {
+/// The pods of the shop, and of a bank, in a cluster.
+struct Town(&'static str);
+
+/// A pod of the namespace `bank`.
+pub(super) const VAULT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1));
+/// Another one.
+pub(super) const DESK: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 2));
+
+impl Names for Town {
+    fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
+        let names = match address {
+            VAULT => Arc::new(EndpointNames {
+                namespace: "bank".into(),
+                pod_name: "vault-0".into(),
+                labels: vec!["k8s:app=vault".into()],
+                ..EndpointNames::default()
+            }),
+            DESK => Arc::new(EndpointNames {
+                namespace: "bank".into(),
+                pod_name: "desk-0".into(),
+                ..EndpointNames::default()
+            }),
+            _ => Shop.endpoint(address, identity)?,
+        };
+        Some(Arc::new(EndpointNames {
+            cluster_name: self.0.into(),
+            ..names.as_ref().clone()
+        }))
+    }
+
+    fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
+        Shop.service(address, port)
+    }
+
+    fn service_behind(&self, address: IpAddr, port: u16, number: u8) -> Option<Arc<ServiceName>> {
+        Shop.service_behind(address, port, number)
+    }
+
+    fn fqdns(&self, asker: u16, address: IpAddr) -> Vec<Arc<str>> {
+        Shop.fqdns(asker, address)
+    }
+
+    fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>> {
+        Shop.rule(rule)
+    }
+
+    fn interface(&self, index: u32) -> Option<Arc<str>> {
+        Shop.interface(index)
+    }
+}
+
+fn intake(capacity: u64, cluster: &'static str) -> Intake {
     let ring = Arc::new(Ring::new(Capacity::new(capacity).unwrap()));
     let rollup = Rollup::open(None, 1_700_000_000).unwrap();
-    Intake::new(ring, Arc::new(Shop)).counted_by(Arc::new(Recorder::new(rollup, 0)))
+    Intake::new(ring, Arc::new(Town(cluster))).counted_by(Arc::new(Recorder::new(rollup, 0)))
 }
 
 fn observer(intake: &Intake, name: &str, shutdown: &CancellationToken) -> Observer {
@@ -406,6 +490,8 @@ fn relay_config(socket: &str, plan: &Plan, directory: &Path) -> Config {
     } else {
         pairs.push(("disable-client-tls", "true"));
     }
+    // Of a key that comes twice the last one holds.
+    pairs.extend(plan.keys.iter().map(|(key, value)| (*key, value.as_str())));
     Config::new(&Given::from_pairs(pairs)).unwrap()
 }
 
@@ -419,7 +505,10 @@ impl Node {
     ) -> Self {
         let name = format!("n{number}");
         let shutdown = CancellationToken::new();
-        let intake = intake(plan.capacity.unwrap_or(4095));
+        let intake = intake(
+            plan.capacity.unwrap_or(4095),
+            plan.cluster.unwrap_or("default"),
+        );
         let security = plan.tls.as_ref().map_or(Security::Plain, |tls| {
             let stranger = tls.stranger.as_ref().filter(|(node, _)| *node == name);
             let authority = stranger.map_or(&tls.authority, |(_, authority)| authority);

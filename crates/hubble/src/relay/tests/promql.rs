@@ -29,7 +29,7 @@ async fn get(fleet: &Fleet, path: &str, parameters: &[(&str, &str)]) -> (u16, Va
     let path = format!("{path}?{}", form(parameters));
     asked(
         fleet.web,
-        &format!("GET /api/v1/{path} HTTP/1.0\r\nhost: relay\r\n\r\n"),
+        &format!("GET /api/v1/{path} HTTP/1.0\r\nhost: localhost\r\n\r\n"),
     )
     .await
 }
@@ -39,7 +39,7 @@ async fn post(fleet: &Fleet, path: &str, parameters: &[(&str, &str)]) -> (u16, V
     let length = form.len();
     let kind = "application/x-www-form-urlencoded";
     let request = format!(
-        "POST /api/v1/{path} HTTP/1.0\r\nhost: relay\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{form}"
+        "POST /api/v1/{path} HTTP/1.0\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n{form}"
     );
     asked(fleet.web, &request).await
 }

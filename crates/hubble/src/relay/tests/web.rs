@@ -13,25 +13,29 @@ use super::fleet::{Fleet, within};
 use crate::sample::{denied, opened};
 
 /// A response: status, headers in lower case, body without its framing.
-struct Page {
-    status: u16,
+pub(super) struct Page {
+    pub(super) status: u16,
     headers: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Page {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    fn error(&self) -> String {
+    pub(super) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap().to_owned()
     }
 }
 
-async fn get(address: SocketAddr, path: &str, headers: &str) -> Page {
+pub(super) async fn get(address: SocketAddr, path: &str, headers: &str) -> Page {
+    asked(address, path, &format!("host: {address}\r\n{headers}")).await
+}
+
+async fn asked(address: SocketAddr, path: &str, headers: &str) -> Page {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.0\r\nhost: relay\r\n{headers}\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     within(stream.read_to_end(&mut bytes)).await.unwrap();
@@ -118,6 +122,29 @@ async fn pages_of_other_sites_get_nothing_and_ours_load_nothing_from_elsewhere()
     let policy = "content-security-policy: default-src 'none'; script-src 'self';";
     assert!(page.headers.contains(policy), "{}", page.headers);
     assert!(!page.headers.contains("access-control"), "{}", page.headers);
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_name_of_somebody_else_that_leads_here_gets_nothing() {
+    let fleet = Fleet::connected(1).await;
+    for path in [
+        "/",
+        "/api/nodes",
+        "/api/v1/labels",
+        "/api/v1/rules",
+        "/healthz",
+    ] {
+        let page = asked(fleet.web, path, "host: evil.example:4248\r\n").await;
+        assert_eq!(page.status, 421, "{path}");
+        assert!(page.error().contains("evil.example"), "{}", page.error());
+        let page = asked(fleet.web, path, "").await;
+        assert_eq!(page.status, 421, "{path}");
+    }
+    for host in ["localhost:8080", "hubble-ui.kube-system.svc", "127.0.0.1"] {
+        let page = asked(fleet.web, "/api/nodes", &format!("host: {host}\r\n")).await;
+        assert_eq!(page.status, 200, "{host}");
+    }
     fleet.end().await;
 }
 

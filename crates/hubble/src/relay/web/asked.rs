@@ -19,6 +19,7 @@ pub(super) struct Asked {
     pattern: String,
     failing: bool,
     resets: bool,
+    cluster: String,
 }
 
 impl Asked {
@@ -34,6 +35,7 @@ impl Asked {
             pattern: self.pattern,
             failing: self.failing,
             resets: self.resets,
+            cluster: self.cluster,
         })
     }
 }

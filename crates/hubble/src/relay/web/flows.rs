@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use api::hubble::observer::{GetFlowsRequest, GetFlowsResponse};
 use axum::extract::{Query, State};
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
 use prost::bytes::Bytes;
 use serde::Deserialize;
-use tonic::{Request, Status};
+use tonic::Status;
 
 use super::{Web, failed};
 
@@ -31,13 +32,14 @@ pub(super) struct Parameters {
 pub(super) async fn stream(
     State(web): State<Web>,
     Query(parameters): Query<Parameters>,
+    headers: HeaderMap,
 ) -> Response {
     let request: GetFlowsRequest = match serde_json::from_str(&parameters.request) {
         Ok(request) => request,
         Err(error) => return failed(&Status::invalid_argument(format!("request: {error}"))),
     };
-    let request = Request::new(Bytes::from(request.encode_to_vec()));
-    match web.observer.get_flows(request) {
+    let request = web.request(Bytes::from(request.encode_to_vec()), &headers);
+    match web.observer.get_flows(request).await {
         Ok(flows) => Sse::new(events(flows.into_inner()))
             .keep_alive(KeepAlive::default())
             .into_response(),

@@ -11,7 +11,7 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
-use tonic::{Request, Status};
+use tonic::Status;
 
 use super::{Asked, Web, failed, json};
 use crate::answers::{dns, http, kafka};
@@ -69,7 +69,7 @@ struct Sums {
 }
 
 /// A span's end and question: what it can be found by again.
-type Key = (i64, i64, String, String, String);
+type Key = (i64, i64, String, String, String, String);
 
 /// Sums of spans that are over and whole, so that a line which grows asks nodes for its end alone. A lock and no table: what
 /// is remembered here follows from what nodes have, and nobody waits for a change of it.
@@ -96,7 +96,7 @@ pub(super) async fn history(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Response {
-    match sums(&web, &over, asked, jiff::Timestamp::now()).await {
+    match sums(&web, &over, asked, &headers).await {
         Ok(history) => json(&headers, Ok(tonic::Response::new(history))),
         Err(status) => failed(&status),
     }
@@ -106,8 +106,9 @@ async fn sums(
     web: &Web,
     over: &Over,
     asked: Asked,
-    now: jiff::Timestamp,
+    headers: &HeaderMap,
 ) -> Result<History, Status> {
+    let now = jiff::Timestamp::now();
     let question = asked.question(now)?;
     let now = now.as_second();
     let until = question.until.map_or(now, |of| of.seconds).min(now);
@@ -126,8 +127,11 @@ async fn sums(
             question.from.clone(),
             question.to.clone(),
             question.namespace.clone(),
+            question.cluster.clone(),
         );
-        if let Some(known) = over.find(&key) {
+        // Where not everybody sees the same nothing is remembered.
+        let is_alike = !web.access.is_limited();
+        if let Some(known) = over.find(&key).filter(|_| is_alike) {
             spans.push(known);
             continue;
         }
@@ -137,12 +141,16 @@ async fn sums(
             until: Some(at(to - 1)),
             ..question.clone()
         };
-        let answer = web.answers.map(Request::new(of)).await?.into_inner();
+        let answer = web
+            .answers
+            .map(web.request(of, headers))
+            .await?
+            .into_inner();
         let sums = sum(from, &answer);
-        let is_whole = answer
-            .completeness
-            .is_some_and(|of| of.missing.is_empty() && of.nodes > 0);
-        if is_whole && to + SETTLED <= now {
+        let is_whole = answer.completeness.is_some_and(|of| {
+            of.missing.is_empty() && of.missing_clusters.is_empty() && of.nodes > 0
+        });
+        if is_alike && is_whole && to + SETTLED <= now {
             over.remember(key, sums.clone());
         }
         spans.push(sums);

@@ -8,7 +8,7 @@ use pbjson_types::FieldMask;
 use super::*;
 
 fn asked(request: &GetFlowsRequest) -> Asked {
-    Asked::new(request.encode_to_vec().into()).unwrap()
+    Asked::new(request.encode_to_vec().into(), &[]).unwrap()
 }
 
 fn read(bytes: Bytes) -> GetFlowsRequest {
@@ -19,7 +19,7 @@ fn read(bytes: Bytes) -> GetFlowsRequest {
 fn a_request_without_a_mask_goes_on_byte_by_byte() {
     // 2000 unknown = 7
     let bytes = [&[0x08, 0x05][..], &[0x80, 0x7d, 0x07]].concat();
-    let asked = Asked::new(bytes.clone().into()).unwrap();
+    let asked = Asked::new(bytes.clone().into(), &[]).unwrap();
     assert_eq!(asked.whole(), bytes);
     assert_eq!(asked.request.number, 5);
 }
@@ -72,9 +72,9 @@ fn first_and_follow_exclude_each_other() {
         follow: true,
         ..GetFlowsRequest::default()
     };
-    let refused = Asked::new(request.encode_to_vec().into()).unwrap_err();
+    let refused = Asked::new(request.encode_to_vec().into(), &[]).unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
-    let garbage = Asked::new(Bytes::from_static(&[0xff])).unwrap_err();
+    let garbage = Asked::new(Bytes::from_static(&[0xff]), &[]).unwrap_err();
     assert_eq!(garbage.code(), tonic::Code::InvalidArgument);
 }
 

@@ -1,5 +1,6 @@
 use api::hubble::answers::{
-    Cause, CauseKind, Counters, Edge, Part, Party, PartyKind, Row, Sketch, Span, Tally,
+    Cause, CauseKind, CodeCount, Counters, DnsCounters, Edge, HttpCounters, KafkaCounters, Part,
+    Party, PartyKind, Row, Sketch, Span, Tally,
 };
 use promql::Limits;
 
@@ -81,7 +82,7 @@ fn an_error_names_the_group_and_the_rule() {
 fn the_built_in_rules_can_be_read_and_read_series_that_there_are() {
     let groups = read(super::super::BUILT_IN).unwrap();
     let rules: Vec<&Rule> = groups.iter().flat_map(|group| &group.rules).collect();
-    assert!(rules.len() >= 8);
+    assert!(rules.len() >= 18);
     for rule in rules {
         let expr = promql::parse(&rule.query).unwrap();
         for selector in promql::selectors(&expr) {
@@ -146,15 +147,64 @@ fn trouble() -> Row {
             syn_retransmits: 5,
             ..Counters::default()
         }),
-        // About a second.
-        connect: Some(Sketch {
-            bucket: vec![690],
-            count: vec![15],
-        }),
+        connect: Some(lasted(690, 15)),
         failures: vec![
             failure(CauseKind::DeniedByRule),
             failure(CauseKind::Dropped),
         ],
+        http: vec![HttpCounters {
+            method: "GET".into(),
+            path: "/".into(),
+            requests: 40,
+            status: vec![codes(404, 20), codes(500, 20)],
+            latency: Some(lasted(690, 40)),
+            ..HttpCounters::default()
+        }],
+        dns: vec![DnsCounters {
+            questions: 20,
+            codes: vec![codes(0, 5), codes(2, 10)],
+            timeouts: 5,
+            latency: Some(lasted(690, 15)),
+            ..DnsCounters::default()
+        }],
+        kafka: vec![KafkaCounters {
+            topic: "orders".into(),
+            produces: 5,
+            errors: vec![codes(6, 5)],
+            ..KafkaCounters::default()
+        }],
+        ..Row::default()
+    }
+}
+
+const fn codes(code: i32, count: u64) -> CodeCount {
+    CodeCount { code, count }
+}
+
+/// So many of about a second (bucket 690) or of a millisecond (345).
+fn lasted(bucket: u32, count: u64) -> Sketch {
+    Sketch {
+        bucket: vec![bucket],
+        count: vec![count],
+    }
+}
+
+/// A connection to somebody that nobody connected to before.
+fn unheard_of(destination: Party) -> Row {
+    Row {
+        edge: Some(Edge {
+            source: Some(party(PartyKind::Workload, "jobs")),
+            destination: Some(destination),
+            port: 443,
+            protocol: 6,
+            ..Edge::default()
+        }),
+        counters: Some(Counters {
+            opened: 1,
+            answered: 1,
+            closed: 1,
+            ..Counters::default()
+        }),
         ..Row::default()
     }
 }
@@ -169,11 +219,16 @@ fn health() -> Row {
         closed: 20,
         ..Counters::default()
     });
-    // About a millisecond.
-    row.connect = Some(Sketch {
-        bucket: vec![345],
-        count: vec![20],
-    });
+    row.connect = Some(lasted(345, 20));
+    row.http[0].status = vec![codes(200, 40)];
+    row.http[0].latency = Some(lasted(345, 40));
+    row.dns = vec![DnsCounters {
+        questions: 20,
+        codes: vec![codes(0, 20)],
+        latency: Some(lasted(345, 20)),
+        ..DnsCounters::default()
+    }];
+    row.kafka[0].errors.clear();
     if let Some(edge) = &mut row.edge {
         edge.source = Some(party(PartyKind::Workload, "web"));
     }
@@ -184,15 +239,19 @@ fn health() -> Row {
 fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_well() {
     let times = Times {
         base: DAY,
-        since: DAY + 3600,
+        since: DAY + 600,
         until: NOW,
         seconds: 10,
     };
-    let counts = |row: Row| {
+    // An hour and a half ago all was well.
+    let before = (NOW - 6000..NOW - 5400).step_by(10);
+    let before = before.map(|start| (start, vec![health()]));
+    let counts = |rows: Vec<Row>| {
         let mut counts = Counts::new(times, FAMILIES.iter().collect());
-        for start in (NOW - 240..NOW).step_by(10) {
+        let now = (NOW - 240..NOW).step_by(10);
+        for (start, rows) in before.clone().chain(now.map(|start| (start, rows.clone()))) {
             let part = Part {
-                rows: vec![row.clone()],
+                rows,
                 ..Part::default()
             };
             let span = Span {
@@ -204,7 +263,12 @@ fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_wel
         }
         counts
     };
-    let (bad, good) = (counts(trouble()), counts(health()));
+    let bad = counts(vec![
+        trouble(),
+        unheard_of(party(PartyKind::Workload, "cache")),
+        unheard_of(party(PartyKind::DnsName, "api.example.com")),
+    ]);
+    let good = counts(vec![health()]);
     let groups = read(super::super::BUILT_IN).unwrap();
     for rule in groups.iter().flat_map(|group| &group.rules) {
         let expr = promql::parse(&rule.query).unwrap();
@@ -216,5 +280,86 @@ fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_wel
             }
         };
         assert_eq!((found(&bad), found(&good)), (1, 0), "{}", rule.name);
+    }
+}
+
+/// A file of the repository.
+fn file(path: &str) -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    std::fs::read_to_string(root.join(path)).unwrap()
+}
+
+/// Documents of a rendered chart: of this kind and name.
+fn rendered(text: &str, kind: &str, name: &str) -> Value {
+    let documents = serde_yaml_ng::Deserializer::from_str(text);
+    let mut all = documents.map(|of| Value::deserialize(of).unwrap());
+    let found = all.find(|of| of["kind"] == kind && of["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+#[test]
+fn the_chart_installs_the_rules_of_the_relay_but_those_that_are_switched_off() {
+    let chart = file("xtask/src/chart/golden/relay.golden.yaml");
+    let map = rendered(&chart, "ConfigMap", "hubble-relay-alerts");
+    let for_relay = read(map["data"]["alerts.yaml"].as_str().unwrap()).unwrap();
+    let manifest = rendered(&chart, "PrometheusRule", "hubble-relay");
+    let for_others = read(&serde_yaml_ng::to_string(&manifest).unwrap()).unwrap();
+    let off = ["HTTP4xxSurge", "EgressNameNew"];
+    let built_in = read(super::super::BUILT_IN).unwrap();
+    for installed in [for_relay, for_others] {
+        for (group, other) in built_in.iter().zip(&installed) {
+            assert_eq!((&group.name, group.interval), (&other.name, other.interval));
+            let rules = group.rules.iter();
+            let rules: Vec<&Rule> = rules
+                .filter(|of| !off.contains(&of.name.as_str()))
+                .collect();
+            assert_eq!(rules.len(), other.rules.len(), "{}", group.name);
+            for (rule, other) in rules.into_iter().zip(&other.rules) {
+                assert_eq!((&rule.name, rule.hold), (&other.name, other.hold));
+                let [one, two] = [rule, other].map(|of| promql::parse(&of.query).unwrap());
+                assert_eq!(format!("{one:?}"), format!("{two:?}"), "{}", rule.name);
+                assert_eq!(rule.labels, other.labels);
+                let url = other.annotations["runbook_url"].written(&promql::Labels::default(), 0.0);
+                let wanted = format!(
+                    "https://books.example/runbooks.md#{}",
+                    rule.name.to_lowercase()
+                );
+                assert_eq!(url, wanted);
+            }
+        }
+        assert_eq!(installed.len(), built_in.len());
+    }
+}
+
+#[test]
+fn each_alert_has_a_runbook_that_says_what_to_ask_and_each_runbook_an_alert() {
+    let names = |text: &str| -> Vec<String> {
+        let file: Value = serde_yaml_ng::from_str(text).unwrap();
+        let groups = file["groups"].as_sequence().unwrap().iter();
+        let rules = groups.flat_map(|group| group["rules"].as_sequence().unwrap());
+        rules
+            .map(|rule| rule["alert"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let mut alerts = names(super::super::BUILT_IN);
+    alerts.extend(names(&file("deploy/chart/files/rules.yaml")));
+    alerts.sort();
+    let book = file("docs/runbooks.md");
+    let sections: Vec<(&str, &str)> = book
+        .split("\n### ")
+        .skip(1)
+        .map(|section| section.split_once('\n').unwrap())
+        .collect();
+    let mut named: Vec<&str> = sections.iter().map(|(name, _)| *name).collect();
+    named.sort_unstable();
+    assert_eq!(named, alerts);
+    for (name, text) in sections {
+        for part in ["**Means**", "**Ask**", "**Do**"] {
+            assert!(text.contains(part), "{name}: {part}");
+        }
+        assert!(
+            text.contains("`axoneme ") || text.contains("`kubectl "),
+            "{name}"
+        );
     }
 }
