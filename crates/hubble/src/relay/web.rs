@@ -95,6 +95,9 @@ async fn answer(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Response {
+    if asked.spans != 0 {
+        return failed(&Status::invalid_argument("spans: an answer has none"));
+    }
     let asked = match asked.question(Timestamp::now()) {
         Ok(asked) => Request::new(asked),
         Err(status) => return failed(&status),

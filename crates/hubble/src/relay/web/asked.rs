@@ -19,6 +19,8 @@ pub(super) struct Asked {
     pattern: String,
     failing: bool,
     resets: bool,
+    /// Into how many spans a history is cut; 0: as many as lie behind a tile.
+    pub(super) spans: u32,
 }
 
 impl Asked {
