@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const SCREENS = ["", "map", "failing", "denied", "exposed", "http", "dns", "kafka", "resolved", "latency", "worst", "records", "nodes"];
+const SCREENS = ["", "map", "failing", "denied", "exposed", "http", "dns", "kafka", "resolved", "latency", "worst", "diff", "records", "nodes"];
 const THEMES = ["light", "dark"];
 const LIMIT = 15_000;
 
@@ -62,6 +62,12 @@ async function leave(tab) {
   assert.deepEqual(faults, []);
 }
 
+/** Asks why, where a row is about two. */
+async function whyOf(tab) {
+  await tab.keyboard.press("w");
+  return (await tab.$(".why")) !== null;
+}
+
 const settled = (tab) => tab.waitForFunction(() => document.querySelector(".tiles, .table tbody tr, canvas") !== null);
 
 const shop = await relay();
@@ -112,7 +118,8 @@ const TESTS = {
         await settled(tab);
         if (!["", "map"].includes(screen)) {
           await tab.keyboard.press("j");
-          if (screen !== "nodes") await tab.waitForSelector("#details");
+          await tab.waitForSelector("#details");
+          if (await whyOf(tab)) await tab.waitForSelector(".chain");
         }
         await tab.keyboard.press("?");
         await tab.waitForSelector(".help");
@@ -133,7 +140,7 @@ const TESTS = {
       for (const key of keys) await tab.keyboard.press(key);
     };
     const path = () => tab.evaluate(() => location.pathname);
-    for (const [key, name] of Object.entries({ m: "/map", f: "/failing", p: "/denied", x: "/exposed", r: "/http", d: "/dns", k: "/kafka", s: "/resolved", l: "/latency", w: "/worst", t: "/records", n: "/nodes", h: "/" })) {
+    for (const [key, name] of Object.entries({ m: "/map", f: "/failing", p: "/denied", x: "/exposed", r: "/http", d: "/dns", k: "/kafka", s: "/resolved", l: "/latency", w: "/worst", c: "/diff", t: "/records", n: "/nodes", h: "/" })) {
       await press("g", key);
       assert.equal(await path(), name);
     }
@@ -195,6 +202,182 @@ const TESTS = {
     assert.match(text, /shop\/api-6d4b75cb6d-hx2vq/);
     await tab.click("#details button.link >> nth=0");
     await tab.waitForFunction(() => location.search.includes("q=from:shop"));
+    await leave(tab);
+  },
+
+  async "the step that fails between two is named, by keys alone, and the link shows others the same"() {
+    const tab = await page(shop.address, { path: "/failing?q=to:shop/recommend+cause:refused" });
+    await settled(tab);
+    await tab.keyboard.press("j");
+    await tab.keyboard.press("w");
+    await tab.waitForSelector(".chain");
+    assert.match(await tab.textContent(".verdict"), /^It fails at the connection: nothing listens on port 9090 of shop\/recommend\. Fault: server\.$/);
+    const steps = await tab.$$eval(".chain > li", (all) => all.map((of) => of.className));
+    assert.deepEqual(steps, ["quiet", "ok", "bad", "quiet", "bad"]);
+    const since = new Date(Date.now() - 900_000).toISOString();
+    const { edges } = await (await fetch(`${shop.address}/api/answers/map?since=${since}&from=shop/api&to=shop/recommend`)).json();
+    const refused = Number(edges[0].counters.refused);
+    const shown = Number(/^([\d,]+) refused/.exec(await tab.textContent(".chain > li:nth-child(3) > p"))[1].replace(",", ""));
+    assert(Math.abs(shown - refused) < refused / 10, `${shown} and not ${refused}`);
+    assert.match(await tab.textContent(".chain > li:nth-child(3)"), /shop\/api-6d4b75cb6d-hx2vq/);
+    const link = await tab.evaluate(() => location.pathname + location.search);
+    assert.match(link, /why=shop\/api\.\.shop\/recommend/);
+    await tab.keyboard.press("e");
+    assert.equal(await tab.textContent(".panel .command"), "axoneme why shop/api shop/recommend");
+    await tab.keyboard.press("Escape");
+    await tab.keyboard.press("Escape");
+    assert.equal(await tab.$(".why"), null);
+    const other = await page(shop.address, { path: link });
+    await other.waitForSelector(".chain");
+    await other.click("text=The other way");
+    await other.waitForSelector("text=Nothing was seen between the two in this time.");
+    await leave(other);
+    await leave(tab);
+  },
+
+  async "two cards of the map are asked about, one after the other"() {
+    const tab = await page(shop.address, { path: "/map?q=from:shop/cart" });
+    await settled(tab);
+    await tab.waitForSelector("text=3 cards, 2 links");
+    const picked = async () => tab.evaluate(() => new URLSearchParams(location.search).get("pick"));
+    while ((await picked()) !== "shop/cart") await tab.keyboard.press("j");
+    await tab.keyboard.press("w");
+    await tab.waitForSelector("text=Whom does it ask?");
+    for (let press = 0; press < 3; press += 1) await tab.keyboard.press("k");
+    assert.equal(await picked(), "data/redis");
+    await tab.keyboard.press("w");
+    await tab.waitForSelector(".chain");
+    assert.match(await tab.textContent(".why h2"), /shop\/cart → data\/redis/);
+    assert.match(await tab.textContent(".verdict"), /All that was seen of it is well/);
+    await leave(tab);
+  },
+
+  async "what is denied stands by the rule that is missing, which can be copied"() {
+    const tab = await page(shop.address, { path: "/denied" });
+    await settled(tab);
+    await tab.click("td:has-text('lab/notebook')");
+    const rule = await (await tab.waitForSelector(".yaml")).textContent();
+    assert.equal(
+      rule,
+      `apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata:
+  namespace: data
+  name: postgres-from-notebook
+spec:
+  endpointSelector:
+    matchLabels:
+      app: postgres
+  ingress:
+    - fromEndpoints:
+        - matchLabels:
+            app: notebook
+            "k8s:io.kubernetes.pod.namespace": lab
+      toPorts:
+        - ports:
+            - port: "5432"
+              protocol: TCP
+`,
+    );
+    await tab.click("text=a rule denies");
+    await tab.waitForSelector("text=kubectl -n data edit ciliumnetworkpolicy postgres-clients");
+    assert.equal(await tab.$(".yaml"), null);
+    await tab.click("td:has-text('shop/admin')");
+    await tab.waitForSelector("text=No flow of shop/admin of this time is kept any more");
+    await leave(tab);
+  },
+
+  async "what is other than before is named, also than a marked time"() {
+    const tab = await page(shop.address);
+    await settled(tab);
+    await tab.keyboard.press("D");
+    await settled(tab);
+    const rows = () => tab.$$eval("tbody tr:not(.gap)", (all) => all.map((row) => [...row.children].slice(0, 3).map((cell) => cell.textContent.trim()).join(" ")));
+    await tab.waitForFunction(() => document.querySelectorAll("tbody tr:not(.gap)").length >= 3);
+    assert.deepEqual(await rows(), ["◐ slower monitoring/grafana data/postgres", "− gone shop/checkout shop/risk", "+ new shop/checkout shop/fraud"]);
+    await tab.keyboard.press("e");
+    assert.match(await tab.textContent(".panel .command"), /^axoneme diff --since 15m -P$/);
+    await tab.keyboard.press("Escape");
+    await tab.keyboard.press("M");
+    await tab.waitForSelector(".mark-line");
+    await tab.waitForSelector("text=(marked)");
+    // The same time twice.
+    await tab.waitForSelector("text=Nothing is other than before");
+    await leave(tab);
+  },
+
+  async "the time is under every screen, and a drag chooses of it"() {
+    const tab = await page(shop.address, { path: "/map" });
+    await settled(tab);
+    await tab.waitForFunction(() => document.querySelectorAll(".track rect.all").length === 60);
+    const high = await tab.$$eval(".track rect.failed", (all) => all.filter((of) => Number(of.getAttribute("height")) > 0).length);
+    assert(high > 50, `${high} bars with failures`);
+    const box = await (await tab.$(".track")).boundingBox();
+    const at = (share) => [box.x + share * box.width, box.y + box.height / 2];
+    await tab.mouse.move(...at(0.3));
+    await tab.mouse.down();
+    await tab.mouse.move(...at(0.4));
+    await tab.mouse.move(...at(0.5));
+    await tab.mouse.up();
+    const query = () => tab.evaluate(() => Object.fromEntries(new URLSearchParams(location.search)));
+    const { span, at: end } = await query();
+    assert.match(span, /^1[12]m/);
+    assert(Math.abs(Date.now() - Date.parse(end) - 1_800_000) < 30_000, end);
+    await tab.mouse.move(...at(0.5));
+    await tab.mouse.down();
+    await tab.mouse.move(...at(0.8));
+    await tab.mouse.move(...at(1));
+    await tab.mouse.up();
+    assert.deepEqual([(await query()).at, (await query()).span.slice(0, 2)], [undefined, "30"]);
+    await leave(tab);
+  },
+
+  async "what is over is shown again, faster"() {
+    const tab = await page(shop.address, { path: "/map" });
+    await settled(tab);
+    for (let press = 0; press < 3; press += 1) await tab.keyboard.press("p");
+    const query = () => tab.evaluate(() => Object.fromEntries(new URLSearchParams(location.search)));
+    const begun = await query();
+    assert.equal(begun.play, "60");
+    await tab.waitForFunction((at) => Date.parse(new URLSearchParams(location.search).get("at")) - Date.parse(at) >= 120_000, begun.at);
+    await tab.keyboard.press("p");
+    const still = await query();
+    assert.equal(still.play, undefined);
+    await tab.waitForTimeout(1500);
+    assert.equal((await query()).at, still.at);
+    await leave(tab);
+  },
+
+  async "records of one kind have their own columns"() {
+    const tab = await page(shop.address, { path: "/records" });
+    await settled(tab);
+    const some = () => tab.waitForFunction(() => document.querySelectorAll("tbody tr:not(.gap)").length > 3);
+    const kinds = {
+      HTTP: [/URL/, /http:\/\/cart:8080\/checkout\s*503/, "--protocol http"],
+      DNS: [/Answer/, /cart\.shop\.svc\.cluster\.local\.NOERROR10\.96\.0\.31/, "--protocol dns"],
+      Kafka: [/Topic/, /produceordersNOT_ENOUGH_REPLICAS/, "--protocol kafka"],
+      Dropped: [/Denied by/, /CiliumNetworkPolicy data\/postgres-clients/, "--verdict DROPPED"],
+      Connections: [/What/, /TCP Flags: SYN/, "--type trace --type policy-verdict"],
+    };
+    for (const [name, [head, row, flag]] of Object.entries(kinds)) {
+      await tab.click(`.chips >> text="${name}"`);
+      await tab.waitForFunction((text) => document.querySelector('.chips [aria-pressed="true"]').textContent === text, name);
+      await some();
+      assert.match(await tab.textContent("thead"), head);
+      const rows = await tab.$$eval("tbody tr:not(.gap)", (all) => all.map((of) => of.textContent));
+      assert(rows.some((of) => row.test(of)), `${name}: ${rows[0]}`);
+      await tab.keyboard.press("e");
+      assert.match(await tab.textContent(".panel .command"), new RegExp(`^axoneme hubble observe --follow ${flag} -P$`));
+      await tab.keyboard.press("Escape");
+    }
+    await tab.click(`.chips >> text="HTTP"`);
+    await some();
+    await tab.keyboard.press("j");
+    assert.match(await tab.textContent("#details"), /Answer\s*(200|503)/);
+    await tab.keyboard.press("w");
+    await tab.waitForSelector(".chain");
+    // Of an answer, who asked stands first.
+    assert.match(await tab.textContent(".why h2"), /shop\/api → shop\/cart/);
     await leave(tab);
   },
 
@@ -285,7 +468,7 @@ const TESTS = {
   },
 
   async "where nothing happens that is said, and where nobody answers the reason"() {
-    for (const [screen, words] of Object.entries({ failing: "Nothing fails", denied: "Nothing fails", exposed: "Nothing was reached from outside", http: "No request over HTTP was seen", dns: "No question to a DNS server was seen", kafka: "No request to a Kafka broker was seen", resolved: "Nobody resolved a name", map: "Nobody talked to anybody", records: "Waiting for flows" })) {
+    for (const [screen, words] of Object.entries({ failing: "Nothing fails", denied: "Nothing is denied", exposed: "Nothing was reached from outside", http: "No request over HTTP was seen", dns: "No question to a DNS server was seen", kafka: "No request to a Kafka broker was seen", resolved: "Nobody resolved a name", map: "Nobody talked to anybody", records: "Waiting for flows" })) {
       const tab = await page(quiet.address, { path: `/${screen}` });
       await tab.waitForSelector(`text=${words}`);
       await leave(tab);
@@ -415,7 +598,7 @@ async function shots(folder) {
       for (const screen of SCREENS) {
         const tab = await page(shop.address, { theme, width, height, path: `/${screen}${screen === "map" ? "?label=rate" : ""}` });
         await settled(tab);
-        if (["failing", "records", "latency", "http", "kafka"].includes(screen)) {
+        if (["failing", "denied", "records", "latency", "http", "kafka", "diff"].includes(screen)) {
           await tab.waitForTimeout(300);
           await tab.keyboard.press("j");
         }
@@ -423,6 +606,11 @@ async function shots(folder) {
         await tab.screenshot({ path: join(folder, `${screen || "home"}-${theme}-${width}.png`) });
         await leave(tab);
       }
+      const why = await page(shop.address, { theme, width, height, path: "/map?why=shop/api..shop/recommend" });
+      await why.waitForSelector(".chain");
+      await why.waitForTimeout(600);
+      await why.screenshot({ path: join(folder, `why-${theme}-${width}.png`) });
+      await leave(why);
       const tab = await page(crowd.address, { theme, width, height, path: "/map?scope=workload" });
       await tab.waitForSelector("text=5,000 links");
       await tab.waitForTimeout(600);

@@ -31,6 +31,7 @@ export type Counters = Partial<
     | "denied"
     | "dropped"
     | "syn_retransmits"
+    | "cut"
     | "packets_sent"
     | "packets_received"
     | "bytes_sent"

@@ -1,9 +1,12 @@
 // The frame of all screens: where one is, of which time and of whom, and what stands beside it on demand.
-import { For, type JSX, Match, Show, Switch, createEffect, createSignal, onCleanup, onMount } from "solid-js";
+import { For, type JSX, Match, Show, Switch, createEffect, createMemo, createSignal, onCleanup, onMount } from "solid-js";
 import { command } from "./commands";
 import { answers } from "./data";
 import { HELP, listen } from "./keys";
 import { Copy } from "./parts/details";
+import { TimeStrip } from "./parts/strip";
+import { Why } from "./parts/why";
+import { Diff } from "./screens/diff";
 import { Exposed } from "./screens/exposed";
 import { Failing } from "./screens/failing";
 import { Home } from "./screens/home";
@@ -14,14 +17,15 @@ import { Resolved } from "./screens/resolved";
 import { Latency, Worst } from "./screens/latency";
 import { Map_ } from "./screens/map";
 import { Nodes } from "./screens/nodes";
+import { Policy } from "./screens/policy";
 import { Records } from "./screens/records";
-import { SPANS, type Screen, pause, show, step, to, view } from "./view";
+import { SPANS, type Screen, pass, pause, replay, show, step, to, view } from "./view";
 
 const NAMES: [Screen, string, string][] = [
   ["home", "Questions", "g h"],
   ["map", "Map", "g m"],
   ["failing", "Failing", "g f"],
-  ["denied", "Denied", "g p"],
+  ["denied", "Policy", "g p"],
   ["exposed", "From outside", "g x"],
   ["http", "HTTP", "g r"],
   ["dns", "DNS", "g d"],
@@ -29,6 +33,7 @@ const NAMES: [Screen, string, string][] = [
   ["resolved", "Resolved", "g s"],
   ["latency", "Latency", "g l"],
   ["worst", "Worst", "g w"],
+  ["diff", "Changed", "g c"],
   ["records", "Records", "g t"],
   ["nodes", "Nodes", "g n"],
 ];
@@ -43,11 +48,14 @@ function stored(): string {
 }
 
 export function App(): JSX.Element {
-  const all = answers();
+  const [now, setNow] = createSignal(Date.now());
+  const all = answers(now);
   const [theme, setTheme] = createSignal(stored());
   const [panel, setPanel] = createSignal<"" | "help" | "explain">("");
-  const [now, setNow] = createSignal(Date.now());
-  const ticking = setInterval(() => setNow(Date.now()), 1000);
+  const ticking = setInterval(() => {
+    setNow(Date.now());
+    if (!document.hidden) pass(Date.now());
+  }, 1000);
   onCleanup(() => clearInterval(ticking));
   createEffect(() => {
     document.documentElement.dataset.theme = theme();
@@ -61,6 +69,8 @@ export function App(): JSX.Element {
     const name = NAMES.find(([screen]) => screen === view().screen)?.[1] ?? "";
     document.title = `${name} · Axoneme`;
   });
+  // Once: what a screen is made of later does not wait for the strip either.
+  const ready = createMemo((was: boolean) => was || view().screen === "records" || Object.values(all).some((of) => of().value !== undefined || of().error !== undefined), false);
   const turn = (): void => {
     const dark = theme() === "dark" || (theme() === "" && matchMedia("(prefers-color-scheme: dark)").matches);
     setTheme(dark ? "light" : "dark");
@@ -70,7 +80,7 @@ export function App(): JSX.Element {
     listen({
       help: toggle("help"),
       explain: toggle("explain"),
-      close: () => panel() !== "" && (setPanel(""), true),
+      close: () => (panel() !== "" ? (setPanel(""), true) : view().why !== "" && (show({ why: "" }), true)),
       theme: turn,
       question: (key) => {
         if (view().screen === "home") document.querySelector<HTMLAnchorElement>(`a[data-key="${key}"]`)?.click();
@@ -120,8 +130,11 @@ export function App(): JSX.Element {
             <Match when={view().screen === "map"}>
               <Map_ answers={all} theme={theme()} />
             </Match>
-            <Match when={view().screen === "failing" || view().screen === "denied"}>
+            <Match when={view().screen === "failing"}>
               <Failing answers={all} />
+            </Match>
+            <Match when={view().screen === "denied"}>
+              <Policy answers={all} />
             </Match>
             <Match when={view().screen === "exposed"}>
               <Exposed answers={all} />
@@ -144,6 +157,9 @@ export function App(): JSX.Element {
             <Match when={view().screen === "worst"}>
               <Worst answers={all} />
             </Match>
+            <Match when={view().screen === "diff"}>
+              <Diff answers={all} now={now()} />
+            </Match>
             <Match when={view().screen === "records"}>
               <Records />
             </Match>
@@ -152,6 +168,8 @@ export function App(): JSX.Element {
             </Match>
           </Switch>
         </main>
+        <Why />
+        <TimeStrip now={now()} ready={ready()} />
         <Show when={panel() === "explain"}>
           <section class="panel" aria-label="The same on a terminal">
             <h2>The same on a terminal</h2>
@@ -160,7 +178,9 @@ export function App(): JSX.Element {
               <Copy text={command(view())} label="Copy" />
             </div>
             <p class="quiet">
-              <code>-P</code> forwards a port to the relay of the cluster; <code>--explain</code> says what is asked of it.
+              <Show when={view().why} fallback={<><code>-P</code> forwards a port to the relay of the cluster; <code>--explain</code> says what is asked of it.</>}>
+                On a node, of pods: whether policies would let them, and what was last seen. Who is no pod is named by an address.
+              </Show>
             </p>
           </section>
         </Show>
@@ -247,6 +267,9 @@ function Time(): JSX.Element {
       </Show>
       <button type="button" onClick={() => step(1)} title="Half a span forth (])" aria-label="Half a span forth" disabled={!view().at}>
         ›
+      </button>
+      <button type="button" onClick={replay} aria-pressed={view().play !== ""} title="Show it again, faster, and stop (P)" aria-label={view().play ? `Shown again, ${view().play} times as fast` : "Show it again"}>
+        {view().play ? `▶ ${view().play}×` : "▶"}
       </button>
       <button type="button" class="live" classList={{ on: view().at === "" }} aria-pressed={view().at === ""} onClick={pause} title="Live or paused (Space)">
         <span class="dot" aria-hidden="true" />

@@ -1,6 +1,7 @@
 // The command that answers on a terminal what is on screen.
 import { type Filter, parse } from "./language";
 import { type View, range } from "./view";
+import { pair } from "./why";
 
 const COMMANDS: Partial<Record<View["screen"], string>> = {
   map: "map",
@@ -35,8 +36,10 @@ function observe(view: View, filter: Filter): string[] {
     ["--to-pod", filter.to],
     ["--namespace", filter.ns],
     ["--to-port", filter.port],
-    ["--protocol", filter.proto],
-    ["--verdict", filter.verdict?.toUpperCase()],
+    ["--protocol", filter.proto ?? (["http", "dns", "kafka"].includes(view.only) ? view.only : undefined)],
+    ["--type", view.only === "conn" ? "trace" : undefined],
+    ["--type", view.only === "conn" ? "policy-verdict" : undefined],
+    ["--verdict", view.only === "drop" ? "DROPPED" : filter.verdict?.toUpperCase()],
   ];
   return [...words, ...flags.flatMap(([flag, value]) => (value ? [flag, value] : []))];
 }
@@ -51,7 +54,11 @@ function spoken(view: View, filter: Filter): string[] {
 
 export function command(view: View): string {
   const filter = parse(view.q);
+  const two = pair(view.why);
+  // It is asked of the agent of a node, which knows its pods.
+  if (two?.to) return ["axoneme", "why", two.from, two.to].map(quoted).join(" ");
   const words = ((): string[] => {
+    if (view.screen === "diff") return ["diff", ...times(view), ...(view.mark ? ["--before", view.mark] : []), ...who(filter)];
     if (view.screen === "records") return observe(view, filter);
     if (view.screen === "nodes") return ["hubble", "list", "nodes"];
     if (view.screen === "failing" && view.only === "tcp") return ["tcp", "--failing", ...times(view), ...who(filter)];

@@ -1,13 +1,15 @@
 // The answers that screens show, each asked for while a screen needs it.
-import { createMemo } from "solid-js";
+import { type Accessor, createMemo } from "solid-js";
 import type { DnsAnswer, ExposedAnswer, FailingAnswer, History, HttpAnswer, KafkaAnswer, MapAnswer, NodesAnswer, ResolvedAnswer } from "./api";
+import { earlier } from "./diff";
 import { parse } from "./language";
 import { poll } from "./poll";
 import { type Screen, range, view } from "./view";
 
 /** Which screens are made of what. */
 const NEEDED: Record<string, Screen[]> = {
-  "answers/map": ["home", "map", "latency", "worst"],
+  "answers/map": ["home", "map", "latency", "worst", "diff"],
+  before: ["diff"],
   "answers/failing": ["home", "failing", "denied"],
   "answers/exposed": ["home", "exposed"],
   "answers/http": ["home", "http"],
@@ -21,7 +23,7 @@ const NEEDED: Record<string, Screen[]> = {
 /** Entries that a question of the first screen names some of. */
 const NAMED = 20;
 
-export function answers() {
+export function answers(now: Accessor<number>) {
   const parameters = createMemo(() => {
     const filter = parse(view().q);
     return { ...range(view()), from: filter.from ?? "", to: filter.to ?? "", namespace: filter.ns ?? "" };
@@ -37,10 +39,13 @@ export function answers() {
     return { ...parameters(), pattern: isNamed ? pattern : "", failing: !home && view().bad ? "true" : "" };
   });
   const busiest = createMemo((): Record<string, string> => ({ ...said(), limit: view().screen === "home" ? String(NAMED) : "" }));
+  // The earlier span moves with the later one, unless it is marked.
+  const before = createMemo(() => ({ ...parameters(), ...earlier(view(), Math.floor(now() / 5000) * 5000) }));
   const live = () => view().at === "";
   const needed = (path: string) => () => (NEEDED[path]?.includes(view().screen) ? path : undefined);
   return {
     map: poll<MapAnswer>(needed("answers/map"), parameters, live),
+    before: poll<MapAnswer>(() => (needed("before")() ? "answers/map" : undefined), before, () => false),
     failing: poll<FailingAnswer>(needed("answers/failing"), resets, live),
     exposed: poll<ExposedAnswer>(needed("answers/exposed"), parameters, live),
     http: poll<HttpAnswer>(needed("answers/http"), busiest, live),

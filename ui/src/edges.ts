@@ -7,6 +7,9 @@ export function shown(party: Party | undefined): string {
   return party?.namespace ? `${party.namespace}/${name}` : name;
 }
 
+/** Both ends by their names. */
+export const ends = (edge: Edge | undefined): { from: string; to: string } => ({ from: shown(edge?.source), to: shown(edge?.destination) });
+
 export const isOutside = (party: Party | undefined): boolean =>
   party?.kind === "DNS_NAME" || (party?.kind === "ENTITY" && party.name === "world");
 

@@ -146,3 +146,17 @@ export function like(flow: Flow): string {
   if (name) words.push(`--protocol ${name.toLowerCase()}`);
   return words.join(" ");
 }
+
+/** The newest flows of a time, any of the filters, at most so many. */
+export async function recent(filters: Record<string, unknown>[], since: string, until: string, most: number): Promise<Flow[]> {
+  const asked = JSON.stringify({ since, until, number: String(most), whitelist: filters });
+  const response = await fetch(`/api/flows?request=${encodeURIComponent(asked)}`);
+  const text = await response.text();
+  if (!response.ok) throw new Error((JSON.parse(text) as { error?: string }).error ?? `the relay answers ${response.status}`);
+  // Server-sent events: blocks of lines, of which each names itself.
+  const events = text.split("\n\n").map((block) => new Map(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()])));
+  const failed = events.find((event) => event.get("event") === "failed");
+  if (failed) throw new Error(failed.get("data"));
+  const replies = events.filter((event) => event.get("event") === "flows").flatMap((event) => JSON.parse(event.get("data") ?? "[]") as FlowReply[]);
+  return replies.flatMap((reply) => (reply.flow ? [reply.flow] : []));
+}

@@ -1,9 +1,9 @@
 // The keyboard: everything that the mouse can do. What is under a table's rows registers itself while it is on screen.
 import { onCleanup, onMount } from "solid-js";
-import { type Screen, go, pause, show, step, view } from "./view";
+import { type Screen, go, mark, pause, replay, show, step, view } from "./view";
 
 /** What the keys of rows do on the screen that is shown. */
-export type Rows = { move: (by: number) => void; open: () => void };
+export type Rows = { move: (by: number) => void; open: () => void; ends?: () => { from: string; to: string } | undefined };
 
 let rows: Rows | undefined;
 let afterG = Number.NEGATIVE_INFINITY;
@@ -26,6 +26,7 @@ const SCREEN_KEYS: Record<string, Screen> = {
   s: "resolved",
   l: "latency",
   w: "worst",
+  c: "diff",
   t: "records",
   n: "nodes",
 };
@@ -43,6 +44,7 @@ export const HELP: [string, string][] = [
   ["g s", "who resolved a name"],
   ["g l", "latency"],
   ["g w", "worst services"],
+  ["g c D", "changed: what is other than before"],
   ["g t", "records (flows)"],
   ["g n", "nodes"],
   ["1 … 9 0 …", "open a question by its key, on the first screen"],
@@ -52,6 +54,9 @@ export const HELP: [string, string][] = [
   ["f /", "filter"],
   ["Space", "stop the time, or let it go on"],
   ["[ ]", "half a span back, forth"],
+  ["M", "mark this time, to compare with"],
+  ["p", "show it again, faster, and stop"],
+  ["w", "why these two can or cannot talk"],
   ["b", "what fails alone: map, HTTP, DNS, Kafka"],
   ["+ − 0", "map: nearer, further, all of it"],
   ["e", "the command for what is on screen"],
@@ -78,6 +83,10 @@ export function listen(panels: Panels): void {
     k: () => rows?.move(-1),
     ArrowDown: () => rows?.move(1),
     ArrowUp: () => rows?.move(-1),
+    w: why,
+    D: () => go("diff"),
+    M: mark,
+    p: replay,
     f: focusFilter,
     "/": focusFilter,
     b: () => ["map", "http", "dns", "kafka"].includes(view().screen) && show({ bad: view().bad ? "" : "1" }, "replace"),
@@ -108,6 +117,12 @@ export function listen(panels: Panels): void {
     event.preventDefault();
     act();
   });
+}
+
+/** About the two of the row, the link, or the cards. */
+function why(): void {
+  const two = rows?.ends?.();
+  if (two) show({ why: `${two.from}..${two.to}` });
 }
 
 function focusFilter(): void {

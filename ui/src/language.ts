@@ -43,9 +43,20 @@ function party(side: "source" | "destination", value: string): Record<string, un
   return [{ [`${side}_pod`]: [value] }];
 }
 
+/** Kinds of records, each with the filter that chooses its flows. */
+export const KINDS: Record<string, { name: string; filter: Record<string, unknown> }> = {
+  "": { name: "All", filter: {} },
+  // Traces and verdicts of policies; not what was said, and not what was dropped.
+  conn: { name: "Connections", filter: { event_type: [{ type: 4 }, { type: 5 }] } },
+  http: { name: "HTTP", filter: { protocol: ["http"] } },
+  dns: { name: "DNS", filter: { protocol: ["dns"] } },
+  kafka: { name: "Kafka", filter: { protocol: ["kafka"] } },
+  drop: { name: "Dropped", filter: { verdict: ["DROPPED"] } },
+};
+
 /** The filters of `observer.GetFlowsRequest`, any of which must hold. */
-export function flowFilters(filter: Filter): Record<string, unknown>[] {
-  const base: Record<string, unknown> = {};
+export function flowFilters(filter: Filter, kind = ""): Record<string, unknown>[] {
+  const base: Record<string, unknown> = { ...KINDS[kind]?.filter };
   if (filter.from) Object.assign(base, party("source", filter.from)[0]);
   if (filter.to) Object.assign(base, party("destination", filter.to)[0]);
   if (filter.port) base.destination_port = [filter.port];

@@ -2,7 +2,7 @@
 import { createSignal } from "solid-js";
 import { seconds } from "./format";
 
-export const SCREENS = ["home", "map", "failing", "denied", "exposed", "http", "dns", "kafka", "resolved", "latency", "worst", "records", "nodes"] as const;
+export const SCREENS = ["home", "map", "failing", "denied", "exposed", "http", "dns", "kafka", "resolved", "latency", "worst", "diff", "records", "nodes"] as const;
 export type Screen = (typeof SCREENS)[number];
 
 export type View = {
@@ -21,15 +21,24 @@ export type View = {
   sort: string;
   /** Failing ones alone: links of the map, requests, questions, topics. */
   bad: string;
+  /** Whom it is asked about why they can or cannot talk: A..B. */
+  why: string;
+  /** The time that others are compared with, RFC 3339. */
+  mark: string;
+  /** How many seconds of what is over pass in one: 10, 60; empty: it stands still. */
+  play: string;
   /** The map: what an edge says. */
   label: string;
   /** The map: workload, namespace, or by their number. */
   scope: string;
 };
 
+/** How fast what is over is shown again: seconds that pass in one. */
+export const SPEEDS = ["", "1", "10", "60"];
+
 export const SPANS = ["5m", "15m", "1h", "6h", "24h", "7d"];
 
-const EMPTY: View = { screen: "home", span: "15m", at: "", q: "", pick: "", only: "", sort: "", bad: "", label: "", scope: "" };
+const EMPTY: View = { screen: "home", span: "15m", at: "", q: "", pick: "", only: "", sort: "", bad: "", why: "", mark: "", play: "", label: "", scope: "" };
 const NAMES = Object.keys(EMPTY).filter((name) => name !== "screen") as Exclude<keyof View, "screen">[];
 
 /** The view of a URL; what is not meant well is left out. */
@@ -40,6 +49,8 @@ export function read(path: string, query: string): View {
   for (const name of NAMES) view[name] = given.get(name) ?? EMPTY[name];
   if (seconds(view.span) === undefined) view.span = EMPTY.span;
   if (Number.isNaN(Date.parse(view.at))) view.at = "";
+  if (Number.isNaN(Date.parse(view.mark))) view.mark = "";
+  if (!SPEEDS.includes(view.play) || !view.at) view.play = "";
   return view;
 }
 
@@ -63,13 +74,19 @@ export function show(change: Partial<View>, how: "push" | "replace" = "push"): v
   put(next);
 }
 
+/** What stays from one screen to the next. */
+function kept(): Partial<View> {
+  const { span, at, q, mark } = view();
+  return { span, at, q, mark };
+}
+
 /** Another screen: time and filter stay, the rest is of the old one. */
 export const go = (screen: Screen, change: Partial<View> = {}): void =>
-  show({ ...EMPTY, screen, span: view().span, at: view().at, q: view().q, ...change });
+  show({ ...EMPTY, ...kept(), screen, ...change });
 
 /** Where a link to another screen leads. */
 export const to = (screen: Screen, change: Partial<View> = {}): string =>
-  href({ ...EMPTY, screen, span: view().span, at: view().at, q: view().q, ...change });
+  href({ ...EMPTY, ...kept(), screen, ...change });
 
 addEventListener("popstate", () => put(read(location.pathname, location.search)));
 
@@ -81,12 +98,29 @@ export function range(of: View): { since: string; until: string } {
 }
 
 /** Stops the time where it is, or lets it go on. */
-export const pause = (): void => show({ at: view().at ? "" : new Date().toISOString() });
+export const pause = (): void => show({ at: view().at ? "" : new Date().toISOString(), play: "" });
+
+/** The next speed. From now on it goes back to the beginning of the span first. */
+export function replay(): void {
+  const next = SPEEDS[(SPEEDS.indexOf(view().play) + 1) % SPEEDS.length] ?? "";
+  show({ play: next, at: view().at || new Date(Date.now() - (seconds(view().span) ?? 900) * 1000).toISOString() }, "replace");
+}
+
+/** What is on screen a second later, while it is shown again; at the end it lives on. */
+export function pass(now: number): void {
+  const { at, play } = view();
+  if (!at || !play) return;
+  const next = Date.parse(at) + Number(play) * 1000;
+  show(next >= now ? { at: "", play: "" } : { at: new Date(next).toISOString() }, "replace");
+}
+
+/** Marks the time on screen, and compares with it. */
+export const mark = (): void => show({ mark: view().at || new Date().toISOString() });
 
 /** Half a span back or forth; beyond now it goes on again. */
 export function step(way: -1 | 1): void {
   const of = view();
   const end = of.at ? Date.parse(of.at) : Date.now();
   const next = end + (way * (seconds(of.span) ?? 900) * 1000) / 2;
-  show({ at: next >= Date.now() ? "" : new Date(next).toISOString() });
+  show({ at: next >= Date.now() ? "" : new Date(next).toISOString(), play: "" });
 }

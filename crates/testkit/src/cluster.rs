@@ -15,7 +15,7 @@ use local_api::{Client, Method, Request};
 use netlink::{Handle, link};
 use serde_json::{Value, json};
 
-pub use control::{OPERATOR_METRICS, relay_address};
+pub use control::{OPERATOR_METRICS, relay_address, relay_web};
 
 use crate::kubelet::Kubelet;
 use crate::programs::program;

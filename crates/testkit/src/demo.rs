@@ -1,6 +1,8 @@
 //! The demo: a cluster on this one machine with a small shop in it, what is seen there, and a check of each statement.
 #![allow(clippy::print_stdout, reason = "the demo talks to a person")]
 
+mod doorway;
+mod faults;
 mod market;
 mod statements;
 
@@ -18,7 +20,11 @@ use crate::flows::{Outcome, picture, tally};
 use crate::footprint::Footprint;
 use crate::programs::program;
 use crate::topology;
+pub use faults::Fault;
 use market::Market;
+
+/// Where the web interface is, unless somebody else is there.
+const WEB_PORT: u16 = 12000;
 
 /// Whether the check found every statement to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +65,14 @@ pub fn possible() -> bool {
     false
 }
 
-/// Starts it, shows it, and stays until Ctrl-C.
-pub fn up() -> anyhow::Result<()> {
+/// Starts it, lets it misbehave as is asked for, shows it, and stays until Ctrl-C.
+pub fn up(faults: &[Fault]) -> anyhow::Result<()> {
     refuse()?;
     let name = "axdemo";
     let before = Footprint::take()?;
     topology::hand_over();
     let stop = Stop::listen(name)?;
-    let result = show(name, &stop);
+    let result = show(name, faults, &stop);
     match result {
         Err(error) if !stop.asked() => Err(error),
         _ => {
@@ -87,8 +93,12 @@ fn refuse() -> anyhow::Result<()> {
     }
 }
 
-fn show(name: &str, stop: &Stop) -> anyhow::Result<()> {
-    let mut market = Market::open(name, &mut |step| println!("{step}"))?;
+fn show(name: &str, faults: &[Fault], stop: &Stop) -> anyhow::Result<()> {
+    let mut market = Market::open(name, WEB_PORT, &mut |step| println!("{step}"))?;
+    for &fault in faults {
+        println!("letting it misbehave: {}", fault.meaning());
+        market.misbehave(fault)?;
+    }
     println!("waiting for flows");
     let end = Instant::now() + Duration::from_secs(30);
     while Instant::now() < end && !is_seen(&market)? {
@@ -100,6 +110,7 @@ fn show(name: &str, stop: &Stop) -> anyhow::Result<()> {
         "\nWho talks to whom (connections), and what was denied:\n\n{}",
         picture(&tally(&market.flows()?))
     );
+    println!("In a browser: {}\n", market.doorway.url());
     print!("{}", look_further(&market)?);
     println!("\nCtrl-C ends it and leaves the machine as it was.");
     while !stop.within(Duration::from_secs(1)) {
@@ -143,6 +154,13 @@ fn look_further(market: &Market) -> anyhow::Result<String> {
             "flows of all nodes",
             format!(
                 "ip netns exec {name}-cp {cli} hubble observe --server {} --follow",
+                relay_address()
+            ),
+        ),
+        (
+            "what fails, and why",
+            format!(
+                "ip netns exec {name}-cp {cli} failing --server {} --since 5m",
                 relay_address()
             ),
         ),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use local_api::{Method, Request};
-use netlink::{Handle, NamedNamespace, link};
+use netlink::{Handle, NamedNamespace, address, link};
 use serde_json::{Value, json};
 
 use crate::topology::{Machine, Process};
@@ -104,6 +104,17 @@ impl RunningPod {
             .copied()
             .find(IpAddr::is_ipv6)
             .with_context(|| format!("{} has no IPv6 address", self.pod.name))
+    }
+
+    /// Takes its addresses away: what arrives is for nobody, and nobody says so.
+    pub fn deafen(&self) -> anyhow::Result<()> {
+        let handle = Handle::open_in(&self.sandbox)?;
+        for of in handle.addresses(None)? {
+            if self.addresses.contains(&of.address.addr()) {
+                handle.run(&address::delete(of.index, of.address))?;
+            }
+        }
+        Ok(())
     }
 
     /// The programs that were started in it.

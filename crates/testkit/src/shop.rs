@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use axum::http::StatusCode;
 use clap::Subcommand;
 use hickory_proto::rr::RecordType;
 
@@ -22,6 +24,9 @@ pub enum App {
         /// File of lines `ADDRESS NAME...`, read again when it changes.
         #[arg(long)]
         names: PathBuf,
+        /// Name for which the server fails; may be repeated.
+        #[arg(long = "servfail", value_name = "NAME")]
+        broken: Vec<String>,
     },
     /// Serve HTTP; every request first fetches the given URLs.
     Http {
@@ -34,9 +39,21 @@ pub enum App {
         /// URL to fetch before answering; may be repeated.
         #[arg(long = "call")]
         calls: Vec<String>,
+        /// Milliseconds before the answer.
+        #[arg(long, default_value_t = 0)]
+        delay_ms: u64,
+        /// Status of the answer, where nothing else fails.
+        #[arg(long, default_value_t = 200)]
+        status: u16,
         /// How names become addresses.
         #[command(flatten)]
         names: Names,
+    },
+    /// Reset every connection once it asks for something, before anything is said.
+    Reset {
+        /// Where to listen.
+        #[arg(long)]
+        listen: SocketAddr,
     },
     /// Fetch a URL again and again; one line of JSON for each.
     Load {
@@ -110,13 +127,29 @@ impl App {
     /// Runs the program to its end.
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
-            Self::Dns { listen, names } => dns::serve(listen, names).await,
+            Self::Dns {
+                listen,
+                names,
+                broken,
+            } => dns::serve(listen, names, broken).await,
             Self::Http {
                 listen,
                 name,
                 calls,
+                delay_ms,
+                status,
                 names,
-            } => http::serve(listen, name, calls, names.into()).await,
+            } => {
+                let answers = http::Answers {
+                    name,
+                    calls,
+                    resolver: names.into(),
+                    delay: Duration::from_millis(delay_ms),
+                    status: StatusCode::from_u16(status).context("--status")?,
+                };
+                http::serve(listen, answers).await
+            }
+            Self::Reset { listen } => http::reset(listen).await,
             Self::Load {
                 url,
                 every_ms,

@@ -1,17 +1,25 @@
 // What is known of one row, beside the rows.
-import { For, type JSX } from "solid-js";
+import { For, type JSX, Show } from "solid-js";
 import { show } from "../view";
+import type { Ends } from "./table";
 
-export function Details(props: { title: JSX.Element; children: JSX.Element }): JSX.Element {
+export function Details(props: { title: JSX.Element; ends?: Ends | undefined; children: JSX.Element }): JSX.Element {
   return (
     <aside id="details" class="details" tabindex="-1" aria-label="Details">
       <header>
         <h2>{props.title}</h2>
+        <Show when={props.ends}>
+          {(two) => (
+            <button type="button" class="small" title="Why these two can or cannot talk (W)" onClick={() => show({ why: `${two().from}..${two().to}` })}>
+              Why
+            </button>
+          )}
+        </Show>
         <button type="button" class="bare" aria-label="Close details" title="Close (Esc)" onClick={() => show({ pick: "" })}>
           ×
         </button>
       </header>
-      <div class="body">{props.children}</div>
+      <div class="body" tabindex="0">{props.children}</div>
     </aside>
   );
 }

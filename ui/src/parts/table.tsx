@@ -17,6 +17,9 @@ export type Column<T> = {
   title?: string;
 };
 
+/** Who begins and who is asked, as a filter names them. */
+export type Ends = { from: string; to: string };
+
 const HEIGHT = 30;
 /** Rows drawn beyond what is in sight, each way. */
 const BEYOND = 10;
@@ -26,6 +29,7 @@ export function Table<T>(props: {
   rows: T[];
   columns: Column<T>[];
   key: (row: T) => string;
+  ends?: (row: T) => Ends | undefined;
   /** Rows that come at the end are followed. */
   follow?: boolean;
 }): JSX.Element {
@@ -64,6 +68,10 @@ export function Table<T>(props: {
   }
   useRows({
     move,
+    ends: () => {
+      const row = sorted().find((of) => props.key(of) === view().pick);
+      return row && props.ends?.(row);
+    },
     open: () => {
       if (!view().pick) move(0);
       document.querySelector<HTMLElement>("#details")?.focus();

@@ -2,16 +2,16 @@
 import { For, type JSX, Show, createMemo } from "solid-js";
 import { type Lookup, n } from "../api";
 import type { Answers } from "../data";
-import { edgeKey, shown, spanOf } from "../edges";
+import { edgeKey, ends, shown, spanOf } from "../edges";
 import { clock, count, port, rate, share } from "../format";
 import { parse, selects } from "../language";
 import { Details, Facts } from "../parts/details";
 import { Bad, Chips, Counted, Seen, durations, timed } from "../parts/said";
-import { Answered, Whole } from "../parts/states";
-import { type Column, Table } from "../parts/table";
+import { FILTERED, None, Rows } from "../parts/rows";
+import type { Column } from "../parts/table";
 import { counted, dnsAnswers, dnsFailed, dnsType, missing } from "../said";
 import { Who } from "./failing";
-import { range, view } from "../view";
+import { view } from "../view";
 
 const name = (of: Lookup): string => of.counters?.name || "(others)";
 const key = (of: Lookup): string => `${edgeKey(of.edge)} ${name(of)} ${dnsType(of.counters?.type)}`;
@@ -50,30 +50,16 @@ export function Dns(props: { answers: Answers }): JSX.Element {
     const filter = parse(view().q);
     return (answer().value?.lookups ?? []).filter((of) => selects(filter, { text: key(of), port: port(of.edge?.port, of.edge?.protocol) }));
   });
-  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
   return (
-    <section class="screen">
-      <Chips bad="Came to nothing" />
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
-      <div class="split">
-        <Answered
-          asked={answer()}
-          empty={rows().length === 0}
-          none={
-            <>
-              <p class="big">{view().bad ? "Every name that was asked for was found" : "No question to a DNS server was seen"}</p>
-              <p class="quiet">In this time, by those whom the filter lets through.</p>
-            </>
-          }
-        >
-          <Table label="Questions to DNS servers" rows={rows()} columns={COLUMNS} key={key} />
-        </Answered>
-        <Show when={picked()}>{(of) => <One of={of()} seconds={spanOf(answer().value)} />}</Show>
-      </div>
-      <Show when={rows().length > 0}>
-        <Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + questions(of), 0)} what="question" />
-      </Show>
-    </section>
+    <Rows
+      answer={answer()}
+      label="Questions to DNS servers" rows={rows()} columns={COLUMNS} key={key}
+      ends={(of) => ends(of.edge)}
+      head={<Chips bad="Came to nothing" />}
+      none={<None what={view().bad ? "Every name that was asked for was found" : "No question to a DNS server was seen"} more={FILTERED} />}
+      foot={<Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + questions(of), 0)} what="question" />}
+      details={(of) => <One of={of()} seconds={spanOf(answer().value)} />}
+    />
   );
 }
 
@@ -81,7 +67,7 @@ function One(props: { of: Lookup; seconds: number }): JSX.Element {
   const counters = () => props.of.counters;
   const all = () => questions(props.of);
   return (
-    <Details title={<span class="mono">{`${name(props.of)} ${dnsType(counters()?.type)}`}</span>}>
+    <Details title={<span class="mono">{`${name(props.of)} ${dnsType(counters()?.type)}`}</span>} ends={ends(props.of.edge)}>
       <Facts
         of={[
           ["From", <Who name={shown(props.of.edge?.source)} side="from" />],

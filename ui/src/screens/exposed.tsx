@@ -1,14 +1,14 @@
 // What is reached from outside of the cluster, and by whom.
-import { For, type JSX, Show, createMemo } from "solid-js";
+import { For, type JSX, createMemo } from "solid-js";
 import { type Exposure, n } from "../api";
 import type { Answers } from "../data";
 import { shown } from "../edges";
 import { clock, count, port } from "../format";
 import { parse, selects } from "../language";
 import { Details, Facts } from "../parts/details";
-import { Answered, Whole } from "../parts/states";
-import { type Column, Table } from "../parts/table";
-import { range, view } from "../view";
+import { None, Rows } from "../parts/rows";
+import type { Column } from "../parts/table";
+import { view } from "../view";
 
 const key = (of: Exposure): string => `${shown(of.destination)} ${of.service ?? ""} ${of.port ?? 0} ${of.protocol ?? 0}`;
 
@@ -38,26 +38,14 @@ export function Exposed(props: { answers: Answers }): JSX.Element {
     const text = (of: Exposure): string => `${key(of)} ${(of.outsiders ?? []).map((outsider) => outsider.address).join(" ")}`;
     return (answer().value?.exposures ?? []).filter((of) => selects(filter, { text: text(of), port: port(of.port, of.protocol) }));
   });
-  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
   return (
-    <section class="screen">
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
-      <div class="split">
-        <Answered
-          asked={answer()}
-          empty={rows().length === 0}
-          none={
-            <>
-              <p class="big">Nothing was reached from outside</p>
-              <p class="quiet">Nobody from outside of the cluster connected to a workload in this time.</p>
-            </>
-          }
-        >
-          <Table label="What is reached from outside" rows={rows()} columns={COLUMNS} key={key} />
-        </Answered>
-        <Show when={picked()}>
-          {(of) => (
-            <Details title={of().service || shown(of().destination)}>
+    <Rows
+      answer={answer()}
+      label="What is reached from outside" rows={rows()} columns={COLUMNS} key={key}
+      ends={(of) => ({ from: "world", to: shown(of.destination) })}
+      none={<None what="Nothing was reached from outside" more="Nobody from outside of the cluster connected to a workload in this time." />}
+      details={(of) => (
+            <Details title={of().service || shown(of().destination)} ends={{ from: "world", to: shown(of().destination) }}>
               <Facts
                 of={[
                   ["Workload", shown(of().destination)],
@@ -74,8 +62,6 @@ export function Exposed(props: { answers: Answers }): JSX.Element {
               </ul>
             </Details>
           )}
-        </Show>
-      </div>
-    </section>
+    />
   );
 }

@@ -1,16 +1,16 @@
 // What fails, with its cause, whose fault it is, and evidence; also what is denied, refused or unanswered alone.
-import { type JSX, Show, createMemo } from "solid-js";
+import { type JSX, createMemo } from "solid-js";
 import { type Failure, n } from "../api";
 import type { Answers } from "../data";
-import { CAUSES, FAULTS, edgeKey, isDenied, isReset, kind, shown } from "../edges";
+import { CAUSES, FAULTS, edgeKey, ends, isDenied, isReset, kind, shown } from "../edges";
 import { age, clock, count, port, share } from "../format";
 import { parse, selects, set } from "../language";
 import { Details, Facts } from "../parts/details";
 import { Evidence, Policies } from "../parts/evidence";
-import { Answered, Whole } from "../parts/states";
-import { type Column, Table } from "../parts/table";
+import { None, Rows } from "../parts/rows";
+import type { Column } from "../parts/table";
 import { coded } from "../said";
-import { range, show, view } from "../view";
+import { show, view } from "../view";
 
 const key = (of: Failure): string => `${edgeKey(of.edge)} ${kind(of.cause)} ${of.cause?.direction ?? ""} ${of.cause?.drop_reason ?? ""} ${of.cause?.delivered ?? ""} ${of.cause?.name ?? ""} ${of.cause?.code ?? ""}`;
 
@@ -37,9 +37,8 @@ const COLUMNS: Column<Failure>[] = [
   { name: "Last", number: true, minor: true, cell: (of) => clock(of.last), by: (of) => of.last ?? "" },
 ];
 
-/** Which failures a screen is about. */
-export function chosen(failures: Failure[], screen: string, only: string): Failure[] {
-  if (screen === "denied") return failures.filter(isDenied);
+/** Which failures are asked for. */
+export function chosen(failures: Failure[], only: string): Failure[] {
   if (only === "unanswered") return failures.filter((of) => kind(of.cause) === "UNANSWERED");
   if (only === "tcp") return failures.filter((of) => of.edge?.protocol === 6 && !isDenied(of) && of.layer === "L4");
   if (only === "said") return failures.filter((of) => of.layer === "L7");
@@ -47,7 +46,6 @@ export function chosen(failures: Failure[], screen: string, only: string): Failu
 }
 
 const NOTHING: Record<string, string> = {
-  denied: "No policy denied anything in this time.",
   tcp: "Every connection was accepted and ended well in this time.",
   unanswered: "Whoever was asked has answered in this time.",
   said: "Every request, question and handshake that was seen came to something.",
@@ -55,49 +53,43 @@ const NOTHING: Record<string, string> = {
 
 export function Failing(props: { answers: Answers }): JSX.Element {
   const answer = () => props.answers.failing();
-  const rows = createMemo(() => {
-    const filter = parse(view().q);
-    return chosen(answer().value?.failures ?? [], view().screen, view().only).filter((of) =>
-      selects(filter, {
-        text: `${shown(of.edge?.source)} ${shown(of.edge?.destination)} ${of.edge?.service ?? ""} ${of.sentence ?? ""}`,
-        port: port(of.edge?.port, of.edge?.protocol),
-        cause: `${word(of)} ${CAUSES[kind(of.cause)].word}`,
-      }),
-    );
-  });
-  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
+  const rows = createMemo(() => matching(chosen(answer().value?.failures ?? [], view().only)));
   const one = (only: string, name: string): JSX.Element => (
     <button type="button" aria-pressed={view().only === only} onClick={() => show({ only, pick: "" })}>
       {name}
     </button>
   );
   return (
-    <section class="screen">
-      <Show when={view().screen === "failing"}>
+    <Rows
+      answer={answer()}
+      label="Failures"
+      rows={rows()}
+      columns={COLUMNS}
+      key={key}
+      ends={(of) => ends(of.edge)}
+      head={
         <div class="chips" role="group" aria-label="Which failures">
           {one("", "All")}
           {one("tcp", "TCP: refused, reset, unanswered")}
           {one("unanswered", "Unanswered alone")}
           {one("said", "Said: requests, names, topics, TLS")}
         </div>
-      </Show>
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
-      <div class="split">
-        <Answered
-          asked={answer()}
-          empty={rows().length === 0}
-          none={
-            <>
-              <p class="big">{view().q ? "Nothing that the filter lets through" : "Nothing fails"}</p>
-              <p class="quiet">{NOTHING[view().screen === "denied" ? "denied" : view().only] ?? "Every attempt of this time came to something."}</p>
-            </>
-          }
-        >
-          <Table label="Failures" rows={rows()} columns={COLUMNS} key={key} />
-        </Answered>
-        <Show when={picked()}>{(of) => <Failed of={of()} />}</Show>
-      </div>
-    </section>
+      }
+      none={<None what={view().q ? "Nothing that the filter lets through" : "Nothing fails"} more={NOTHING[view().only] ?? "Every attempt of this time came to something."} />}
+      details={(of) => <Failed of={of()} />}
+    />
+  );
+}
+
+/** Failures that the filter lets through. */
+export function matching(failures: Failure[]): Failure[] {
+  const filter = parse(view().q);
+  return failures.filter((of) =>
+    selects(filter, {
+      text: `${shown(of.edge?.source)} ${shown(of.edge?.destination)} ${of.edge?.service ?? ""} ${of.sentence ?? ""}`,
+      port: port(of.edge?.port, of.edge?.protocol),
+      cause: `${word(of)} ${CAUSES[kind(of.cause)].word}`,
+    }),
   );
 }
 
@@ -105,7 +97,7 @@ function Failed(props: { of: Failure }): JSX.Element {
   // What is open stays while answers come: it may have the focus.
   const edge = () => props.of.edge ?? {};
   return (
-    <Details title={<Cause failure={props.of} />}>
+    <Details title={<Cause failure={props.of} />} ends={ends(props.of.edge)}>
       <p class="sentence">{props.of.sentence}</p>
       <Facts
         of={[

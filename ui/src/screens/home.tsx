@@ -8,7 +8,7 @@ import { Answered, Whole } from "../parts/states";
 import { Line } from "../parts/line";
 import { Cause } from "./failing";
 import { type Tile, points, tiles } from "../tiles";
-import { range, to, view } from "../view";
+import { to, view } from "../view";
 
 export function Home(props: { answers: Answers; now: number }): JSX.Element {
   const all = createMemo(() => {
@@ -28,7 +28,7 @@ export function Home(props: { answers: Answers; now: number }): JSX.Element {
   const whole = () => props.answers.failing().value ?? props.answers.map().value;
   return (
     <section class="home" aria-label="Questions">
-      <Whole of={whole()?.completeness} since={whole()?.since} asked={range(view()).until ? range(view()).since : ""} />
+      <Whole of={whole()} />
       <Answered asked={asked()} empty={false} none="">
         <ol class="tiles">
           <For each={all()}>{(tile) => <One tile={tile} answers={props.answers} />}</For>

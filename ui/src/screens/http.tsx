@@ -1,5 +1,5 @@
 // What is requested over HTTP, by method and path, and how it is answered.
-import { For, type JSX, Show, createMemo } from "solid-js";
+import { For, type JSX, createMemo } from "solid-js";
 import { type Requests, n } from "../api";
 import type { Answers } from "../data";
 import { shown, spanOf } from "../edges";
@@ -7,11 +7,11 @@ import { bytes, count, duration, plural, rate, share } from "../format";
 import { parse, selects } from "../language";
 import { Details, Facts } from "../parts/details";
 import { Bad, Chips, Counted, Seen, durations, timed } from "../parts/said";
-import { Answered, Whole } from "../parts/states";
-import { type Column, Table } from "../parts/table";
+import { FILTERED, None, Rows } from "../parts/rows";
+import type { Column } from "../parts/table";
 import { asked, call, httpAnswers, httpErrors, httpFailed, ofClass, quantiles } from "../said";
 import { Who } from "./failing";
-import { range, view } from "../view";
+import { view } from "../view";
 
 const key = (of: Requests): string => `${asked(of)} ${shown(of.destination)} ${of.port ?? 0} ${call(of.counters)}`;
 const callers = (of: Requests): string => (of.callers ?? []).map((caller) => shown(caller.party)).join(", ");
@@ -59,36 +59,21 @@ export function Http(props: { answers: Answers }): JSX.Element {
     return (answer().value?.requests ?? []).filter((of) => selects(filter, { text: `${key(of)} ${callers(of)}`, port: `${of.port ?? 0}/TCP` }));
   });
   const all = createMemo(() => columns(spanOf(answer().value)));
-  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
   const encrypted = () => n(answer().value?.encrypted);
   return (
-    <section class="screen">
-      <Chips bad="Not answered well" />
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
-      <div class="split">
-        <Answered
-          asked={answer()}
-          empty={rows().length === 0}
-          none={
-            <>
-              <p class="big">{view().bad ? "Every request was answered well" : "No request over HTTP was seen"}</p>
-              <p class="quiet">{encrypted() > 0 ? `${plural(encrypted(), "connection")} of this time ${encrypted() === 1 ? "is" : "are"} encrypted (TLS): their requests are not seen.` : "In this time, by those whom the filter lets through."}</p>
-            </>
-          }
-        >
-          <Table label="Requests over HTTP" rows={rows()} columns={all()} key={key} />
-        </Answered>
-        <Show when={picked()}>{(of) => <One of={of()} seconds={spanOf(answer().value)} />}</Show>
-      </div>
-      <Show when={rows().length > 0}>
-        <Seen
+    <Rows
+      answer={answer()}
+      label="Requests over HTTP" rows={rows()} columns={all()} key={key}
+      head={<Chips bad="Not answered well" />}
+      none={<None what={view().bad ? "Every request was answered well" : "No request over HTTP was seen"} more={encrypted() > 0 ? `${plural(encrypted(), "connection")} of this time ${encrypted() === 1 ? "is" : "are"} encrypted (TLS): their requests are not seen.` : FILTERED} />}
+      foot={<Seen
           of={answer().value?.completeness}
           count={rows().reduce((sum, of) => sum + n(of.counters?.requests), 0)}
           what="request"
           more={encrypted() > 0 ? `${plural(encrypted(), "connection")} more ${encrypted() === 1 ? "is" : "are"} encrypted (TLS): what they ask is not seen.` : "None of the connections is encrypted."}
-        />
-      </Show>
-    </section>
+        />}
+      details={(of) => <One of={of()} seconds={spanOf(answer().value)} />}
+    />
   );
 }
 

@@ -6,11 +6,11 @@ import { bytes, count, duration, rate } from "../format";
 import { parse, selects } from "../language";
 import { Details, Facts } from "../parts/details";
 import { Bad, Chips, Counted, Seen, durations, timed } from "../parts/said";
-import { Answered, Whole } from "../parts/states";
-import { type Column, Table } from "../parts/table";
+import { FILTERED, None, Rows } from "../parts/rows";
+import type { Column } from "../parts/table";
 import { type Use, quantiles, uses } from "../said";
 import { Who } from "./failing";
-import { range, view } from "../view";
+import { view } from "../view";
 
 const key = (of: Use): string => `${of.topic} ${of.does} ${shown(of.who)} ${shown(of.broker)} ${of.port}`;
 const groups = (of: Use): string => of.groups.join(", ");
@@ -47,30 +47,16 @@ export function Kafka(props: { answers: Answers }): JSX.Element {
     return uses(answer().value?.topics ?? []).filter((of) => selects(filter, { text: `${key(of)} ${groups(of)}`, port: `${of.port}/TCP` }));
   });
   const all = createMemo(() => columns(spanOf(answer().value)));
-  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
   return (
-    <section class="screen">
-      <Chips bad="With errors" />
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
-      <div class="split">
-        <Answered
-          asked={answer()}
-          empty={rows().length === 0}
-          none={
-            <>
-              <p class="big">{view().bad ? "Every request to a broker came to something" : "No request to a Kafka broker was seen"}</p>
-              <p class="quiet">In this time, by those whom the filter lets through.</p>
-            </>
-          }
-        >
-          <Table label="Topics of Kafka" rows={rows()} columns={all()} key={key} />
-        </Answered>
-        <Show when={picked()}>{(of) => <One of={of()} all={uses(answer().value?.topics ?? [])} seconds={spanOf(answer().value)} />}</Show>
-      </div>
-      <Show when={rows().length > 0}>
-        <Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + of.requests, 0)} what="request" />
-      </Show>
-    </section>
+    <Rows
+      answer={answer()}
+      label="Topics of Kafka" rows={rows()} columns={all()} key={key}
+      ends={(of) => ({ from: shown(of.who), to: shown(of.broker) })}
+      head={<Chips bad="With errors" />}
+      none={<None what={view().bad ? "Every request to a broker came to something" : "No request to a Kafka broker was seen"} more={FILTERED} />}
+      foot={<Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + of.requests, 0)} what="request" />}
+      details={(of) => <One of={of()} all={uses(answer().value?.topics ?? [])} seconds={spanOf(answer().value)} />}
+    />
   );
 }
 
@@ -81,7 +67,7 @@ function One(props: { of: Use; all: Use[]; seconds: number }): JSX.Element {
     return all ? `, p95 ${duration(all.p95)}` : "";
   };
   return (
-    <Details title={<span class="mono">{props.of.topic}</span>}>
+    <Details title={<span class="mono">{props.of.topic}</span>} ends={{ from: shown(props.of.who), to: shown(props.of.broker) }}>
       <Facts
         of={[
           [props.of.does === "produces" ? "Producer" : props.of.does === "fetches" ? "Consumer" : "Who", <Who name={shown(props.of.who)} side="from" />],

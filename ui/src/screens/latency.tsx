@@ -2,15 +2,15 @@
 import { type JSX, Show, createMemo } from "solid-js";
 import type { Row } from "../api";
 import type { Answers } from "../data";
-import { type Asked, attempts, edgeKey, failed, merged, quantile, shown, total, worst } from "../edges";
+import { type Asked, attempts, edgeKey, ends, failed, merged, quantile, shown, total, worst } from "../edges";
 import { count, duration, port, share } from "../format";
 import { parse, selects } from "../language";
 import { Details, Facts } from "../parts/details";
-import { Answered, Whole } from "../parts/states";
-import { type Column, Table } from "../parts/table";
+import { None, Rows } from "../parts/rows";
+import type { Column } from "../parts/table";
 import { type Summary, summary } from "../said";
 import { Who } from "./failing";
-import { range, view } from "../view";
+import { view } from "../view";
 
 /** An edge with what its durations come to, microseconds. */
 type Timed = { row: Row; count: number; p50: number; p95: number; p99: number; said: Summary; said95: number; said99: number };
@@ -49,17 +49,14 @@ export function Latency(props: { answers: Answers }): JSX.Element {
       .sort((a, b) => Math.max(b.p95, b.said95) - Math.max(a.p95, a.said95));
   });
   const key = (of: Timed): string => edgeKey(of.row.edge);
-  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
   return (
-    <section class="screen">
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
-      <div class="split">
-        <Answered asked={answer()} empty={rows().length === 0} none={<p class="big">Nothing was answered in this time</p>}>
-          <Table label="Time to the first answer, and of requests" rows={rows()} columns={COLUMNS} key={key} />
-        </Answered>
-        <Show when={picked()}>
-          {(of) => (
-            <Details title="Time to the first answer">
+    <Rows
+      answer={answer()}
+      label="Time to the first answer, and of requests" rows={rows()} columns={COLUMNS} key={key}
+      ends={(of) => ends(edgeOf(of))}
+      none={<None what="Nothing was answered in this time" />}
+      details={(of) => (
+            <Details title="Time to the first answer" ends={ends(edgeOf(of()))}>
               <Facts
                 of={[
                   ["From", <Who name={shown(edgeOf(of())?.source)} side="from" />],
@@ -90,9 +87,7 @@ export function Latency(props: { answers: Answers }): JSX.Element {
               <Distribution title="Distribution of the first answer" of={merged([of().row.connect])} />
             </Details>
           )}
-        </Show>
-      </div>
-    </section>
+    />
   );
 }
 
@@ -153,16 +148,12 @@ export function Worst(props: { answers: Answers }): JSX.Element {
     const filter = parse(view().q);
     return worst(answer().value?.edges ?? []).filter((of) => selects({ words: filter.words }, { text: of.name }));
   });
-  const picked = createMemo(() => rows().find((of) => of.name === view().pick));
   return (
-    <section class="screen">
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
-      <div class="split">
-        <Answered asked={answer()} empty={rows().length === 0} none={<p class="big">Nobody was asked for anything in this time</p>}>
-          <Table label="Worst services" rows={rows()} columns={WORST} key={(of) => of.name} />
-        </Answered>
-        <Show when={picked()}>
-          {(of) => (
+    <Rows
+      answer={answer()}
+      label="Worst services" rows={rows()} columns={WORST} key={(of) => of.name}
+      none={<None what="Nobody was asked for anything in this time" />}
+      details={(of) => (
             <Details title={of().name}>
               <Facts
                 of={[
@@ -180,8 +171,6 @@ export function Worst(props: { answers: Answers }): JSX.Element {
               </ul>
             </Details>
           )}
-        </Show>
-      </div>
-    </section>
+    />
   );
 }

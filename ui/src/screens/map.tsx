@@ -11,7 +11,8 @@ import { Layout } from "../map/layout";
 import { Details, Facts } from "../parts/details";
 import { Evidence } from "../parts/evidence";
 import { Answered, Whole } from "../parts/states";
-import { range, show, view } from "../view";
+import { show, view } from "../view";
+import { pair } from "../why";
 
 /** More workloads than that are shown as their namespaces, unless asked for. */
 const CROWD = 300;
@@ -62,7 +63,7 @@ export function Map_(props: { answers: Answers; theme: string }): JSX.Element {
         <Legend />
         <span class="quiet push" role="status">{`${plural(drawn().cards.length, "card")}, ${plural(drawn().links.length, "link")}`}</span>
       </div>
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
+      <Whole of={answer().value} />
       <div class="split">
         <Answered
           asked={answer()}
@@ -194,7 +195,9 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
     if (held && !held.moved) {
       const [x, y] = world(event);
       const found = under(scene(), x, y, 6 / camera.zoom);
-      show({ pick: found === view().pick ? "" : found }, view().pick ? "replace" : "push");
+      const two = event.shiftKey ? both(found) : undefined;
+      if (two) show({ why: `${two.from}..${two.to}` });
+      else show({ pick: found === view().pick ? "" : found }, view().pick ? "replace" : "push");
     }
     held = undefined;
   };
@@ -225,8 +228,17 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
     camera = { ...camera, x: into(of.x, of.width, camera.x, box.clientWidth), y: into(of.y, of.height, camera.y, box.clientHeight) };
     later();
   }
+  /** Both ends of a link; a card alone is the first of two, or the second where the first is chosen. */
+  function both(id: string): { from: string; to: string } | undefined {
+    const link = props.graph.links.find((of) => of.id === id);
+    if (link) return { from: party(link.from), to: party(link.to) };
+    if (!id) return undefined;
+    const first = pair(view().why);
+    return first && !first.to && first.from !== party(id) ? { from: first.from, to: party(id) } : { from: party(id), to: "" };
+  }
   useRows({
     move: walk,
+    ends: () => both(view().pick),
     open: () => {
       if (!view().pick) walk(0);
       document.querySelector<HTMLElement>("#details")?.focus();
@@ -276,6 +288,9 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
   );
 }
 
+/** Whom a card stands for. */
+const party = (id: string): string => id.replace(/^[→←] /, "");
+
 /** The card or link that is picked, with all that goes over it. */
 function Selected(props: { links: Link[]; seconds: number }): JSX.Element {
   const links = createMemo(() => props.links.filter((link) => view().pick !== "" && [link.id, link.from, link.to].includes(view().pick)));
@@ -283,10 +298,11 @@ function Selected(props: { links: Link[]; seconds: number }): JSX.Element {
   const all = () => (one() ? [one() as Link] : links());
   const rows = createMemo(() => all().flatMap((link) => link.rows).sort((a, b) => failed(b.counters) - failed(a.counters) || attempts(b.counters) - attempts(a.counters)));
   const samples = createMemo(() => rows().flatMap((row) => (row.failures ?? []).flatMap((of) => of.samples ?? [])));
+  const linked = (of: Link | undefined) => of && { from: party(of.from), to: party(of.to) };
   const sums = () => all().reduce((sum, link) => ({ attempts: sum.attempts + link.attempts, failed: sum.failed + link.failed, bytes: sum.bytes + link.bytes }), { attempts: 0, failed: 0, bytes: 0 });
   return (
     <Show when={links().length > 0}>
-      <Details title={one() ? "Link" : view().pick.replace(/^[→←] /, "")}>
+      <Details title={one() ? "Link" : party(view().pick)} ends={linked(one())}>
         <Facts
           of={[
             ["Connections", `${rate(sums().attempts / props.seconds)}/s, ${count(sums().attempts)} in all`],

@@ -4,8 +4,9 @@ import { type Node, n } from "../api";
 import type { Answers } from "../data";
 import { count, lasting } from "../format";
 import { parse, selects } from "../language";
-import { Answered } from "../parts/states";
-import { type Column, Table } from "../parts/table";
+import { Details, Facts } from "../parts/details";
+import { None, Rows } from "../parts/rows";
+import type { Column } from "../parts/table";
 import { view } from "../view";
 
 const STATES: Record<string, { word: string; tone: string; shape: string }> = {
@@ -41,10 +42,26 @@ export function Nodes(props: { answers: Answers }): JSX.Element {
     return (props.answers.nodes().value?.nodes ?? []).filter((of) => selects({ words: filter.words }, { text: `${of.name ?? ""} ${state(of).word}` }));
   };
   return (
-    <section class="screen">
-      <Answered asked={props.answers.nodes()} empty={rows().length === 0} none={<p class="big">The relay knows of no node yet</p>}>
-        <Table label="Nodes" rows={rows()} columns={COLUMNS} key={(of) => of.name ?? ""} />
-      </Answered>
-    </section>
+    <Rows
+      answer={props.answers.nodes()}
+      label="Nodes"
+      rows={rows()}
+      columns={COLUMNS}
+      key={(of) => of.name ?? ""}
+      none={<None what="The relay knows of no node yet" />}
+      details={(of) => (
+        <Details title={of().name}>
+          <Facts
+            of={[
+              ["State", state(of()).word],
+              ["Address", of().address],
+              ["Version", of().version],
+              ["Up for", of().uptime_ns ? lasting(n(of().uptime_ns) / 1e9) : undefined],
+              ["Flows", `${count(n(of().num_flows))} of ${count(n(of().max_flows))} in its ring, ${count(n(of().seen_flows))} seen`],
+            ]}
+          />
+        </Details>
+      )}
+    />
   );
 }

@@ -1,12 +1,13 @@
 // Flows as they come, or those of a time; each with all that is known of it.
 import { For, type JSX, Show, createMemo } from "solid-js";
-import type { Flow, FlowEnd } from "../api";
+import { type Flow, type FlowEnd, n } from "../api";
 import { type Seen, end, like, protocol, request, summary, tail } from "../flows";
-import { clock, count } from "../format";
-import { flowFilters, parse, set } from "../language";
+import { clock, count, duration } from "../format";
+import { KINDS, flowFilters, parse } from "../language";
 import { Copy, Details, Facts } from "../parts/details";
 import { policyName } from "../parts/evidence";
-import { type Column, Table } from "../parts/table";
+import { type Column, type Ends, Table } from "../parts/table";
+import { dnsCode, kafkaCode } from "../said";
 import { pause, range, show, view } from "../view";
 
 const VERDICTS: Record<string, { shape: string; tone: string }> = {
@@ -37,22 +38,68 @@ const withPort = (name: string, port: number | undefined): JSX.Element => (
 
 const milliseconds = (time: string | undefined): string => (time ? `${clock(time)}.${String(new Date(time).getMilliseconds()).padStart(3, "0")}` : "");
 
-const COLUMNS: Column<Seen>[] = [
+const took = (flow: Flow): string => (n(flow.l7?.latency_ns) > 0 ? duration(n(flow.l7?.latency_ns) / 1000) : "");
+
+const WHAT: Column<Seen> = { name: "What", wide: true, cell: ({ flow }) => summary(flow) };
+const TOOK: Column<Seen> = { name: "Took", number: true, cell: ({ flow }) => took(flow) };
+
+/** What is known beside when, whether, and between whom, by the kind of records. */
+const OWN: Record<string, Column<Seen>[]> = {
+  http: [
+    { name: "Method", cell: ({ flow }) => flow.l7?.http?.method ?? "" },
+    { name: "URL", wide: true, cell: ({ flow }) => <span class="mono">{flow.l7?.http?.url ?? ""}</span> },
+    { name: "Status", number: true, cell: ({ flow }) => <Status code={flow.l7?.http?.code ?? 0} /> },
+    TOOK,
+  ],
+  dns: [
+    { name: "Name", wide: true, cell: ({ flow }) => <span class="mono">{flow.l7?.dns?.query ?? ""}</span> },
+    { name: "Answer", cell: ({ flow }) => (flow.l7?.type === "RESPONSE" ? dnsCode(flow.l7.dns?.rcode ?? 0) : "asked") },
+    { name: "Addresses", cell: ({ flow }) => <span class="mono">{(flow.l7?.dns?.ips ?? []).join(", ")}</span> },
+    TOOK,
+  ],
+  kafka: [
+    { name: "Does", cell: ({ flow }) => flow.l7?.kafka?.api_key ?? "" },
+    { name: "Topic", wide: true, cell: ({ flow }) => <span class="mono">{flow.l7?.kafka?.topic ?? ""}</span> },
+    { name: "Answer", cell: ({ flow }) => (flow.l7?.kafka?.error_code ? kafkaCode(flow.l7.kafka.error_code) : "") },
+    TOOK,
+  ],
+  drop: [
+    { name: "Reason", wide: true, cell: ({ flow }) => summary(flow) },
+    { name: "Denied by", cell: ({ flow }) => [...(flow.egress_denied_by ?? []), ...(flow.ingress_denied_by ?? [])].map(policyName).join(", ") },
+  ],
+};
+
+function Status(props: { code: number }): JSX.Element {
+  return <span class={props.code >= 500 ? "cause bad" : props.code >= 400 ? "cause warn" : ""}>{props.code || ""}</span>;
+}
+
+const columns = (kind: string): Column<Seen>[] => [
   { name: "Time", number: true, cell: ({ flow }) => milliseconds(flow.time) },
   { name: "Verdict", cell: ({ flow }) => <Verdict flow={flow} /> },
   { name: "From", cell: ({ flow }) => withPort(end(flow, "source"), protocol(flow).from) },
   { name: "To", cell: ({ flow }) => withPort(end(flow, "destination"), protocol(flow).to) },
   { name: "Protocol", minor: true, cell: ({ flow }) => protocol(flow).name },
-  { name: "What", wide: true, cell: ({ flow }) => summary(flow) },
+  ...(OWN[kind] ?? [WHAT]),
   { name: "Node", minor: true, cell: ({ flow }) => flow.node_name ?? "" },
 ];
 
-const HIDDEN = ["FORWARDED", "DROPPED"];
+/** The workload at an end of a flow, or how else it is called. */
+function party(flow: Flow, side: "source" | "destination"): string {
+  const of = flow[side];
+  const workload = of?.workloads?.[0]?.name;
+  return workload && of?.namespace ? `${of.namespace}/${workload}` : end(flow, side);
+}
+
+/** Who began, and who was asked: of an answer the other way round. */
+function ends(flow: Flow): Ends {
+  const [from, to] = flow.is_reply ? (["destination", "source"] as const) : (["source", "destination"] as const);
+  return { from: party(flow, from), to: party(flow, to) };
+}
 
 export function Records(): JSX.Element {
   const asked = createMemo(() => {
     const { since, until } = range(view());
-    return request(flowFilters(parse(view().q)), since, until);
+    return request(flowFilters(parse(view().q), view().only), since, until);
   });
   const flows = tail(asked);
   const rows = createMemo(() => {
@@ -64,17 +111,13 @@ export function Records(): JSX.Element {
     });
   });
   const picked = createMemo(() => rows().find((of) => of.id === view().pick));
-  const verdict = () => parse(view().q).verdict?.toUpperCase() ?? "";
   return (
     <section class="screen">
-      <div class="chips" role="group" aria-label="Which flows">
-        <button type="button" aria-pressed={verdict() === ""} onClick={() => show({ q: set(view().q, "verdict", undefined), pick: "" })}>
-          All verdicts
-        </button>
-        <For each={HIDDEN}>
-          {(of) => (
-            <button type="button" aria-pressed={verdict() === of} onClick={() => show({ q: set(view().q, "verdict", of.toLowerCase()), pick: "" })}>
-              {of.toLowerCase()}
+      <div class="chips" role="group" aria-label="Which records">
+        <For each={Object.entries(KINDS)}>
+          {([only, of]) => (
+            <button type="button" aria-pressed={view().only === only} onClick={() => show({ only, pick: "" })}>
+              {of.name}
             </button>
           )}
         </For>
@@ -103,7 +146,7 @@ export function Records(): JSX.Element {
             </div>
           }
         >
-          <Table label="Flows" rows={rows()} columns={COLUMNS} key={(of) => of.id} follow={view().at === "" && view().pick === ""} />
+          <Table label="Records" rows={rows()} columns={columns(view().only)} key={(of) => of.id} ends={({ flow }) => ends(flow)} follow={view().at === "" && view().pick === ""} />
         </Show>
         <Show when={picked()} keyed>
           {(of) => <One flow={of.flow} />}
@@ -124,7 +167,7 @@ function One(props: { flow: Flow }): JSX.Element {
   ] as const;
   const flags = Object.entries(Object.values(flow.l4 ?? {})[0]?.flags ?? {}).filter(([, isSet]) => isSet);
   return (
-    <Details title={<Verdict flow={flow} />}>
+    <Details title={<Verdict flow={flow} />} ends={ends(flow)}>
       <p class="sentence">{summary(flow)}</p>
       <Facts
         of={[
@@ -133,6 +176,8 @@ function One(props: { flow: Flow }): JSX.Element {
           ["Protocol", [name, ...flags.map(([flag]) => flag)].join(" ")],
           ["Direction", flow.traffic_direction?.toLowerCase()],
           ["Seen", flow.trace_observation_point?.toLowerCase().replaceAll("_", " ")],
+          ["Answer", flow.l7?.http?.code ? String(flow.l7.http.code) : flow.l7?.dns && flow.l7.type === "RESPONSE" ? dnsCode(flow.l7.dns.rcode ?? 0) : flow.l7?.kafka?.error_code ? kafkaCode(flow.l7.kafka.error_code) : undefined],
+          ["Took", took(flow)],
           ["Reply", flow.is_reply === undefined ? undefined : flow.is_reply ? "yes" : "no"],
           ["Service", flow.destination_service ? `${flow.destination_service.namespace ?? ""}/${flow.destination_service.name ?? ""}` : undefined],
           ["Reason", flow.drop_reason_desc?.toLowerCase().replaceAll("_", " ")],

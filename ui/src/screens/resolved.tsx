@@ -7,10 +7,10 @@ import { age, clock, count, share } from "../format";
 import { parse, selects } from "../language";
 import { Details, Facts } from "../parts/details";
 import { Bad, Seen } from "../parts/said";
-import { Answered, Whole } from "../parts/states";
-import { type Column, Table } from "../parts/table";
+import { None, Rows } from "../parts/rows";
+import type { Column } from "../parts/table";
 import { Who } from "./failing";
-import { range, to, view } from "../view";
+import { to, view } from "../view";
 
 const key = (of: Resolution): string => `${of.name ?? ""} ${shown(of.source)}`;
 const addresses = (of: Resolution): string => (of.addresses ?? []).join(", ");
@@ -32,28 +32,15 @@ export function Resolved(props: { answers: Answers }): JSX.Element {
     const filter = parse(view().q);
     return (answer().value?.resolutions ?? []).filter((of) => selects({ words: filter.words }, { text: `${key(of)} ${addresses(of)}` }));
   });
-  const picked = createMemo(() => rows().find((of) => key(of) === view().pick));
   return (
-    <section class="screen">
-      <Whole of={answer().value?.completeness} since={answer().value?.since} asked={range(view()).until ? range(view()).since : ""} />
-      <div class="split">
-        <Answered
-          asked={answer()}
-          empty={rows().length === 0}
-          none={
-            <>
-              <p class="big">{parse(view().q).name ? "Nobody resolved such a name" : "Nobody resolved a name"}</p>
-              <p class="quiet">
-                In this time. <code>name:*.example.com</code> in the filter looks for names like that.
-              </p>
-            </>
-          }
-        >
-          <Table label="Who resolved which name" rows={rows()} columns={COLUMNS} key={key} />
-        </Answered>
-        <Show when={picked()}>
-          {(of) => (
-            <Details title={<span class="mono">{of().name}</span>}>
+    <Rows
+      answer={answer()}
+      label="Who resolved which name" rows={rows()} columns={COLUMNS} key={key}
+      ends={(of) => ({ from: shown(of.source), to: of.name ?? "" })}
+      none={<None what={parse(view().q).name ? "Nobody resolved such a name" : "Nobody resolved a name"} more={<>In this time. <code>name:*.example.com</code> in the filter looks for names like that.</>} />}
+      foot={<Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + n(of.questions), 0)} what="question" more="name: in the filter looks for names; * stands for any letters." />}
+      details={(of) => (
+            <Details title={<span class="mono">{of().name}</span>} ends={{ from: shown(of().source), to: of().name ?? "" }}>
               <Facts
                 of={[
                   ["Who", <Who name={shown(of().source)} side="from" />],
@@ -72,11 +59,6 @@ export function Resolved(props: { answers: Answers }): JSX.Element {
               </Show>
             </Details>
           )}
-        </Show>
-      </div>
-      <Show when={rows().length > 0}>
-        <Seen of={answer().value?.completeness} count={rows().reduce((sum, of) => sum + n(of.questions), 0)} what="question" more="name: in the filter looks for names; * stands for any letters." />
-      </Show>
-    </section>
+    />
   );
 }

@@ -1,23 +1,26 @@
-//! Flows that are made up: some twenty a second of each node.
+//! Flows that are made up: some twenty a second of each node, of which a fifth are of what was said.
 
 use std::time::{Duration, SystemTime};
 
 use api::hubble::flow::{
-    DropReason, Endpoint, Flow, FlowType, Ip, IpVersion, Layer4, Policy, Service, Tcp, TcpFlags,
-    TraceObservationPoint, TrafficDirection, Verdict, Workload, layer4::Protocol,
+    CiliumEventType, Dns, DropReason, Endpoint, Flow, FlowType, Http, Ip, IpVersion, Kafka,
+    L7FlowType, Layer4, Layer7, Policy, Service, Tcp, TcpFlags, TraceObservationPoint,
+    TrafficDirection, Verdict, Workload, layer4::Protocol, layer7::Record,
 };
+use hubble::flow::event_type;
 use hubble::intake::Intake;
 
 /// Between two flows of a node.
 const PAUSE: Duration = Duration::from_millis(45);
 /// Source, destination, its port; dropped or not.
-const PAIRS: [(&str, &str, u32, bool); 9] = [
+const PAIRS: [(&str, &str, u32, bool); 10] = [
     ("shop/web", "shop/api", 8080, false),
     ("shop/api", "shop/cart", 8080, false),
     ("shop/api", "data/postgres", 5432, false),
     ("shop/cart", "data/redis", 6379, false),
     ("shop/web", "shop/assets", 8080, false),
     ("shop/recommend", "data/postgres", 5432, true),
+    ("lab/notebook", "data/postgres", 5432, true),
     ("ingress/gateway", "shop/web", 8080, false),
     ("shop/checkout", "data/kafka", 9092, false),
     ("monitoring/prometheus", "shop/api", 9102, false),
@@ -30,7 +33,10 @@ pub(crate) async fn come(intake: Intake, node: String, index: usize) {
     loop {
         ticks.tick().await;
         number += 1;
-        intake.message(flow(&node, number));
+        intake.message(match number % 5 {
+            0 => said(&node, number / 5),
+            _ => flow(&node, number),
+        });
     }
 }
 
@@ -72,6 +78,14 @@ fn flow(node: &str, number: usize) -> Flow {
         source: Some(source),
         destination: Some(destination),
         r#type: FlowType::L3L4.into(),
+        event_type: Some(CiliumEventType {
+            r#type: if dropped {
+                event_type::DROP
+            } else {
+                event_type::TRACE
+            },
+            sub_type: 0,
+        }),
         node_name: node.into(),
         destination_service: Some(Service {
             name: name.into(),
@@ -90,6 +104,74 @@ fn flow(node: &str, number: usize) -> Flow {
         summary: "TCP Flags: SYN".into(),
         ..Flow::default()
     }
+}
+
+/// An answer over HTTP, or one of a DNS server, or a request to a Kafka broker.
+#[allow(deprecated, reason = "clients of today print the summary and Kafka")]
+fn said(node: &str, number: usize) -> Flow {
+    let http = |code, path: &str| {
+        Record::Http(Http {
+            code,
+            method: "GET".into(),
+            url: format!("http://cart:8080{path}"),
+            protocol: "HTTP/1.1".into(),
+            ..Http::default()
+        })
+    };
+    let (from, to, port, record) = match number % 4 {
+        0 => ("shop/cart", "shop/api", 8080, http(200, "/carts/*")),
+        1 => ("shop/cart", "shop/api", 8080, http(503, "/checkout")),
+        2 => {
+            let dns = Dns {
+                query: "cart.shop.svc.cluster.local.".into(),
+                ips: vec!["10.96.0.31".into()],
+                qtypes: vec!["A".into()],
+                ..Dns::default()
+            };
+            ("kube-system/coredns", "shop/web", 53, Record::Dns(dns))
+        }
+        _ => {
+            let kafka = Kafka {
+                error_code: 19,
+                api_key: "produce".into(),
+                topic: "orders".into(),
+                ..Kafka::default()
+            };
+            ("shop/checkout", "data/kafka", 9092, Record::Kafka(kafka))
+        }
+    };
+    let is_reply = !matches!(record, Record::Kafka(_));
+    let mut flow = flow(node, 0);
+    let tcp = Tcp {
+        source_port: if is_reply { port } else { 40_123 },
+        destination_port: if is_reply { 40_123 } else { port },
+        flags: None,
+    };
+    flow.l4 = Some(Layer4 {
+        protocol: Some(Protocol::Tcp(tcp)),
+    });
+    flow.l7 = Some(Layer7 {
+        r#type: if is_reply {
+            L7FlowType::Response
+        } else {
+            L7FlowType::Request
+        }
+        .into(),
+        latency_ns: 3_100_000 + 70_000 * (number as u64 % 9),
+        record: Some(record),
+    });
+    flow.source = Some(endpoint(from, number));
+    flow.destination = Some(endpoint(to, number));
+    flow.destination_service = None;
+    flow.r#type = FlowType::L7.into();
+    flow.event_type = Some(CiliumEventType {
+        r#type: event_type::ACCESS_LOG,
+        sub_type: 0,
+    });
+    flow.is_reply = Some(is_reply.into());
+    flow.uuid = format!("{node}-said-{number}");
+    flow.summary = String::new();
+    flow
 }
 
 fn endpoint(name: &str, number: usize) -> Endpoint {

@@ -31,6 +31,8 @@ pub(crate) struct Rate {
     failure: Option<(Cause, u64)>,
     outsiders: Vec<&'static str>,
     said: Vec<Said>,
+    /// It began, and ended, as many seconds ago.
+    lasts: (u64, u64),
 }
 
 /// A node's part of the edges.
@@ -48,7 +50,11 @@ impl Rows for Told {
         let rows: Vec<Row> = self
             .rates
             .iter()
-            .map(|rate| rate.row(since, until))
+            .filter_map(|rate| {
+                let (began, ended) = rate.lasts;
+                let (from, to) = (since.max(now - began), until.min(now - ended));
+                (from < to).then(|| rate.row(from, to))
+            })
             .collect();
         let seen = rows
             .iter()
@@ -245,6 +251,7 @@ fn rate(from: &str, to: &str, port: u32, opened: u64, connect: f64) -> Rate {
         failure: None,
         outsiders: Vec::new(),
         said: said::on(from, to, port),
+        lasts: (KNOWN, 0),
     }
 }
 
@@ -270,6 +277,11 @@ fn denied(mut rate: Rate, kind: CauseKind, policy: &str, count: u64) -> Rate {
         ..Cause::default()
     };
     rate.failure = Some((cause, count));
+    rate
+}
+
+fn lasting(mut rate: Rate, began: u64, ended: u64) -> Rate {
+    rate.lasts = (began, ended);
     rate
 }
 
@@ -335,6 +347,26 @@ pub(crate) fn shop() -> Vec<Rate> {
         denied(admin, default, "shop/admin-in", 14),
         denied(recommend, rule, "data/postgres-clients", 48),
         denied(notebook, default, "data/postgres-clients", 9),
+        lasting(
+            rate("shop/checkout", "shop/fraud", 8080, 600, 340.0),
+            840,
+            0,
+        ),
+        lasting(
+            rate("shop/checkout", "shop/risk", 8080, 500, 340.0),
+            KNOWN,
+            960,
+        ),
+        lasting(
+            rate("monitoring/grafana", "data/postgres", 5432, 300, 450.0),
+            KNOWN,
+            870,
+        ),
+        lasting(
+            rate("monitoring/grafana", "data/postgres", 5432, 300, 1900.0),
+            870,
+            0,
+        ),
     ]);
     rates
 }

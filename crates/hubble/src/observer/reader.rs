@@ -65,9 +65,12 @@ impl Span {
             (Some(since), ..) => {
                 // Times do not rise with positions: where it ends, all before was earlier.
                 let ended = |position| ring.reached(position).is_none_or(|time| time < since);
-                back(ring, head, |position| match ended(position) {
-                    true => Walk::Stop,
-                    false => Walk::On,
+                back(ring, head, |position| {
+                    if ended(position) {
+                        Walk::Stop
+                    } else {
+                        Walk::On
+                    }
                 })
                 .await
             }

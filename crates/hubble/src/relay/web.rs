@@ -113,6 +113,9 @@ async fn answer(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Response {
+    if asked.spans != 0 {
+        return failed(&Status::invalid_argument("spans: an answer has none"));
+    }
     let asked = match asked.question(Timestamp::now()) {
         Ok(asked) => web.request(asked, &headers),
         Err(status) => return failed(&status),

@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use testkit::demo::{self, Verdict};
+use testkit::demo::{self, Fault, Verdict};
 
 #[derive(Parser)]
 #[command(
@@ -19,6 +19,14 @@ struct Args {
     /// Assert each statement and leave, instead of staying up
     #[arg(long)]
     check: bool,
+    /// Let the shop misbehave in this way; may be repeated
+    #[arg(
+        long = "fault",
+        value_enum,
+        value_delimiter = ',',
+        conflicts_with = "check"
+    )]
+    faults: Vec<Fault>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -50,7 +58,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             .block_on(app.run())?,
         None if args.check => return check(),
         Some(Command::Check) => return check(),
-        None | Some(Command::Up) => demo::up()?,
+        None | Some(Command::Up) => demo::up(&args.faults)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,11 @@ pub const OPERATOR_METRICS: u16 = 9963;
 /// Where a relay listens.
 pub fn relay_address() -> String {
     format!("{}:4245", underlay_v4(CONTROL))
+}
+
+/// Where it has its web interface.
+pub fn relay_web() -> SocketAddr {
+    (underlay_v4(CONTROL), 4248).into()
 }
 
 impl Cluster {
@@ -49,6 +55,7 @@ impl Cluster {
             "serve".to_owned(),
             format!("--peer-service=unix://{}", peers.display()),
             format!("--listen-address={}", relay_address()),
+            format!("--web-listen-address={}", relay_web()),
             "--health-listen-address=".to_owned(),
             "--disable-client-tls".to_owned(),
             "--disable-server-tls".to_owned(),

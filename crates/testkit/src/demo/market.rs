@@ -1,4 +1,5 @@
-//! The shop: a DNS server, web → api → store behind services, a batch client that a policy denies, a client outside.
+//! The shop: a DNS server, web → api → store behind services, a batch client that a policy denies; outside, clients of web
+//! and a server that web knows by its name.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +11,9 @@ use api::hubble::flow::Flow;
 use local_api::{Method, Request};
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, Options, underlay_v4};
+use super::doorway::Doorway;
+use super::faults::BROKEN_NAME;
+use crate::cluster::{Cluster, OUTSIDE, Options, relay_web, underlay_v4};
 use crate::flows;
 use crate::kubelet::{Pod, RunningPod};
 use crate::programs::program;
@@ -21,6 +24,8 @@ pub(super) const NAMESPACE: &str = "shop";
 /// Port of the shop on every node.
 pub(super) const NODE_PORT: u16 = 30080;
 const NEWEST: u64 = 4000;
+/// Who is outside, by the name that web knows.
+pub(super) const OUTSIDE_NAME: &str = "news.example.com";
 
 /// The pods, and on which node they are: web asks api across nodes, api asks store across nodes.
 const PODS: &[(&str, usize)] = &[
@@ -36,14 +41,22 @@ pub(super) struct Market {
     // Fields are dropped in this order: what runs goes before where it runs.
     outside: Vec<Process>,
     pods: Vec<(usize, RunningPod)>,
+    /// Services by name, for the DNS server.
+    services: Vec<String>,
+    /// Leads to the relay's web interface.
+    pub(super) doorway: Doorway,
     relay: Process,
     /// The cluster.
     pub(super) cluster: Cluster,
 }
 
 impl Market {
-    /// Starts cluster and shop, and tells each step.
-    pub(super) fn open(name: &str, tell: &mut dyn FnMut(String)) -> anyhow::Result<Self> {
+    /// Starts cluster and shop, and tells each step. The web interface is at the port of 127.0.0.1, if nobody else has it.
+    pub(super) fn open(
+        name: &str,
+        port: u16,
+        tell: &mut dyn FnMut(String),
+    ) -> anyhow::Result<Self> {
         tell("starting the API server, an underlay and two nodes with their agents".to_owned());
         let begun = Instant::now();
         let options = Options::named(name)
@@ -57,57 +70,82 @@ impl Market {
         let mut market = Self {
             outside: Vec::new(),
             pods: Vec::new(),
+            services: Vec::new(),
+            doorway: Doorway::open(port, cluster.control().namespace(), relay_web())?,
             relay: cluster.start_relay()?,
             cluster,
         };
         market.create_objects()?;
-        let names = market.write_names()?;
         for &(pod, node) in PODS {
             market.add_pod(pod, node, tell)?;
         }
-        market.start_programs(&names)?;
-        tell("starting a client outside the cluster".to_owned());
-        for (index, host) in [11, 12].into_iter().enumerate() {
-            let url = format!("http://{}:{NODE_PORT}/", underlay_v4(host));
-            let client = market.cluster.outside.start(
-                &format!("client{index}"),
-                None,
-                &program("axoneme-demo")?,
-                &load(&url, None),
-            )?;
-            market.outside.push(client);
-        }
+        tell("starting a server and clients outside the cluster".to_owned());
+        market.start_outside()?;
+        market.start_programs()?;
         Ok(market)
     }
 
-    fn create_objects(&self) -> anyhow::Result<()> {
+    fn start_outside(&mut self) -> anyhow::Result<()> {
+        let demo = program("axoneme-demo")?;
+        let serve = words(&["app", "http", "--listen", "[::]:80", "--name", OUTSIDE_NAME]);
+        let server = self.cluster.outside.start("news", None, &demo, &serve)?;
+        for (index, host) in [11, 12].into_iter().enumerate() {
+            let url = format!("http://{}:{NODE_PORT}/", underlay_v4(host));
+            let client = self.cluster.outside.start(
+                &format!("client{index}"),
+                None,
+                &demo,
+                &load(&url, None),
+            )?;
+            self.outside.push(client);
+        }
+        // After the clients, which are asked for by their number.
+        self.outside.push(server);
+        Ok(())
+    }
+
+    fn create_objects(&mut self) -> anyhow::Result<()> {
         self.cluster.create(
             &json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
         )?;
-        for object in [
-            service("dns", 53, 53),
-            service("web", 80, 8080),
-            service("api", 80, 8080),
-            service("store", 80, 8080),
-        ] {
-            self.cluster.create(&object)?;
+        self.open_service("dns", 53, 53)?;
+        for name in ["web", "api", "store"] {
+            self.open_service(name, 80, 8080)?;
         }
         self.cluster.create(&policy())
     }
 
-    /// The names that the DNS server knows: services by their usual names.
-    fn write_names(&self) -> anyhow::Result<PathBuf> {
-        let mut text = String::new();
-        for service in ["dns", "web", "api", "store"] {
+    /// Creates a service of the pod of that name, and lets the DNS server know it.
+    pub(super) fn open_service(
+        &mut self,
+        name: &str,
+        port: u16,
+        target: u16,
+    ) -> anyhow::Result<()> {
+        self.cluster.create(&service(name, port, target))?;
+        self.services.push(name.to_owned());
+        self.write_names()
+    }
+
+    /// The names that the DNS server knows: services by their usual names, and who is outside.
+    fn write_names(&self) -> anyhow::Result<()> {
+        let mut text = format!("{} {OUTSIDE_NAME}\n", underlay_v4(OUTSIDE));
+        for service in &self.services {
             let address = self.service_address(service)?;
             writeln!(
                 text,
                 "{address} {service} {service}.{NAMESPACE} {service}.{NAMESPACE}.svc.cluster.local"
             )?;
         }
-        let path = self.cluster.topology.directory().join("names");
-        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
-        Ok(path)
+        let path = self.names_file();
+        // Whole at once: the server may be reading it.
+        let new = path.with_extension("new");
+        fs::write(&new, text).with_context(|| format!("write {}", new.display()))?;
+        fs::rename(&new, &path).with_context(|| format!("replace {}", path.display()))
+    }
+
+    fn names_file(&self) -> PathBuf {
+        self.cluster.topology.directory().join("names")
     }
 
     fn service_address(&self, name: &str) -> anyhow::Result<String> {
@@ -122,7 +160,8 @@ impl Market {
             .to_owned())
     }
 
-    fn add_pod(
+    /// Runs a pod, in which no program runs yet.
+    pub(super) fn add_pod(
         &mut self,
         name: &str,
         node: usize,
@@ -148,7 +187,7 @@ impl Market {
         Ok(())
     }
 
-    fn start_programs(&mut self, names: &std::path::Path) -> anyhow::Result<()> {
+    fn start_programs(&mut self) -> anyhow::Result<()> {
         let dns = format!("{}:53", self.service_address("dns")?);
         let serve = |name: &str, calls: Option<&str>| {
             let mut words = words(&["app", "http", "--listen", "[::]:8080", "--name", name]);
@@ -157,27 +196,45 @@ impl Market {
             }
             words
         };
-        let names = names.display().to_string();
+        let names = self.names_file().display().to_string();
+        let mut resolve = words(&["app", "dns", "--listen", "0.0.0.0:53", "--names", &names]);
+        resolve.extend(words(&["--servfail", BROKEN_NAME]));
         let all = [
-            (
-                "dns",
-                words(&["app", "dns", "--listen", "0.0.0.0:53", "--names", &names]),
-            ),
+            ("dns", resolve),
             ("store", serve("store", None)),
             ("api", serve("api", Some("http://store/"))),
             ("web", serve("web", Some("http://api/"))),
-            ("batch", load("http://store/", Some(dns.as_str()))),
+            ("batch", self.load("http://store/")?),
+            ("web", self.load(&format!("http://{OUTSIDE_NAME}/"))?),
         ];
         for (pod, args) in all {
-            let (node, running) = self
-                .pods
-                .iter_mut()
-                .find(|(_, running)| running.pod.name == pod)
-                .with_context(|| format!("no pod {pod}"))?;
-            let node = self.cluster.nodes.get(*node).context("no such node")?;
-            node.kubelet.exec(&node.machine, running, &args)?;
+            self.exec(pod, &args)?;
         }
         Ok(())
+    }
+
+    /// Starts a program in a pod, beside those that run in it.
+    pub(super) fn exec(&mut self, pod: &str, args: &[String]) -> anyhow::Result<()> {
+        let (node, running) = self
+            .pods
+            .iter_mut()
+            .find(|(_, running)| running.pod.name == pod)
+            .with_context(|| format!("no pod {pod}"))?;
+        let node = self.cluster.nodes.get(*node).context("no such node")?;
+        node.kubelet.exec(&node.machine, running, args)
+    }
+
+    /// A pod that runs.
+    pub(super) fn pod(&self, name: &str) -> anyhow::Result<&RunningPod> {
+        let mut all = self.pods.iter().map(|(_, running)| running);
+        all.find(|running| running.pod.name == name)
+            .with_context(|| format!("no pod {name}"))
+    }
+
+    /// A program that asks for a URL again and again, with names from the shop's DNS server.
+    pub(super) fn load(&self, url: &str) -> anyhow::Result<Vec<String>> {
+        let dns = format!("{}:53", self.service_address("dns")?);
+        Ok(load(url, Some(&dns)))
     }
 
     /// Fails with its output when a process has ended that should not.
@@ -351,7 +408,7 @@ fn load(url: &str, dns: Option<&str>) -> Vec<String> {
     words
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
+use serde_json::Value;
 
-use super::Verdict;
-use super::market::{Market, NAMESPACE, policy};
+use super::market::{Market, NAMESPACE, OUTSIDE_NAME, policy};
+use super::{Verdict, faults};
 use crate::cluster::relay_address;
 use crate::flows::{Outcome, tally};
 
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
 /// What was found so far.
 #[derive(Default)]
@@ -52,7 +53,7 @@ impl Report {
 
 /// Starts the demo, states everything, ends it.
 pub(super) fn check(name: &str, report: &mut Report) -> anyhow::Result<()> {
-    let mut market = Market::open(name, &mut |step| println!("      {step}"))?;
+    let mut market = Market::open(name, 0, &mut |step| println!("      {step}"))?;
     report.state(
         "two nodes run with an agent each, and five pods were made through the CNI plugin",
         market.still_runs(),
@@ -78,6 +79,7 @@ pub(super) fn check(name: &str, report: &mut Report) -> anyhow::Result<()> {
     seen(&market, report);
     switched(&mut market, report)?;
     restarted(&mut market, report)?;
+    faults::told(&mut market, report)?;
     report.state("every program still runs", market.still_runs());
     report.state(
         "every pod is deleted through the CNI plugin",
@@ -145,6 +147,34 @@ fn seen(market: &Market, report: &mut Report) {
         "the relay is connected to both nodes and has flows of both",
         Market::wait(LIMIT, || relayed(market)),
     );
+    report.state(
+        "the map of the web interface has the shop's edges, from the client outside to the server outside",
+        Market::wait(LIMIT, || mapped(market)),
+    );
+}
+
+fn mapped(market: &Market) -> anyhow::Result<()> {
+    let map = market.doorway.json("/api/answers/map?since=5m")?;
+    let edges = map["edges"].as_array().cloned().unwrap_or_default();
+    let name = |edge: &Value, end: &str| edge["edge"][end]["name"].as_str().map(str::to_owned);
+    let found: Vec<_> = edges
+        .iter()
+        .map(|edge| (name(edge, "source"), name(edge, "destination")))
+        .collect();
+    for (from, to) in [
+        ("world", "web"),
+        ("web", "api"),
+        ("api", "store"),
+        ("web", "dns"),
+        ("batch", "store"),
+        ("web", OUTSIDE_NAME),
+    ] {
+        let is_it = |(source, destination): &(Option<String>, Option<String>)| {
+            source.as_deref() == Some(from) && destination.as_deref() == Some(to)
+        };
+        ensure!(found.iter().any(is_it), "no edge {from} -> {to}: {found:?}");
+    }
+    Ok(())
 }
 
 /// Why it came out so, when it was seen.

@@ -21,6 +21,8 @@ type Addresses = HashMap<String, Vec<IpAddr>>;
 /// Names and addresses, one `ADDRESS NAME...` a line as in a hosts file, read again when the file changes.
 struct Names {
     file: PathBuf,
+    /// Names for which the server fails.
+    broken: Vec<String>,
     /// When the file was changed that was read last, and what it said.
     read: RwLock<(Option<SystemTime>, Addresses)>,
 }
@@ -73,15 +75,13 @@ impl RequestHandler for Names {
         };
         let name = Name::from(info.query.name());
         let kind = info.query.query_type();
-        let records = match self
-            .lookup(
-                name.to_utf8()
-                    .trim_end_matches('.')
-                    .to_ascii_lowercase()
-                    .as_str(),
-            )
-            .await
-        {
+        let text = name.to_utf8();
+        let text = text.trim_end_matches('.').to_ascii_lowercase();
+        let records = match self.lookup(&text).await {
+            _ if self.broken.contains(&text) => {
+                header.set_response_code(ResponseCode::ServFail);
+                Vec::new()
+            }
             None => {
                 header.set_response_code(ResponseCode::NXDomain);
                 Vec::new()
@@ -109,10 +109,11 @@ fn record(name: &Name, kind: RecordType, address: IpAddr) -> Option<Record> {
     Some(Record::from_rdata(name.clone(), TTL_SECONDS, data))
 }
 
-/// Serves the names of `file` on `listen`, UDP and TCP, until the process ends.
-pub async fn serve(listen: SocketAddr, file: PathBuf) -> anyhow::Result<()> {
+/// Serves the names of `file` on `listen`, UDP and TCP, until the process ends; SERVFAIL for the `broken` ones.
+pub async fn serve(listen: SocketAddr, file: PathBuf, broken: Vec<String>) -> anyhow::Result<()> {
     let mut server = ServerFuture::new(Names {
         file,
+        broken,
         read: RwLock::default(),
     });
     server.register_socket(

@@ -28,34 +28,51 @@ pub struct Resolver {
     pub family: RecordType,
 }
 
-struct Shop {
-    name: String,
-    calls: Vec<String>,
-    resolver: Resolver,
+/// How a server answers.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// Its name.
+    pub name: String,
+    /// URLs that are fetched before each answer, one after the other.
+    pub calls: Vec<String>,
+    /// How their names become addresses.
+    pub resolver: Resolver,
+    /// How long it waits before that.
+    pub delay: Duration,
+    /// Status where every call succeeds.
+    pub status: StatusCode,
 }
 
-/// Serves `GET /anything` on `listen`: every URL of `calls` is fetched first, and the answer tells what came back.
-pub async fn serve(
-    listen: SocketAddr,
-    name: String,
-    calls: Vec<String>,
-    resolver: Resolver,
-) -> anyhow::Result<()> {
-    let shop = Arc::new(Shop {
-        name,
-        calls,
-        resolver,
-    });
-    let app = axum::Router::new().fallback(get(answer)).with_state(shop);
+/// Serves `GET /anything` on `listen`; the answer tells what came back from its calls.
+pub async fn serve(listen: SocketAddr, answers: Answers) -> anyhow::Result<()> {
+    let app = axum::Router::new()
+        .fallback(get(answer))
+        .with_state(Arc::new(answers));
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("bind {listen}"))?;
     axum::serve(listener, app).await.context("serve HTTP")
 }
 
-async fn answer(State(shop): State<Arc<Shop>>) -> impl IntoResponse {
+/// Accepts connections and resets each once it asks for something.
+pub async fn reset(listen: SocketAddr) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("bind {listen}"))?;
+    loop {
+        let (stream, _) = listener.accept().await.context("accept")?;
+        // Who never asks holds up the others, which is well for a server like this.
+        if stream.readable().await.is_ok() {
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))
+                .context("linger not")?;
+        }
+    }
+}
+
+async fn answer(State(shop): State<Arc<Answers>>) -> impl IntoResponse {
+    tokio::time::sleep(shop.delay).await;
     let mut called = Vec::new();
-    let mut status = StatusCode::OK;
+    let mut status = shop.status;
     for url in &shop.calls {
         match fetch(url, shop.resolver).await {
             Ok(body) => called.push(json!({ "url": url, "answer": body })),

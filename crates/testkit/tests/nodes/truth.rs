@@ -486,14 +486,5 @@ fn answer(stream: &mut TcpStream) {
 
 /// Takes a pod's addresses away inside it, so that its packets are delivered and nobody answers.
 pub(crate) fn deafen(pod: &RunningPod) {
-    let handle = Handle::open_in(&pod.sandbox).expect("netlink");
-    let own = handle.addresses(None).expect("addresses");
-    for of in own
-        .iter()
-        .filter(|of| pod.addresses.contains(&of.address.addr()))
-    {
-        handle
-            .run(&address::delete(of.index, of.address))
-            .expect("the address is taken away");
-    }
+    pod.deafen().expect("its addresses are taken away");
 }

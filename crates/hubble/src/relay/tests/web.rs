@@ -87,11 +87,29 @@ async fn answers_are_the_json_of_the_command_line_and_name_who_is_missing() {
 }
 
 #[tokio::test]
+async fn a_history_has_as_many_spans_as_are_asked_for_the_oldest_first() {
+    let fleet = Fleet::connected(1).await;
+    for (spans, count, step) in [("", 30, 120), ("&spans=60", 60, 60), ("&spans=7", 7, 520)] {
+        let path = format!("/api/history?since=1h{spans}");
+        let history = get(fleet.web, &path, "").await.json();
+        let all = history["spans"].as_array().unwrap();
+        let begins: Vec<_> = all.iter().map(|of| of["since"].as_i64().unwrap()).collect();
+        assert_eq!((begins.len(), &history["step"]), (count, &step.into()));
+        let apart = begins.windows(2).map(|of| of[1] - of[0]);
+        assert!(apart.eq(vec![step; count - 1]), "{spans}: {begins:?}");
+    }
+    fleet.end().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_answered_is_refused_with_the_reason() {
     let fleet = Fleet::connected(1).await;
     for (path, status, reason) in [
         ("/api/answers/map?since=yesterday", 400, "since: "),
         ("/api/answers/map?from=/web", 400, "from: "),
+        ("/api/answers/map?spans=4", 400, "spans: "),
+        ("/api/history?since=1h&spans=121", 400, "spans: 120 at most"),
+        ("/api/history?spans=4", 400, "since: "),
         ("/api/answers/weather", 404, "weather"),
         ("/api/flows?request=%7B", 400, "request: "),
         (

@@ -20,6 +20,8 @@ pub(super) struct Asked {
     failing: bool,
     resets: bool,
     cluster: String,
+    /// Into how many spans a history is cut; 0: as many as lie behind a tile.
+    pub(super) spans: u32,
 }
 
 impl Asked {

@@ -10,6 +10,7 @@ use api::hubble::answers::{Counters, MapAnswer, Question, Row};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use tonic::Status;
 
@@ -18,13 +19,16 @@ use crate::answers::{dns, http, kafka};
 use crate::rollup::is_outside;
 use crate::sketch::Sketch;
 
-/// Spans of an answer.
-const SPANS: i64 = 30;
+/// Spans of an answer that asks for no number, and the most that one can ask for.
+const SPANS: u32 = 30;
+const MOST_SPANS: u32 = 120;
 /// Seconds of the shortest spans that nodes count in, and of those they keep for longer than an hour.
 const SHORT: i64 = 10;
 const LONG: i64 = 60;
 /// Seconds after its end from which on nothing is added to a span.
 const SETTLED: i64 = 30;
+/// Spans that nodes are asked for at once.
+const AT_ONCE: usize = 4;
 /// Spans that are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -109,63 +113,84 @@ async fn sums(
     headers: &HeaderMap,
 ) -> Result<History, Status> {
     let now = jiff::Timestamp::now();
+    let count = match asked.spans {
+        0 => SPANS,
+        1..=MOST_SPANS => asked.spans,
+        _ => {
+            let text = format!("spans: {MOST_SPANS} at most");
+            return Err(Status::invalid_argument(text));
+        }
+    };
+    let count = i64::from(count);
     let question = asked.question(now)?;
     let now = now.as_second();
     let until = question.until.map_or(now, |of| of.seconds).min(now);
     let since = question
         .since
         .ok_or_else(|| Status::invalid_argument("since: a line must begin somewhere"))?;
-    let step = step(until - since.seconds);
-    let mut spans = Vec::new();
+    let step = step(until - since.seconds, count);
     // The span that is not over yet would always look like an end.
     let end = until - until.rem_euclid(step);
-    for place in (1..=SPANS).rev() {
+    let places = (1..=count).rev();
+    let spans = stream::iter(places.map(|place| {
         let (from, to) = (end - place * step, end - (place - 1) * step);
-        let key = (
-            from,
-            to,
-            question.from.clone(),
-            question.to.clone(),
-            question.namespace.clone(),
-            question.cluster.clone(),
-        );
-        // Where not everybody sees the same nothing is remembered.
-        let is_alike = !web.access.is_limited();
-        if let Some(known) = over.find(&key).filter(|_| is_alike) {
-            spans.push(known);
-            continue;
-        }
-        // The second of its end belongs to a span.
-        let of = Question {
-            since: Some(at(from)),
-            until: Some(at(to - 1)),
-            ..question.clone()
-        };
-        let answer = web
-            .answers
-            .map(web.request(of, headers))
-            .await?
-            .into_inner();
-        let sums = sum(from, &answer);
-        let is_whole = answer.completeness.is_some_and(|of| {
-            of.missing.is_empty() && of.missing_clusters.is_empty() && of.nodes > 0
-        });
-        if is_alike && is_whole && to + SETTLED <= now {
-            over.remember(key, sums.clone());
-        }
-        spans.push(sums);
-    }
+        span(web, over, &question, headers, (from, to), now)
+    }));
+    let spans = spans.buffered(AT_ONCE).try_collect().await?;
     Ok(History { step, spans })
+}
+
+/// The sums of one span, from what is remembered or from all nodes.
+async fn span(
+    web: &Web,
+    over: &Over,
+    question: &Question,
+    headers: &HeaderMap,
+    (from, to): (i64, i64),
+    now: i64,
+) -> Result<Sums, Status> {
+    let key = (
+        from,
+        to,
+        question.from.clone(),
+        question.to.clone(),
+        question.namespace.clone(),
+        question.cluster.clone(),
+    );
+    // Where not everybody sees the same nothing is remembered.
+    let is_alike = !web.access.is_limited();
+    if let Some(known) = over.find(&key).filter(|_| is_alike) {
+        return Ok(known);
+    }
+    // The second of its end belongs to a span.
+    let of = Question {
+        since: Some(at(from)),
+        until: Some(at(to - 1)),
+        ..question.clone()
+    };
+    let answer = web
+        .answers
+        .map(web.request(of, headers))
+        .await?
+        .into_inner();
+    let sums = sum(from, &answer);
+    let is_whole = answer
+        .completeness
+        .is_some_and(|of| of.missing.is_empty() && of.missing_clusters.is_empty() && of.nodes > 0);
+    if is_alike && is_whole && to + SETTLED <= now {
+        over.remember(key, sums.clone());
+    }
+    Ok(sums)
 }
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp { seconds, nanos: 0 }
 }
 
-/// Seconds of a span, so that as many make up `total`: a multiple of what nodes count in.
-fn step(total: i64) -> i64 {
+/// Seconds of a span, so that `count` make up `total`: a multiple of what nodes count in.
+fn step(total: i64, count: i64) -> i64 {
     let unit = if total > 3600 { LONG } else { SHORT };
-    let exact = (total.max(1) + SPANS - 1).div_euclid(SPANS);
+    let exact = (total.max(1) + count - 1).div_euclid(count);
     (exact + unit - 1).div_euclid(unit).max(1) * unit
 }
 

@@ -15,8 +15,10 @@ fn spans_are_multiples_of_what_nodes_count_in() {
         (21_600, 720),
         (604_800, 20_160),
     ] {
-        assert_eq!(step(total), seconds, "{total}");
-        assert!(step(total) * SPANS >= total, "{total}");
+        assert_eq!(step(total, 30), seconds, "{total}");
+        for count in [1, 30, 60, 120] {
+            assert!(step(total, count) * count >= total, "{total} {count}");
+        }
     }
 }
 
