@@ -170,6 +170,30 @@ const SUITES: &[Suite] = &[
         command: |_| cluster("density"),
     },
     Suite {
+        name: "truth",
+        shows: "1,000,000 connections of every outcome and what is said on them, each record, count and answer against what was sent",
+        command: |place| {
+            Ok(tests(
+                place,
+                &["--package", "hubble", "--lib"],
+                "every_record_and_every_count",
+                ("AXONEME_CONNECTIONS", "1000000"),
+            ))
+        },
+    },
+    Suite {
+        name: "week",
+        shows: "seven days and three hours of counts and records in simulated time: answers, bytes on disk, memory",
+        command: |place| {
+            Ok(tests(
+                place,
+                &["--package", "hubble", "--lib"],
+                "a_week_is_answered",
+                ("AXONEME_MINUTES", "10260"),
+            ))
+        },
+    },
+    Suite {
         name: "properties",
         shows: "every property with 20,000 cases, and every other test",
         command: |place| {

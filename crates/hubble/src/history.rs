@@ -274,4 +274,4 @@ fn span(path: &Path) -> Option<(u64, u64)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

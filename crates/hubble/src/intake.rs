@@ -238,6 +238,18 @@ impl Intake {
             return;
         }
         self.metrics.lost(source, count);
+        self.missed(source, count);
+    }
+
+    /// Appends that `count` samples of payload never came, each of which may have been a record; nothing for 0. They are in the
+    /// metrics of what was captured already.
+    pub fn lost_samples(&self, count: u64) {
+        if count > 0 {
+            self.missed(LossSource::KernelRing, count);
+        }
+    }
+
+    fn missed(&self, source: LossSource, count: u64) {
         if let Some(recorder) = &self.recorder {
             recorder.rollup().lost(count);
         }

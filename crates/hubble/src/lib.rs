@@ -35,6 +35,8 @@ pub mod server;
 pub mod sketch;
 pub mod spoken;
 mod tls;
+#[cfg(any(test, feature = "truth"))]
+pub mod truth;
 
 /// Version of this server as clients see it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

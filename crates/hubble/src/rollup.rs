@@ -279,13 +279,27 @@ impl Spans<'_> {
     }
 }
 
-/// Records that rows are made of: how a connection began, and what came of it.
+/// Records that rows are made of: how a connection began, what came of it, and what was said on it.
 fn seen(rows: &[Row]) -> u64 {
-    let counters = rows.iter().filter_map(|row| row.counters);
-    counters.fold(0, |sum: u64, of| {
+    rows.iter().fold(0, |sum: u64, row| {
+        let of = row.counters.unwrap_or_default();
         let fates = of.answered.saturating_add(of.unanswered);
-        sum.saturating_add(attempts(&of)).saturating_add(fates)
+        let of_connections = attempts(&of).saturating_add(fates);
+        sum.saturating_add(of_connections).saturating_add(said(row))
     })
+}
+
+/// Requests, questions and handshakes.
+fn said(row: &Row) -> u64 {
+    let http = row.http.iter().map(|of| of.requests);
+    let dns = row.dns.iter().map(|of| of.questions);
+    let kafka = row
+        .kafka
+        .iter()
+        .flat_map(|of| [of.produces, of.fetches, of.others]);
+    let tls = row.tls.iter().map(|of| of.handshakes);
+    let all = http.chain(dns).chain(kafka).chain(tls);
+    all.fold(0, u64::saturating_add)
 }
 
 /// Attempts that were made, those included that a policy did not let out.

@@ -11,7 +11,7 @@ mod marks;
 mod tests;
 
 pub use marks::is_http1_answer_start;
-pub(crate) use marks::{PREFACE, dns_over_tcp, frame_length, http1_answer, http1_request};
+pub(crate) use marks::{PREFACE, begins_http1_request, dns_over_tcp, frame_length, http1_answer};
 
 /// Packets with payload, in both directions, after which an unknown protocol is given up.
 pub const PACKETS: u8 = 4;

@@ -123,7 +123,7 @@ impl Questions {
     }
 
     /// Answers may have been missed.
-    fn missed(&mut self) {
+    pub(crate) fn missed(&mut self) {
         for question in &mut self.waiting {
             question.missed = true;
         }

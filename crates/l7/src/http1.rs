@@ -218,7 +218,8 @@ impl Http1 {
     /// Notes when something of the answer that is under way was seen.
     fn seen(&mut self, direction: Direction, time_ns: u64) {
         if direction == Direction::ToClient {
-            self.answers_ns = time_ns;
+            // What was sent first may come last.
+            self.answers_ns = self.answers_ns.max(time_ns);
         }
     }
 

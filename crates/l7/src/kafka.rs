@@ -375,7 +375,8 @@ impl Connection {
         }
         let mut record = waiting.finish(Ending::Whole, names);
         record.tell(&told, names);
-        record.end_ns = Some(time_ns);
+        // What was sent first may have come last.
+        record.end_ns = Some(time_ns.max(message.begin_ns));
         record.response_octets = Seen::Known(u64::from(message.length) + 4);
         out.push(record);
     }

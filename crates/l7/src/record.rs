@@ -252,7 +252,7 @@ pub struct Kafka {
     pub response_octets: Seen<u64>,
     /// First octet of the request.
     pub start_ns: u64,
-    /// Last octet of the answer, or of a request without one.
+    /// Last octet of the answer that was seen, or of a request without one.
     pub end_ns: Option<u64>,
     /// How it ended.
     pub ending: Ending,

@@ -84,6 +84,8 @@ pub struct Stream {
     held_octets: usize,
     /// When the last sample was seen.
     seen_ns: u64,
+    /// When the one was seen that was given last.
+    given_ns: u64,
 }
 
 #[derive(Debug)]
@@ -208,6 +210,7 @@ impl Stream {
         if known >= sample.length {
             return;
         }
+        self.given_ns = sample.time_ns;
         let octets = sample.octets.get(known as usize..).unwrap_or_default();
         if !octets.is_empty() {
             out(Piece::Octets {
@@ -252,7 +255,7 @@ impl Stream {
             out(Piece::Gap {
                 octets: reached.wrapping_sub(next).into(),
                 hole: Hole::Cut,
-                time_ns: first.time_ns,
+                time_ns: self.given_ns,
             });
             self.next = Some(reached);
         }

@@ -232,6 +232,12 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
         }
     }
 
+    /// Samples were lost, of which connections nobody knows. A stream shows by its numbers what is missing; of datagrams any may
+    /// have been an answer.
+    pub fn lost(&mut self) {
+        self.resolvers.values_mut().for_each(dns::Questions::missed);
+    }
+
     /// What time alone brings: time-outs, gaps that nobody fills, connections whose end was missed. To be called once a
     /// second or so.
     pub fn tick(&mut self, now_ns: u64, out: &mut Vec<(K, Record)>) {

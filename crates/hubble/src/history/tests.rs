@@ -21,7 +21,7 @@ fn kept(records: impl IntoIterator<Item = Record>) -> Vec<Row> {
     rows.collect()
 }
 
-fn read(path: &Path) -> Vec<Row> {
+pub(crate) fn read(path: &Path) -> Vec<Row> {
     let mut segment = file::Segment::open(path).unwrap();
     let groups = 0..segment.groups();
     groups

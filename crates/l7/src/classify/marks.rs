@@ -64,7 +64,7 @@ pub(super) fn http1(to_server: &Prefix, to_client: &Prefix) -> Mark {
 }
 
 /// A request line (RFC 9112, section 3), as far as it was seen; `cut`: nothing of it follows.
-pub(crate) fn http1_request(octets: &[u8], cut: bool) -> Mark {
+fn http1_request(octets: &[u8], cut: bool) -> Mark {
     // Empty lines before a request are to be ignored (RFC 9112, section 2.2).
     let blank = octets
         .iter()
@@ -93,6 +93,15 @@ pub(crate) fn http1_request(octets: &[u8], cut: bool) -> Mark {
         Some(_) if printable && method.iter().copied().all(is_method_octet) => Mark::Maybe,
         _ => Mark::No,
     }
+}
+
+/// Whether octets behind which something is missing begin a request: with a method that is known, because what is left of one
+/// looks like another.
+pub(crate) fn begins_http1_request(octets: &[u8]) -> bool {
+    let mut words = octets.split(|octet| *octet == b' ');
+    let method = words.next().unwrap_or_default();
+    let known = METHODS.iter().any(|known| known.as_bytes() == method);
+    known && http1_request(octets, false) == Mark::Yes
 }
 
 fn whole_request_line(line: &[u8]) -> Mark {

@@ -443,3 +443,30 @@ fn datagrams_of_many_clients_are_told_apart() {
     tracker.tick(10 + 2 * TIMEOUT_NS, &mut out);
     assert!(tracker.is_empty());
 }
+
+#[test]
+fn a_question_whose_answer_may_be_among_lost_samples_is_unknown_and_the_next_one_times_out() {
+    let mut tracker: Tracker<u32> = Tracker::default();
+    let mut out = Vec::new();
+    let ask = |tracker: &mut Tracker<u32>, id, at_ns, out: &mut Vec<_>| {
+        tracker.datagram(
+            7,
+            Direction::ToServer,
+            &question(id, "a.shop", 1),
+            at_ns,
+            out,
+        );
+    };
+    ask(&mut tracker, 1, 100, &mut out);
+    tracker.lost();
+    ask(&mut tracker, 2, 200, &mut out);
+    tracker.tick(200 + TIMEOUT_NS, &mut out);
+    let outcomes: Vec<_> = out
+        .iter()
+        .map(|(_, record)| match record {
+            Record::Dns(dns) => dns.outcome,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(outcomes, [DnsOutcome::Unknown, DnsOutcome::Timeout]);
+}

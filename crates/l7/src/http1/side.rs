@@ -123,11 +123,10 @@ impl Side {
 
     /// Whether a segment that begins so begins a message.
     pub(super) fn begins_message(&self, octets: &[u8]) -> bool {
-        let mark = match self.direction {
-            Direction::ToServer => classify::http1_request(octets, false),
-            Direction::ToClient => classify::http1_answer(octets),
-        };
-        mark == Mark::Yes
+        match self.direction {
+            Direction::ToServer => classify::begins_http1_request(octets),
+            Direction::ToClient => classify::http1_answer(octets) == Mark::Yes,
+        }
     }
 
     /// Begins anew with a head.

@@ -379,3 +379,54 @@ fn what_is_no_head_makes_no_request() {
         assert_eq!(second.status, Seen::Known(200), "{lengths}");
     }
 }
+
+#[test]
+fn an_answer_does_not_end_before_it_begins_when_its_end_comes_first() {
+    let mut http = Http1::default();
+    let mut out = Vec::new();
+    let mut give = |direction, octets: &[u8], time_ns, begins| {
+        let piece = Piece::Octets {
+            octets,
+            begins,
+            time_ns,
+        };
+        http.piece(direction, piece, &mut out);
+    };
+    give(Direction::ToServer, get("/a").as_bytes(), 100, true);
+    let answer = ok("hello");
+    let (head, body) = answer.split_at(answer.len() - 5);
+    // In order of the stream, but the second one came first.
+    give(Direction::ToClient, head.as_bytes(), 300, true);
+    give(Direction::ToClient, body.as_bytes(), 200, true);
+    assert_eq!((out[0].answer_ns, out[0].end_ns), (Some(300), Some(300)));
+}
+
+#[test]
+fn what_is_left_of_a_method_is_not_a_method() {
+    let mut http = Http1::default();
+    let mut out = Vec::new();
+    let mut give = |piece| {
+        http.piece(Direction::ToServer, piece, &mut out);
+    };
+    give(Piece::Gap {
+        octets: 2,
+        hole: Hole::Cut,
+        time_ns: 100,
+    });
+    give(Piece::Octets {
+        octets: b"T /a HTTP/1.1\r\nHost: shop\r\n\r\n",
+        begins: true,
+        time_ns: 200,
+    });
+    give(Piece::Octets {
+        octets: get("/b").as_bytes(),
+        begins: true,
+        time_ns: 300,
+    });
+    http.closed(false, &mut out);
+    let paths: Vec<_> = out
+        .iter()
+        .map(|record| record.path.known().cloned())
+        .collect();
+    assert_eq!(paths, [Some("/b".to_owned())]);
+}

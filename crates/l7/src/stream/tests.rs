@@ -254,3 +254,24 @@ fn what_was_lost_behind_what_was_left_out_is_waited_for() {
     let more = [first, second, (200, "ij", 2, 200), (90, "ABCDE", 5, 202)];
     assert_eq!(taken(&more), "ab<81 Cut>ABCDEef<103 Cut>ij waits 0");
 }
+
+#[test]
+fn what_was_left_out_is_as_old_as_what_was_given_before_it() {
+    let mut stream = Stream::default();
+    let mut gaps = Vec::new();
+    for (sequence, octets, expected, time_ns) in [(7, "ab", 7, 100), (90, "cd", 90, 9000)] {
+        let sample = Sample {
+            sequence,
+            octets: octets.as_bytes(),
+            expected: Some(expected),
+            time_ns,
+            ..Sample::default()
+        };
+        stream.push(sample, &mut |piece| {
+            if let Piece::Gap { time_ns, .. } = piece {
+                gaps.push(time_ns);
+            }
+        });
+    }
+    assert_eq!(gaps, [100]);
+}
