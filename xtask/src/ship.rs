@@ -227,7 +227,11 @@ fn contents(place: &Place, folder: &Path, build: Build) -> Result<Image> {
         image.packing = Packing::Gzip;
     }
     // On this name `cilium` is the node client; see `axoneme dbg`.
-    image.env = vec!["AXONEME_IMAGE=agent".into()];
+    // In the agent's pod `hubble observe` asks the agent.
+    image.env = vec![
+        "AXONEME_IMAGE=agent".into(),
+        "HUBBLE_SERVER=unix:///var/run/cilium/hubble.sock".into(),
+    ];
     image.cmd = vec!["/usr/bin/axoneme-agent".into()];
     for (key, value) in [
         ("title", "Axoneme"),
