@@ -9,7 +9,7 @@ use std::{
 
 use datapath::{
     Drop, Verdict,
-    world::{World, check, run_case},
+    world::{World, check, random, run_case},
 };
 
 fn files(under: &Path, ending: &str) -> Vec<PathBuf> {
@@ -29,12 +29,8 @@ fn files(under: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn cases() -> Vec<PathBuf> {
-    let mut cases = files(&root().join("tests/cases"), "txt");
+    let mut cases = files(&random::cases(), "txt");
     cases.retain(|path| path.file_name().is_some_and(|name| name != "topology.txt"));
     cases
 }
@@ -72,7 +68,7 @@ fn names(text: &str, mark: &str) -> BTreeSet<String> {
 /// Every place that can drop, from the source: each `Drop::Name` that is a reason, in every file of the paths.
 fn drop_sites() -> BTreeSet<Site> {
     let reasons: BTreeSet<String> = Drop::ALL.iter().map(|one| format!("{one:?}")).collect();
-    let source = root().join("src");
+    let source = random::cases().join("../../src");
     let mut sites = BTreeSet::new();
     for path in files(&source, "rs") {
         let file = path.strip_prefix(&source).unwrap().display().to_string();

@@ -64,7 +64,7 @@ fn every_case_ends_on_the_loaded_object_as_it_is_written() {
     let Some(namespace) = place("cases") else {
         return;
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datapath/tests/cases");
+    let root = datapath::world::random::cases();
     let failures = namespace
         .run(|| {
             let mut loaded = Loaded::new();

@@ -47,16 +47,27 @@ pub const HOOKS: [u8; 6] = [
     hook::FROM_HOST,
 ];
 
+/// The folder of the cases, of the checkout whose tests run: what was compiled may be of another that is gone.
+pub fn cases() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    package.join("../datapath/tests/cases")
+}
+
 /// The texts of all cases, sorted.
+///
+/// # Panics
+/// Where there are none: histories of nothing prove nothing.
 pub fn texts() -> Vec<String> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let root = cases();
     let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut found: Vec<String> = entries(root)
+    let mut found: Vec<String> = entries(root.clone())
         .filter(|entry| entry.path().is_dir())
         .flat_map(|folder| entries(folder.path()))
         .filter_map(|file| fs::read_to_string(file.path()).ok())
         .collect();
     found.sort();
+    assert!(!found.is_empty(), "no cases in {}", root.display());
     found
 }
 
