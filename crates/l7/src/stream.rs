@@ -82,10 +82,8 @@ pub struct Stream {
     /// In the order of their distance from `next`; none reaches back to it.
     held: VecDeque<Held>,
     held_octets: usize,
-    /// When the last sample was seen.
+    /// When the last sample was seen, the one that is being taken not included.
     seen_ns: u64,
-    /// When the one was seen that was given last.
-    given_ns: u64,
 }
 
 #[derive(Debug)]
@@ -113,7 +111,11 @@ impl Held {
 impl Stream {
     /// Takes a sample, and gives what can now be read.
     pub fn push(&mut self, sample: Sample<'_>, out: &mut impl FnMut(Piece<'_>)) {
+        self.take(sample, out);
         self.seen_ns = self.seen_ns.max(sample.time_ns);
+    }
+
+    fn take(&mut self, sample: Sample<'_>, out: &mut impl FnMut(Piece<'_>)) {
         if sample.syn {
             self.start(sample.sequence.wrapping_add(1));
         }
@@ -210,7 +212,6 @@ impl Stream {
         if known >= sample.length {
             return;
         }
-        self.given_ns = sample.time_ns;
         let octets = sample.octets.get(known as usize..).unwrap_or_default();
         if !octets.is_empty() {
             out(Piece::Octets {
@@ -255,7 +256,7 @@ impl Stream {
             out(Piece::Gap {
                 octets: reached.wrapping_sub(next).into(),
                 hole: Hole::Cut,
-                time_ns: self.given_ns,
+                time_ns: self.seen_ns.min(first.time_ns),
             });
             self.next = Some(reached);
         }
