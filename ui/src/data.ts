@@ -10,7 +10,7 @@ import { type Screen, range, view } from "./view";
 const NEEDED: Record<string, Screen[]> = {
   "answers/map": ["home", "map", "latency", "worst", "diff"],
   before: ["diff"],
-  "answers/failing": ["home", "failing", "denied"],
+  "answers/failing": ["home", "map", "failing", "denied"],
   "answers/exposed": ["home", "exposed"],
   "answers/http": ["home", "http"],
   "answers/dns": ["dns"],
@@ -43,10 +43,13 @@ export function answers(now: Accessor<number>) {
   const before = createMemo(() => ({ ...parameters(), ...earlier(view(), Math.floor(now() / 5000) * 5000) }));
   const live = () => view().at === "";
   const needed = (path: string) => () => (NEEDED[path]?.includes(view().screen) ? path : undefined);
+  const map = poll<MapAnswer>(needed("answers/map"), parameters, live);
+  // A map is drawn before it is known on which causes both nodes of an edge agree.
+  const failing = () => (view().screen === "map" && map().value === undefined ? undefined : needed("answers/failing")());
   return {
-    map: poll<MapAnswer>(needed("answers/map"), parameters, live),
+    map,
     before: poll<MapAnswer>(() => (needed("before")() ? "answers/map" : undefined), before, () => false),
-    failing: poll<FailingAnswer>(needed("answers/failing"), resets, live),
+    failing: poll<FailingAnswer>(failing, resets, live),
     exposed: poll<ExposedAnswer>(needed("answers/exposed"), parameters, live),
     http: poll<HttpAnswer>(needed("answers/http"), busiest, live),
     dns: poll<DnsAnswer>(needed("answers/dns"), said, live),

@@ -130,6 +130,16 @@ export const FAULTS: Record<string, string> = {
 export const edgeKey = (edge: Edge | undefined): string =>
   [shown(edge?.source), shown(edge?.destination), edge?.service ?? "", edge?.port ?? 0, edge?.protocol ?? 0].join(" ");
 
+/** The rows with the causes on which both nodes of an edge agree: what the policies of who was asked deny is unanswered for who began. */
+export function agreed(rows: Row[], failures: Failure[]): Row[] {
+  const told = new Map<string, Failure[]>();
+  for (const of of failures) told.set(edgeKey(of.edge), [...(told.get(edgeKey(of.edge)) ?? []), of]);
+  return rows.map((row) => {
+    const own = told.get(edgeKey(row.edge));
+    return own ? { ...row, failures: own } : row;
+  });
+}
+
 /** A service or workload with all that was asked of it. */
 export type Asked = { name: string; failed: number; attempts: number; connect: Map<number, number>; sources: Set<string> };
 

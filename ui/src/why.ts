@@ -1,5 +1,5 @@
 // Why two may talk or may not, out of answers: the steps of a connection in their order, each with what is known of it.
-import { type Completeness, type DnsAnswer, type FailingAnswer, type Failure, type Lookup, type MapAnswer, type Row, n } from "./api";
+import { type CauseKind, type Completeness, type DnsAnswer, type FailingAnswer, type Failure, type Lookup, type MapAnswer, type Row, n } from "./api";
 import { FAULTS, attempts, isDenied, isReset, kind, merged, quantile, shown, total } from "./edges";
 import { count, duration, plural, share } from "./format";
 import { dnsFailed, missing, summary } from "./said";
@@ -71,6 +71,7 @@ export function chain(to: string, { map, failing, dns }: Known): Step[] {
     allowed(rows, own.filter(isDenied)),
     connecting(
       rows,
+      own.filter(isDenied),
       own.filter((of) => of.layer !== "L7" && !isDenied(of)),
     ),
     encrypting(rows, tls),
@@ -99,8 +100,19 @@ function resolving(lookups: Lookup[], failures: Failure[]): Step {
   };
 }
 
+/** Attempts that were denied: the policies of who was asked deny what, for who began, was begun and not answered. */
+const deniedOf = (rows: Row[], failures: Failure[]): number =>
+  Math.max(
+    sum(rows, (row) => n(row.counters?.denied)),
+    sum(failures, (of) => n(of.count)),
+  );
+
 function allowed(rows: Row[], failures: Failure[]): Step {
-  const [denied, all] = [sum(rows, (row) => n(row.counters?.denied)), sum(rows, (row) => attempts(row.counters))];
+  const denied = deniedOf(rows, failures);
+  const all = Math.max(
+    denied,
+    sum(rows, (row) => attempts(row.counters)),
+  );
   return {
     name: "Policy",
     state: judged(denied, all),
@@ -110,29 +122,35 @@ function allowed(rows: Row[], failures: Failure[]): Step {
   };
 }
 
-function connecting(rows: Row[], failures: Failure[]): Step {
-  const of = (name: "opened" | "refused" | "unanswered" | "late" | "cut" | "dropped" | "syn_retransmits" | "reset_by_client" | "reset_by_server"): number => sum(rows, (row) => n(row.counters?.[name]));
-  const silent = Math.max(0, of("unanswered") - of("late"));
-  const failed = of("refused") + silent + of("cut");
-  const took = merged(rows.map((row) => row.connect));
+function connecting(rows: Row[], denied: Failure[], failures: Failure[]): Step {
+  const of = (name: "opened" | "denied" | "cut" | "dropped" | "syn_retransmits" | "reset_by_client" | "reset_by_server"): number => sum(rows, (row) => n(row.counters?.[name]));
+  const told = (of: CauseKind): number =>
+    sum(
+      failures.filter((failure) => kind(failure.cause) === of),
+      (failure) => n(failure.count),
+    );
+  // Without those that the policies of who was asked denied.
+  const begun = Math.max(0, of("opened") - (deniedOf(rows, denied) - of("denied")));
   const words: [number, string][] = [
-    [of("refused"), "refused"],
-    [silent, "unanswered"],
-    [of("cut"), "cut"],
+    [told("REFUSED"), "refused"],
+    [told("UNANSWERED"), "unanswered"],
+    [told("CUT_BY_SERVER"), "cut"],
   ];
+  const failed = sum(words, ([times]) => times);
+  const took = merged(rows.map((row) => row.connect));
   const resets = of("reset_by_client") + Math.max(0, of("reset_by_server") - of("cut"));
   return {
     name: "Connection",
-    state: judged(failed, of("opened")),
+    state: judged(failed, Math.max(begun, failed)),
     says:
-      of("opened") === 0
+      begun === 0 && failed === 0
         ? "None was begun"
         : failed > 0
           ? `${words
               .filter(([times]) => times > 0)
               .map(([times, word]) => `${count(times)} ${word}`)
-              .join(", ")} of ${count(of("opened"))}`
-          : `${plural(of("opened"), "connection")}, all accepted`,
+              .join(", ")} of ${count(Math.max(begun, failed))}`
+          : `${plural(begun, "connection")}, all accepted`,
     facts: facts([
       ["First answer, p95", p95(took)],
       ["Ended by a reset", resets > 0 ? count(resets) : ""],

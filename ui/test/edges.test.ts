@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Row } from "../src/api";
-import { edgeKey, failed, merged, quantile, shown, total, worst, worstCause } from "../src/edges";
+import { agreed, edgeKey, failed, merged, quantile, shown, total, worst, worstCause } from "../src/edges";
 
 const row = (to: string, counters: Row["counters"], more: Partial<Row> = {}): Row => ({
   edge: { source: { namespace: "shop", name: "web" }, destination: { namespace: "shop", name: to }, port: 80, protocol: 6 },
@@ -51,5 +51,14 @@ describe("edges", () => {
 
   it("tells edges apart by their ports", () => {
     expect(edgeKey(row("a", {}).edge)).not.toBe(edgeKey({ ...row("a", {}).edge, port: 81 }));
+  });
+
+  it("takes causes on which both nodes agree, for the edges that have some", () => {
+    const silent = [{ cause: { kind: "UNANSWERED" as const }, count: 3 }];
+    const rows = [row("api", {}, { failures: silent }), row("db", {}, { failures: silent })];
+    const told = { edge: rows[0]?.edge ?? {}, cause: { kind: "DENIED_BY_RULE" as const }, count: 3 };
+    const both = agreed(rows, [told]);
+    expect(both.map((of) => worstCause([of]))).toEqual(["DENIED_BY_RULE", "UNANSWERED"]);
+    expect(both[1]).toBe(rows[1]);
   });
 });

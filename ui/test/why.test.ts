@@ -46,11 +46,21 @@ describe("why two can or cannot talk", () => {
     expect(verdict(steps, undefined)).toEqual({ state: "bad", sentence: "It fails at the connection: nothing listens on port 80 of shop/api. Fault: server." });
   });
 
-  it("counts a late answer as an answer, and few failures among many as few", () => {
-    const rows: Row[] = [{ edge: edge("a/x", "b/y"), counters: { opened: 1000, answered: 1000, unanswered: 5, late: 4 } }];
-    const steps = chain("b/y", { ...none, map: { edges: rows } });
+  it("calls few failures among many few", () => {
+    const rows: Row[] = [{ edge: edge("a/x", "b/y"), counters: { opened: 1000, answered: 999, unanswered: 1 } }];
+    const failures: Failure[] = [{ edge: edge("a/x", "b/y"), cause: { kind: "UNANSWERED" }, layer: "L4", count: 1, attempts: 1000 }];
+    const steps = chain("b/y", { ...none, map: { edges: rows }, failing: { failures } });
     expect(steps[2]?.says).toBe("1 unanswered of 1,000");
     expect(steps[2]?.state).toBe("warn");
+  });
+
+  it("knows of what is not answered that the policies of the other node deny it", () => {
+    const rows: Row[] = [{ edge: edge("a/x", "b/y"), counters: { opened: 20, unanswered: 20 } }];
+    const failures: Failure[] = [{ edge: edge("a/x", "b/y"), cause: { kind: "DENIED_BY_RULE", direction: "INGRESS" }, layer: "L4", fault: "FAULT_POLICY", sentence: "CiliumNetworkPolicy b/p denies it", count: 20, attempts: 20 }];
+    const steps = chain("b/y", { ...none, map: { edges: rows }, failing: { failures } });
+    expect(states(steps)).toEqual(["unknown", "bad", "unknown", "unknown", "unknown"]);
+    expect([steps[1]?.says, steps[2]?.says]).toEqual(["20 of 20 attempts denied", "None was begun"]);
+    expect(verdict(steps, undefined).sentence).toBe("It fails at policy: CiliumNetworkPolicy b/p denies it. Fault: policy.");
   });
 
   it("looks for names that fail by the service too, though nobody was connected to", () => {

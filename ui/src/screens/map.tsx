@@ -1,7 +1,7 @@
 // Who talks to whom, as a map: workloads in the islands of their namespaces.
 import { For, type JSX, Show, createEffect, createMemo, createSignal, on, onCleanup, onMount } from "solid-js";
 import type { Answers } from "../data";
-import { CAUSES, attempts, edgeKey, failed, shown, spanOf } from "../edges";
+import { CAUSES, agreed, attempts, edgeKey, failed, shown, spanOf } from "../edges";
 import { bytes, count, duration, plural, port, rate, share } from "../format";
 import { useRows } from "../keys";
 import { parse, selects, set } from "../language";
@@ -30,7 +30,7 @@ export function Map_(props: { answers: Answers; theme: string }): JSX.Element {
   const answer = () => props.answers.map();
   const rows = createMemo(() => {
     const filter = parse(view().q);
-    return (answer().value?.edges ?? []).filter((row) =>
+    return agreed(answer().value?.edges ?? [], props.answers.failing().value?.failures ?? []).filter((row) =>
       selects(filter, { text: edgeKey(row.edge), port: port(row.edge?.port, row.edge?.protocol) }),
     );
   });
@@ -103,6 +103,8 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
   let camera: Camera = { x: 0, y: 0, zoom: 1 };
   let drawnAt: Camera = camera;
   let fitted = false;
+  // By whoever looks at it; until then all of it is shown, whatever room there is.
+  let isMoved = false;
   let frame = 0;
   let settling: ReturnType<typeof setTimeout> | undefined;
   const layouts: Record<Scope, Layout> = { workload: new Layout(), namespace: new Layout() };
@@ -164,6 +166,7 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
   }
 
   function zoom(by: number, x = box.clientWidth / 2, y = box.clientHeight / 2): void {
+    isMoved = true;
     const to = Math.min(3, Math.max(0.04, camera.zoom * by));
     camera = { zoom: to, x: camera.x + x / camera.zoom - x / to, y: camera.y + y / camera.zoom - y / to };
     shift();
@@ -187,7 +190,7 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
       return;
     }
     const [dx, dy] = [event.clientX - held.x, event.clientY - held.y];
-    if (Math.abs(dx) + Math.abs(dy) > 3) held.moved = true;
+    if (Math.abs(dx) + Math.abs(dy) > 3) held.moved = isMoved = true;
     camera = { ...held.camera, x: held.camera.x - dx / camera.zoom, y: held.camera.y - dy / camera.zoom };
     shift();
   };
@@ -225,6 +228,7 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
       const margin = 60 / camera.zoom;
       return Math.min(Math.max(at, from + length + margin - room / camera.zoom), from - margin);
     };
+    isMoved = true;
     camera = { ...camera, x: into(of.x, of.width, camera.x, box.clientWidth), y: into(of.y, of.height, camera.y, box.clientHeight) };
     later();
   }
@@ -249,12 +253,16 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
     if (event.key === "+" || event.key === "=") zoom(1.25);
     else if (event.key === "-") zoom(0.8);
     else if (event.key === "0") {
+      isMoved = false;
       fit();
       later();
     }
   };
   onMount(() => {
-    const watcher = new ResizeObserver(later);
+    const watcher = new ResizeObserver(() => {
+      if (!isMoved) fitted = false;
+      later();
+    });
     watcher.observe(box);
     box.addEventListener("wheel", wheel, { passive: false });
     addEventListener("keydown", key);
@@ -265,7 +273,7 @@ function Canvas(props: { graph: ReturnType<typeof graph>; scope: Scope; theme: s
       clearTimeout(settling);
     });
   });
-  createEffect(on(() => props.scope, () => (fitted = false)));
+  createEffect(on(() => props.scope, () => (fitted = isMoved = false)));
   createEffect(on([scene, () => props.theme], later));
   const name = () => {
     const bad = props.graph.links.filter((link) => link.cause).length;

@@ -111,17 +111,21 @@ function Forbidden(props: { of: Denial }): JSX.Element {
   );
 }
 
-/** Flows of a workload, as they are filtered by. */
-const ofWorkload = (side: "source" | "destination", party: Party | undefined): Record<string, unknown> => ({
-  [`${side}_pod`]: [`${party?.namespace ?? ""}/`],
-  [`${side}_workload`]: [{ name: party?.name ?? "" }],
-});
+/** Flows of a workload, as they are filtered by; a pod that nobody owns is its own, and a filter takes the beginning of its name. */
+function ofWorkload(party: Party | undefined): Record<string, unknown>[][] {
+  const [namespace, name] = [party?.namespace ?? "", party?.name ?? ""];
+  const sides = ["source", "destination"];
+  return [sides.map((side) => ({ [`${side}_pod`]: [`${namespace}/`], [`${side}_workload`]: [{ name }] })), sides.map((side) => ({ [`${side}_pod`]: [`${namespace}/${name}`] }))];
+}
+
+/** Flows of one workload that are looked at: the beginning of a name is also that of others. */
+const LOOKED_AT = 5;
 
 /** Flows of the workloads of a denial: labels stand in them. */
 async function flowsOf(denial: Denial): Promise<Flow[]> {
   const { since, until } = range({ ...view(), at: view().at || new Date().toISOString() });
   const named = [denial.subject, ...denial.peers].filter((party) => party?.namespace);
-  const asked = named.map((party) => recent([ofWorkload("source", party), ofWorkload("destination", party)], since, until, 1));
+  const asked = named.flatMap((party) => ofWorkload(party).map((filters) => recent(filters, since, until, LOOKED_AT)));
   return (await Promise.all(asked)).flat();
 }
 
