@@ -226,6 +226,12 @@ fn contents(place: &Place, folder: &Path, build: Build) -> Result<Image> {
             .insert("/usr/share/doc/axoneme/sbom.cdx.json".into(), bill);
         image.packing = Packing::Gzip;
     }
+    describe(&mut image, &version);
+    Ok(image)
+}
+
+/// What starts in it, in which surroundings, and what people read of it.
+fn describe(image: &mut Image, version: &str) {
     // On this name `cilium` is the node client; see `axoneme dbg`.
     // In the agent's pod `hubble observe` asks the agent.
     image.env = vec![
@@ -235,13 +241,12 @@ fn contents(place: &Place, folder: &Path, build: Build) -> Result<Image> {
     image.cmd = vec!["/usr/bin/axoneme-agent".into()];
     for (key, value) in [
         ("title", "Axoneme"),
-        ("version", version.as_str()),
+        ("version", version),
         ("licenses", "Apache-2.0"),
     ] {
         let key = format!("org.opencontainers.image.{key}");
         image.labels.insert(key, value.to_owned());
     }
-    Ok(image)
 }
 
 /// The program without the names of its lines, which are three quarters of it and which each node would have to be given.
