@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use api::hubble::flow::{Flow, layer4::Protocol};
-use netlink::{Handle, Namespace, address};
+use netlink::Namespace;
 use rustix::net::{AddressFamily, SocketType, ipproto, socket};
 use serde_json::{Value, json};
 use testkit::cluster::Cluster;
