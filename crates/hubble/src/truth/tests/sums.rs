@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::hubble::answers::answers_server::Answers as _;
 use api::hubble::answers::{
-    Cause, CauseKind, CodeCount, Counters, DnsCounters, Edge, HttpCounters, KafkaCounters,
+    Cause, CauseKind, CodeCount, Counters, DnsCounters, Edge, Failure, HttpCounters, KafkaCounters,
     NameCount, Question, Row, Sketch as Message, TlsCounters,
 };
 use l7::conversation::Direction;
@@ -147,22 +147,8 @@ impl Sums {
             (completeness.share - share).abs() < 1e-9,
             "{completeness:?}"
         );
-        let mut failed: HashMap<(Edge, String), u64> = HashMap::new();
         let failing = answers.failing(ask()).await.unwrap().into_inner();
-        for failure in failing.failures {
-            let (edge, cause) = (failure.edge.unwrap(), failure.cause.unwrap());
-            failed.insert((edge, format!("{cause:?}")), failure.count);
-        }
-        for (edge, sum) in &self.edges {
-            for (cause, (count, _, excused)) in &sum.failures {
-                let key = (edge.clone(), cause.clone());
-                let is_vague = cause.contains("DnsNoSuchName") && self.vague > 0;
-                let answered = failed.remove(&key).unwrap_or_default();
-                let is_right = answered == count - excused || is_vague && answered <= *count;
-                assert!(is_right, "{answered} of {key:?}");
-            }
-        }
-        assert!(failed.is_empty(), "{failed:?}");
+        self.failures_are_answered(failing.failures);
         self.http_is_answered(&answers.http(ask()).await.unwrap().into_inner().requests);
         let lookups = answers.dns(ask()).await.unwrap().into_inner().lookups;
         let questions: u64 = lookups
@@ -183,6 +169,24 @@ impl Sums {
         }
         let all: usize = self.edges.values().map(|sum| sum.kafka.len()).sum();
         assert_eq!(topics.len(), all);
+    }
+
+    fn failures_are_answered(&self, failures: Vec<Failure>) {
+        let mut failed: HashMap<(Edge, String), u64> = HashMap::new();
+        for failure in failures {
+            let (edge, cause) = (failure.edge.unwrap(), failure.cause.unwrap());
+            failed.insert((edge, format!("{cause:?}")), failure.count);
+        }
+        for (edge, sum) in &self.edges {
+            for (cause, (count, _, excused)) in &sum.failures {
+                let key = (edge.clone(), cause.clone());
+                let is_vague = cause.contains("DnsNoSuchName") && self.vague > 0;
+                let answered = failed.remove(&key).unwrap_or_default();
+                let is_right = answered == count - excused || is_vague && answered <= *count;
+                assert!(is_right, "{answered} of {key:?}");
+            }
+        }
+        assert!(failed.is_empty(), "{failed:?}");
     }
 
     fn http_is_answered(&self, requests: &[api::hubble::answers::Requests]) {

@@ -147,7 +147,7 @@ async fn a_week_is_answered_as_it_was_sent_and_takes_no_more_than_its_place() {
         assert!(since >= oldest, "the oldest goes first");
         gone += u64::from(since > oldest);
         oldest = since;
-        if (minute + 1) % DAY == 0 || minute + 1 == all {
+        if (minute + 1).is_multiple_of(DAY) || minute + 1 == all {
             is_answered(&reader, &sent).await;
             assert_eq!(on_disk(directory.path()), reader.history().unwrap().bytes());
         }
