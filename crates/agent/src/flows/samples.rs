@@ -108,12 +108,15 @@ pub async fn follow_samples(
             continue;
         }
         ticked_ns = now_ns;
-        listener.tracker.tick(now_ns, &mut listener.records);
-        listener.hand_on(&followed, &intake);
         match samples.lost() {
-            Ok(more) => lost += more,
+            Ok(more) => {
+                lost += more;
+                listener.lost(more, &intake);
+            }
             Err(error) => tracing::warn!(%error, "lost samples cannot be counted"),
         }
+        listener.tracker.tick(now_ns, &mut listener.records);
+        listener.hand_on(&followed, &intake);
         intake.metrics().captured(Captured {
             lost: lost + samples.malformed(),
             totals: listener.tracker.totals().clone(),
@@ -202,6 +205,14 @@ impl Listener {
         self.modes.remove(&connection.key);
         if self.tracker.wants(connection) != Want::Beginning {
             self.over.push(connection.key);
+        }
+    }
+
+    /// So many samples found no room. Before time-outs are told: what waits for an answer may have had one.
+    fn lost(&mut self, samples: u64, intake: &Intake) {
+        if samples > 0 {
+            self.tracker.lost();
+            intake.lost_samples(samples);
         }
     }
 

@@ -232,3 +232,30 @@ fn what_private_pods_say_is_not_looked_at() {
         "of datagrams the kernel remembers nothing"
     );
 }
+
+#[test]
+fn samples_without_room_are_counted_and_what_waits_then_is_unknown() {
+    use hubble::names::NoNames;
+    use hubble::recorder::Recorder;
+    use hubble::ring::{Capacity, Ring};
+    use hubble::rollup::Rollup;
+
+    let rollup = Rollup::open(None, 1).unwrap();
+    let recorder = Arc::new(Recorder::new(rollup, 0));
+    let ring = Arc::new(Ring::new(Capacity::default()));
+    let intake = Intake::new(ring, Arc::new(NoNames)).counted_by(Arc::clone(&recorder));
+    let mut node = Node::new(protocol::UDP, 53);
+    let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4];
+    question.extend(*b"shop\0\0\x01\0\x01");
+    node.sample(0, 0, &question);
+    node.listener.lost(3, &intake);
+    let later = node.time_ns + 6_000_000_000;
+    node.listener
+        .tracker
+        .tick(later, &mut node.listener.records);
+    let [(_, Record::Dns(dns))] = &node.listener.records[..] else {
+        panic!("{:?}", node.listener.records);
+    };
+    assert_eq!(dns.outcome, DnsOutcome::Unknown);
+    assert_eq!(recorder.rollup().rows(0, u64::MAX).unwrap().lost, 3);
+}
