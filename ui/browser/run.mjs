@@ -524,7 +524,7 @@ spec:
     assert((await rows()).every((row) => row.includes("dropped")));
     await tab.click("text=policy denied >> nth=0");
     const text = await tab.textContent("#details");
-    assert.match(text, /axoneme hubble observe --from-pod shop\/recommend-\S+ --to-pod data\/postgres-\S+ --to-port 5432 --protocol tcp/);
+    assert.match(text, /axoneme hubble observe --from-pod (shop\/recommend|lab\/notebook)-\S+ --to-pod data\/postgres-\S+ --to-port 5432 --protocol tcp/);
     assert.match(text, /Ingress denied by\s*CiliumNetworkPolicy data\/postgres-clients/);
     await tab.click("text=Pause");
     await tab.waitForFunction(() => location.search.includes("at="));

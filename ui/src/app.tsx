@@ -1,7 +1,7 @@
 // The frame of all screens: where one is, of which time and of whom, and what stands beside it on demand.
-import { For, type JSX, Match, Show, Switch, createEffect, createMemo, createSignal, onCleanup, onMount } from "solid-js";
+import { For, type JSX, Match, Show, Switch, createEffect, createMemo, createSignal, on, onCleanup, onMount } from "solid-js";
 import { command } from "./commands";
-import { answers } from "./data";
+import { PEACE, answers } from "./data";
 import { HELP, listen } from "./keys";
 import { Copy } from "./parts/details";
 import { TimeStrip } from "./parts/strip";
@@ -70,7 +70,9 @@ export function App(): JSX.Element {
     document.title = `${name} · Axoneme`;
   });
   // Once: what a screen is made of later does not wait for the strip either.
-  const ready = createMemo((was: boolean) => was || view().screen === "records" || Object.values(all).some((of) => of().value !== undefined || of().error !== undefined), false);
+  const answered = createMemo((was: boolean) => was || view().screen === "records" || Object.values(all).some((of) => of().value !== undefined || of().error !== undefined), false);
+  const [ready, setReady] = createSignal(false);
+  createEffect(on(answered, (is) => is && setTimeout(() => setReady(true), PEACE)));
   const turn = (): void => {
     const dark = theme() === "dark" || (theme() === "" && matchMedia("(prefers-color-scheme: dark)").matches);
     setTheme(dark ? "light" : "dark");

@@ -1,5 +1,5 @@
 // The answers that screens show, each asked for while a screen needs it.
-import { type Accessor, createMemo } from "solid-js";
+import { type Accessor, createEffect, createMemo, createSignal, on } from "solid-js";
 import type { DnsAnswer, ExposedAnswer, FailingAnswer, History, HttpAnswer, KafkaAnswer, MapAnswer, NodesAnswer, ResolvedAnswer } from "./api";
 import { earlier } from "./diff";
 import { parse } from "./language";
@@ -23,6 +23,9 @@ const NEEDED: Record<string, Screen[]> = {
 /** Entries that a question of the first screen names some of. */
 const NAMED = 20;
 
+/** Milliseconds in which a large map is drawn, and nothing else is asked for. */
+export const PEACE = 1500;
+
 export function answers(now: Accessor<number>) {
   const parameters = createMemo(() => {
     const filter = parse(view().q);
@@ -45,7 +48,14 @@ export function answers(now: Accessor<number>) {
   const needed = (path: string) => () => (NEEDED[path]?.includes(view().screen) ? path : undefined);
   const map = poll<MapAnswer>(needed("answers/map"), parameters, live);
   // A map is drawn before it is known on which causes both nodes of an edge agree.
-  const failing = () => (view().screen === "map" && map().value === undefined ? undefined : needed("answers/failing")());
+  const [drawn, setDrawn] = createSignal(false);
+  createEffect(
+    on(
+      () => map().value !== undefined,
+      (has) => has && setTimeout(() => setDrawn(true), PEACE),
+    ),
+  );
+  const failing = () => (view().screen === "map" && !drawn() ? undefined : needed("answers/failing")());
   return {
     map,
     before: poll<MapAnswer>(() => (needed("before")() ? "answers/map" : undefined), before, () => false),

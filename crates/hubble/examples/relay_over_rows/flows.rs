@@ -50,12 +50,6 @@ fn flow(node: &str, number: usize) -> Flow {
     };
     let (source, destination) = (endpoint(from, number), endpoint(to, number));
     let (namespace, name) = to.split_once('/').unwrap_or(("", to));
-    let policy = Policy {
-        name: "postgres-clients".into(),
-        namespace: "data".into(),
-        kind: "CiliumNetworkPolicy".into(),
-        ..Policy::default()
-    };
     Flow {
         time: Some(SystemTime::now().into()),
         verdict: verdict.into(),
@@ -78,13 +72,10 @@ fn flow(node: &str, number: usize) -> Flow {
         source: Some(source),
         destination: Some(destination),
         r#type: FlowType::L3L4.into(),
-        event_type: Some(CiliumEventType {
-            r#type: if dropped {
-                event_type::DROP
-            } else {
-                event_type::TRACE
-            },
-            sub_type: 0,
+        event_type: event(if dropped {
+            event_type::DROP
+        } else {
+            event_type::TRACE
         }),
         node_name: node.into(),
         destination_service: Some(Service {
@@ -99,16 +90,33 @@ fn flow(node: &str, number: usize) -> Flow {
             0
         },
         is_reply: Some(false.into()),
-        ingress_denied_by: if dropped { vec![policy] } else { Vec::new() },
+        ingress_denied_by: if dropped { vec![policy()] } else { Vec::new() },
         uuid: format!("{node}-{number}"),
         summary: "TCP Flags: SYN".into(),
         ..Flow::default()
     }
 }
 
-/// An answer over HTTP, or one of a DNS server, or a request to a Kafka broker.
-#[allow(deprecated, reason = "clients of today print the summary and Kafka")]
-fn said(node: &str, number: usize) -> Flow {
+#[allow(clippy::unnecessary_wraps, reason = "as a flow has it")]
+fn event(kind: i32) -> Option<CiliumEventType> {
+    Some(CiliumEventType {
+        r#type: kind,
+        sub_type: 0,
+    })
+}
+
+fn policy() -> Policy {
+    Policy {
+        name: "postgres-clients".into(),
+        namespace: "data".into(),
+        kind: "CiliumNetworkPolicy".into(),
+        ..Policy::default()
+    }
+}
+
+/// Who says what to whom: an answer over HTTP, or one of a DNS server, or a request to a Kafka broker.
+#[allow(deprecated, reason = "Kafka is")]
+fn words(number: usize) -> (&'static str, &'static str, u32, Record) {
     let http = |code, path: &str| {
         Record::Http(Http {
             code,
@@ -118,7 +126,7 @@ fn said(node: &str, number: usize) -> Flow {
             ..Http::default()
         })
     };
-    let (from, to, port, record) = match number % 4 {
+    match number % 4 {
         0 => ("shop/cart", "shop/api", 8080, http(200, "/carts/*")),
         1 => ("shop/cart", "shop/api", 8080, http(503, "/checkout")),
         2 => {
@@ -139,7 +147,13 @@ fn said(node: &str, number: usize) -> Flow {
             };
             ("shop/checkout", "data/kafka", 9092, Record::Kafka(kafka))
         }
-    };
+    }
+}
+
+/// Something that was said.
+#[allow(deprecated, reason = "clients of today print the summary and Kafka")]
+fn said(node: &str, number: usize) -> Flow {
+    let (from, to, port, record) = words(number);
     let is_reply = !matches!(record, Record::Kafka(_));
     let mut flow = flow(node, 0);
     let tcp = Tcp {
@@ -164,10 +178,7 @@ fn said(node: &str, number: usize) -> Flow {
     flow.destination = Some(endpoint(to, number));
     flow.destination_service = None;
     flow.r#type = FlowType::L7.into();
-    flow.event_type = Some(CiliumEventType {
-        r#type: event_type::ACCESS_LOG,
-        sub_type: 0,
-    });
+    flow.event_type = event(event_type::ACCESS_LOG);
     flow.is_reply = Some(is_reply.into());
     flow.uuid = format!("{node}-said-{number}");
     flow.summary = String::new();
