@@ -39,7 +39,7 @@ const KEYS: &[Key] = &[
     key("alert-rules", "", "File of alerting rules that are evaluated, built-in for those of this program; empty for none"),
     key("alertmanagers", "", "Alertmanagers that are told of alerts, http://HOST:PORT"),
     key("alert-webhooks", "", "Addresses to which alerts that begin or end are posted, http://…"),
-    key("clusters", "", "Relays of other clusters, which are asked for --cluster, NAME=HOST:PORT"),
+    key("clusters", "", "Relays of other clusters, which are asked when a question names them, NAME=HOST:PORT"),
     key("tls-clusters-ca-files", "", "Authorities of their certificates, PEM; they must have the name NAME.hubble-relay.cilium.io"),
     key("tls-clusters-cert-file", "", "Certificate that is shown to them, PEM"),
     key("tls-clusters-key-file", "", "Its private key, PEM"),
