@@ -2,6 +2,7 @@
 //! is reached from outside, how long it takes, and what is said: requests, names, topics.
 
 mod ask;
+mod clusters;
 mod diff;
 mod picture;
 mod said;
@@ -36,6 +37,9 @@ pub(crate) struct AskArgs {
     /// Only what begins or ends in this namespace
     #[arg(short, long, value_name = "NAMESPACE")]
     namespace: Option<String>,
+    /// Of which cluster: one whose relay is known to that of this cluster, or all [default: its own]
+    #[arg(long, value_name = "NAME|all")]
+    cluster: Option<String>,
     /// Only what this one began: NAMESPACE/NAME, NAMESPACE/, or world, host, a DNS name
     #[arg(long, value_name = "WHO")]
     from: Option<String>,
@@ -254,11 +258,14 @@ async fn answers(
     let server = ask::Server::open(ask, forwarded).await?;
     loop {
         let question = view.question(ask, &Zoned::now())?;
-        let answer = server.ask(question, view.kind).await?;
+        let mut answer = view.chosen(server.ask(question, view.kind).await?);
+        if ask.cluster.is_some() && ask.output != Format::Json {
+            clusters::name(&mut answer);
+        }
         if ask.watch && std::io::stdout().is_terminal() {
             write!(out, "\x1b[H\x1b[2J")?;
         }
-        show::show(&view.chosen(answer), view, (ask.output, ask.limit), out)?;
+        show::show(&answer, view, (ask.output, ask.limit), out)?;
         out.flush()?;
         if !ask.watch {
             return Ok(());

@@ -1,6 +1,10 @@
 //! The connection to a server: which one, and how it is encrypted.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
@@ -63,6 +67,9 @@ pub(crate) struct ConnectArgs {
         hide_env_values = true
     )]
     pub(crate) basic_auth_password: Option<String>,
+    /// File with a token of Kubernetes, only sent over TLS or within this machine
+    #[arg(long, env = "HUBBLE_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 impl ConnectArgs {
@@ -140,8 +147,13 @@ impl Target {
             identity,
             server_name: args.tls_server_name,
         });
+        let is_secret = tls.is_some() || is_here(&server);
+        let token = args.token_file.map(|file| token(&file, is_secret));
         let authorization = match (args.basic_auth_username, args.basic_auth_password) {
-            (None, None) => None,
+            (None, None) => token.transpose()?,
+            _ if token.is_some() => {
+                bail!("--token-file and --basic-auth-… exclude each other")
+            }
             (Some(_), Some(_)) if tls.is_none() => {
                 bail!("--basic-auth-username is only sent over TLS: use tls:// or --tls")
             }
@@ -214,6 +226,27 @@ impl Target {
             .await
             .context("timed out")??)
     }
+}
+
+/// Whether what is sent to a server stays on this machine, as through a forwarded port.
+fn is_here(server: &str) -> bool {
+    let host = server.rsplit_once(':').map_or(server, |(host, _)| host);
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    server.starts_with("unix://")
+        || host == "localhost"
+        || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// What a token is sent as.
+fn token(file: &Path, is_secret: bool) -> anyhow::Result<String> {
+    if !is_secret {
+        bail!("--token-file is only sent over TLS or within this machine: use tls:// or --tls");
+    }
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("--token-file {}", file.display()))?;
+    let token = text.trim();
+    anyhow::ensure!(!token.is_empty(), "--token-file {}: empty", file.display());
+    Ok(format!("Bearer {token}"))
 }
 
 impl Tls {

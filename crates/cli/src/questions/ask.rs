@@ -74,7 +74,10 @@ impl Server {
     /// node's, or a relay on this machine.
     pub(super) async fn open(args: &AskArgs, forwarded: Option<String>) -> anyhow::Result<Self> {
         let mut connect = match forwarded {
-            Some(address) => ConnectArgs::to(address),
+            Some(address) => ConnectArgs {
+                token_file: args.connect.token_file.clone(),
+                ..ConnectArgs::to(address)
+            },
             None => args.connect.clone(),
         };
         let named = crate::hubble::completed(connect.clone())?.server.is_some();
@@ -150,6 +153,7 @@ pub(super) fn question(args: &AskArgs, kind: Kind, now: &Zoned) -> anyhow::Resul
         from: args.from.clone().unwrap_or_default(),
         to: args.to.clone().unwrap_or_default(),
         namespace: args.namespace.clone().unwrap_or_default(),
+        cluster: args.cluster.clone().unwrap_or_default(),
         limit: if kind.is_whole() { args.limit } else { 0 },
         ..Question::default()
     })

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::ask::{self, Answer, Kind, Server};
 use super::tables::{Cells, duration, ends, failed, share};
-use super::{DiffArgs, Format, show};
+use super::{DiffArgs, Format, clusters, show};
 
 /// Fewer failures than these are chance.
 const FAILURES: u64 = 3;
@@ -50,7 +50,11 @@ pub(super) async fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     let [before, after] = questions(args, &Zoned::now())?;
-    let (before, after) = (server.put(before).await?, server.put(after).await?);
+    let (mut before, mut after) = (server.put(before).await?, server.put(after).await?);
+    if args.ask.cluster.is_some() {
+        clusters::name_rows(&mut before.edges);
+        clusters::name_rows(&mut after.edges);
+    }
     let limit = args.ask.limit;
     let mut found = differences(&before, &after);
     if limit > 0 {

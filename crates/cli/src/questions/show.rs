@@ -174,6 +174,13 @@ fn footer(
     if !of.missing.is_empty() {
         missing.push(format!("no answer of {}", visible(&of.missing.join(", "))));
     }
+    if !of.missing_clusters.is_empty() {
+        let names = of.missing_clusters.join(", ");
+        missing.push(format!("no answer of the clusters {}", visible(&names)));
+    }
+    if of.withheld > 0 {
+        missing.push(format!("{} edges are withheld", of.withheld));
+    }
     let whole = if missing.is_empty() {
         "complete".to_owned()
     } else {

@@ -385,3 +385,28 @@ fn durations_have_three_digits_and_a_unit() {
         assert_eq!(tables::duration(Duration::from_micros(micros)), text);
     }
 }
+
+#[test]
+fn the_cluster_is_asked_for_and_those_without_an_answer_are_named() {
+    let ask = Map::parse_from(["map", "--cluster", "all"]).ask;
+    let question = ask::question(&ask, Kind::Map, &Zoned::now()).unwrap();
+    assert_eq!(question.cluster, "all");
+    let ask = Map::parse_from(["map"]).ask;
+    let question = ask::question(&ask, Kind::Map, &Zoned::now()).unwrap();
+    assert_eq!(question.cluster, "");
+    let Answer::Map(mut answer) = map() else {
+        panic!();
+    };
+    answer.completeness = Some(Completeness {
+        share: 1.0,
+        nodes: 3,
+        missing: vec!["west/n2".into()],
+        missing_clusters: vec!["north".into()],
+        withheld: 4,
+        ..Completeness::default()
+    });
+    let text = shown(Answer::Map(answer), QuestionArgs::Map(ask));
+    let expected =
+        "3 nodes, no answer of west/n2; no answer of the clusters north; 4 edges are withheld";
+    assert!(text.contains(expected), "{text}");
+}

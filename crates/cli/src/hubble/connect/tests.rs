@@ -104,6 +104,42 @@ fn credentials_are_sent_as_basic_authorization() {
     );
 }
 
+#[test]
+fn a_token_is_sent_where_nobody_else_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "abc.def\n").unwrap();
+    let to = |server: &str, tls: Option<bool>, name: Option<&str>| {
+        target(ConnectArgs {
+            server: Some(server.into()),
+            tls,
+            token_file: Some(file.clone()),
+            basic_auth_username: name.map(str::to_owned),
+            ..ConnectArgs::default()
+        })
+    };
+    for (server, tls) in [
+        ("relay.example:443", Some(true)),
+        ("tls://relay.example:443", None),
+        ("localhost:4245", None),
+        ("127.0.0.1:4245", None),
+        ("[::1]:4245", None),
+        ("unix:///sock", None),
+    ] {
+        let sent = to(server, tls, None).unwrap().authorization;
+        assert_eq!(sent.as_deref(), Some("Bearer abc.def"), "{server}");
+    }
+    for server in ["relay.example:80", "localhost.example:80", "10.0.0.1:4245"] {
+        let refused = to(server, None, None).unwrap_err().to_string();
+        assert!(refused.contains("--token-file"), "{server}: {refused}");
+    }
+    let both = to("localhost:4245", None, Some("ann")).unwrap_err();
+    assert!(both.to_string().contains("exclude each other"), "{both}");
+    std::fs::write(&file, "\n").unwrap();
+    let empty = to("localhost:4245", None, None).unwrap_err();
+    assert!(empty.to_string().contains("empty"), "{empty}");
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named() {
     let args = ConnectArgs {
