@@ -114,7 +114,7 @@ async fn is_answered(reader: &Reader, sent: &[Sent]) {
         let from = now.saturating_sub(span);
         let expected = sent[from as usize..]
             .iter()
-            .fold(Sent::default(), |sum, of| sum.plus(of));
+            .fold(Sent::default(), Sent::plus);
         let told = answered(reader, from, now).await;
         assert_eq!(told, expected, "the last {span} minutes of {now}");
     }
@@ -160,9 +160,7 @@ async fn a_week_is_answered_as_it_was_sent_and_takes_no_more_than_its_place() {
     if all > 7 * DAY + 120 {
         let first = answered(&reader, 1, 2).await;
         assert_eq!(first, Sent::default(), "minutes are kept for a week");
-        let hour = sent[..60]
-            .iter()
-            .fold(Sent::default(), |sum, of| sum.plus(of));
+        let hour = sent[..60].iter().fold(Sent::default(), Sent::plus);
         assert_eq!(
             answered(&reader, 0, 60).await,
             hour,
