@@ -11,6 +11,7 @@ pub(crate) mod crowd;
 pub mod lane;
 pub mod load;
 pub mod machine;
+mod observe;
 mod packet;
 pub mod pair;
 pub mod plain;
@@ -77,6 +78,9 @@ const GROUPS: &[Group] = &[
     services::SERVICES,
     scale::SCALE,
     pods::PLUGIN,
+    observe::TRAFFIC,
+    observe::RECORDS,
+    observe::ANSWERS,
 ];
 
 /// A run and what it has found.

@@ -16,6 +16,12 @@ use super::machine::Processors;
 
 /// Octets of a request and of its answer.
 const MESSAGE: usize = 64;
+/// As long as a message.
+const REQUEST: &[u8; MESSAGE] =
+    b"GET /items/17 HTTP/1.1\r\nHost: shop.example\r\nAccept: text/xml\r\n\r\n";
+/// As long as a message.
+const ANSWER: &[u8; MESSAGE] =
+    b"HTTP/1.1 200 OK\r\nServer: load\r\nContent-Length: 11\r\n\r\n01234567890";
 /// Octets of one write of a stream.
 const WRITE: usize = 128 * 1024;
 /// What comes before the window: caches, windows and neighbours are filled then.
@@ -36,6 +42,8 @@ pub enum Kind {
     /// The same, but only the time of the connects counts, and it ends with a reset, so that neither side keeps a closed
     /// connection. The exchange shows that the server has accepted: a full queue would cost a retransmission.
     Connect,
+    /// One request over HTTP/1 and its answer after the other, over one connection.
+    Http,
 }
 
 impl Kind {
@@ -44,6 +52,7 @@ impl Kind {
             Self::Throughput => 7001,
             Self::RequestResponse => 7002,
             Self::ConnectRequestClose | Self::Connect => 7003,
+            Self::Http => 7004,
         }
     }
 }
@@ -134,6 +143,8 @@ fn serve(at: IpAddr) -> anyhow::Result<()> {
         listen(Kind::RequestResponse)?,
         listen(Kind::ConnectRequestClose)?,
     );
+    let http = listen(Kind::Http)?;
+    std::thread::spawn(move || each(&http, respond));
     std::thread::spawn(move || each(&streams, drain));
     std::thread::spawn(move || each(&requests, echo));
     loop {
@@ -159,6 +170,15 @@ fn echo(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     loop {
         reply(&mut stream)?;
+    }
+}
+
+fn respond(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut message = [0; MESSAGE];
+    loop {
+        stream.read_exact(&mut message)?;
+        stream.write_all(ANSWER)?;
     }
 }
 
@@ -194,6 +214,18 @@ pub(super) fn make(kind: Kind, to: SocketAddr, window: Duration) -> anyhow::Resu
         Kind::RequestResponse => {
             let mut stream = connect()?;
             measure(window, || exchange(&mut stream).map(|()| 1))
+        }
+        Kind::Http => {
+            let mut stream = connect()?;
+            measure(window, || {
+                let mut answer = [0; MESSAGE];
+                stream.write_all(REQUEST).context("send a request")?;
+                stream
+                    .read_exact(&mut answer)
+                    .context("receive the answer")?;
+                ensure!(answer == *ANSWER, "another answer");
+                Ok(1)
+            })
         }
         Kind::ConnectRequestClose => measure(window, || {
             let mut stream = TcpStream::connect(to).with_context(|| format!("connect to {to}"))?;

@@ -75,6 +75,22 @@ pub fn settle(limit: Duration) -> anyhow::Result<()> {
     }
 }
 
+/// Seconds that a process has had of the processors, its own and the kernel's for it; told in hundredths.
+pub fn worked(pid: u32) -> anyhow::Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    worked_of(&text).with_context(|| format!("{path} has no times"))
+}
+
+/// User and system time behind the name, which may hold spaces, the state and ten other fields (`proc_pid_stat(5)`).
+fn worked_of(stat: &str) -> Option<f64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((user + system) / TICKS_PER_SECOND)
+}
+
 /// Resident memory of a process, MiB.
 pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
     let path = format!("/proc/{pid}/status");

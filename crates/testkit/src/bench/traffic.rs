@@ -19,7 +19,7 @@ use crate::programs::program;
 use crate::topology::Process;
 
 /// Room for what a run of new connections leaves behind while it closes.
-const CONNECTIONS: &str = "524288";
+pub(super) const CONNECTIONS: &str = "524288";
 
 const KINDS: [(Kind, &str, &str); 3] = [
     (Kind::Throughput, "throughput per CPU-second", "Gbit/CPU-s"),
@@ -70,7 +70,7 @@ pub(super) const TWO_VXLAN: Group = Group {
 };
 
 /// The value of one measurement.
-fn value(lane: &Lane, kind: Kind, window: Duration) -> anyhow::Result<f64> {
+pub(super) fn value(lane: &Lane, kind: Kind, window: Duration) -> anyhow::Result<f64> {
     let done = lane.make(kind, window)?;
     Ok(match kind {
         Kind::Throughput => done.units as f64 * 8e-9 / done.cpu_seconds,

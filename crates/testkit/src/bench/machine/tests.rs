@@ -30,3 +30,10 @@ fn only_descriptors_of_maps_count() {
         None
     );
 }
+
+#[test]
+fn the_times_of_a_process_are_found_behind_any_name() {
+    let stat = "17 (a (b) c) S 1 17 17 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 8 0 1000 0 0";
+    assert_eq!(worked_of(stat), Some(3.0));
+    assert_eq!(worked_of("17 (a"), None);
+}
