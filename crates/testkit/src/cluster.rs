@@ -43,6 +43,8 @@ pub struct Options {
     pub operator: Vec<(String, String)>,
     /// Folder of the agents and plugins to begin with, instead of ours.
     pub programs: Option<PathBuf>,
+    /// Agents keep counts and records of flows in the folder of their node.
+    pub records: bool,
 }
 
 impl Options {
@@ -55,6 +57,7 @@ impl Options {
             agent: Vec::new(),
             operator: Vec::new(),
             programs: None,
+            records: false,
         }
     }
 
@@ -209,6 +212,9 @@ impl Cluster {
             // An endpoint and a connection more on each node, which few tests want.
             ("enable-health-checking", "false".to_owned()),
         ];
+        if self.options.records {
+            keys.push(("hubble-data-dir", file("flows")));
+        }
         // What was asked for stands in place of ours: the agent takes a key once.
         keys.retain(|(key, _)| self.options.agent.iter().all(|(asked, _)| asked != key));
         keys.extend(

@@ -319,13 +319,11 @@ fn what_the_ring_of_flows_forgot_is_told_from_disk_also_after_a_kill() {
     if !possible() {
         return;
     }
-    let data = tempfile::tempdir().expect("a directory");
     let cluster = cluster('o', |options| {
-        let options = options
-            .with("hubble-event-buffer-capacity", "15")
-            .with("hubble-data-dir", &data.path().display().to_string());
+        let options = options.with("hubble-event-buffer-capacity", "15");
         Options {
             nodes: 1,
+            records: true,
             ..options
         }
     });

@@ -25,7 +25,7 @@ pub(super) const TRAFFIC: Group = Group {
         "observe, connect-request-close",
         "observe, requests over HTTP/1",
         "observe, CPU of both agents per 1,000 requests over HTTP/1",
-        "observe, agent RSS",
+        "observe, agent RSS after the load",
         "observe, maps",
     ],
     run: traffic,
@@ -72,15 +72,16 @@ struct Two {
 }
 
 impl Two {
-    fn start(letter: char, what: &str) -> anyhow::Result<Self> {
+    fn start(letter: char, sees: bool) -> anyhow::Result<Self> {
         let options = Options {
             nodes: 2,
             ipv6: false,
+            records: sees,
             ..Options::named(&Bench::topology(letter))
         };
         let options = options
             .with("bpf-ct-global-tcp-max", traffic::CONNECTIONS)
-            .with("enable-hubble", what);
+            .with("enable-hubble", &sees.to_string());
         let cluster = Cluster::start(options)?;
         let (a, b) = (
             traffic::pod(&cluster, 0, "a")?,
@@ -101,8 +102,8 @@ impl Two {
 }
 
 fn traffic(bench: &mut Bench) -> anyhow::Result<()> {
-    let mut on = Two::start('o', "true")?;
-    let mut off = Two::start('p', "false")?;
+    let mut on = Two::start('o', true)?;
+    let mut off = Two::start('p', false)?;
     for (kind, what, unit, target) in KINDS {
         let name = format!("observe, {what}");
         if !bench.wants(&name) {
