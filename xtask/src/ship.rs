@@ -232,10 +232,10 @@ fn contents(place: &Place, folder: &Path, build: Build) -> Result<Image> {
 
 /// What starts in it, in which surroundings, and what people read of it.
 fn describe(image: &mut Image, version: &str) {
-    // On this name `cilium` is the node client; see `axoneme dbg`.
-    // In the agent's pod `hubble observe` asks the agent.
     image.env = vec![
+        // With this `cilium` is the node client; see `axoneme dbg`.
         "AXONEME_IMAGE=agent".into(),
+        // In the agent's pod `hubble observe` asks the agent.
         "HUBBLE_SERVER=unix:///var/run/cilium/hubble.sock".into(),
     ];
     image.cmd = vec!["/usr/bin/axoneme-agent".into()];

@@ -14,7 +14,7 @@ use datapath::abi::endpoint::{Hop, hop_kind};
 use datapath::abi::event::{self, Event};
 use hubble::connections::Entry;
 use hubble::intake::{Intake, LossSource};
-use hubble::records::decode::{Clock, decode, has_ports, point};
+use hubble::records::decode::{Clock, decode, has_ports, initiator_first, point};
 use hubble::records::{Party, Record, Way, What, protocol};
 use kernel::collector::{Acceptance, Collector, Ended, Watcher};
 use kernel::events::Events;
@@ -221,7 +221,7 @@ fn kind_of_hop(hops: &Map<u32, Hop>, decision: Decision) -> u8 {
 
 /// The record of a connection that ended, whose packets were sent to a hop of this kind.
 fn closed(key: &ConnectionKey, connection: &Connection, hop_kind: u8) -> Option<Record> {
-    let (from, to) = ends(key, connection.flags);
+    let (from, to) = initiator_first(key, connection.flags);
     let has = |flag| connection.flags & flag != 0;
     let reached = has(flags::DESTINATION_NAT)
         .then(|| (IpAddr::from(connection.to), connection.to_port))
@@ -259,17 +259,6 @@ fn closed(key: &ConnectionKey, connection: &Connection, hop_kind: u8) -> Option<
             way: Way::Forward,
         },
     })
-}
-
-/// Address and port of the initiator, and of what it asked for, by the flags of the entry.
-fn ends(key: &ConnectionKey, of: u16) -> ((IpAddr, u16), (IpAddr, u16)) {
-    let low = (IpAddr::from(key.low), u16::from_be(key.low_port));
-    let high = (IpAddr::from(key.high), u16::from_be(key.high_port));
-    if of & flags::INITIATOR_LOW != 0 {
-        (low, high)
-    } else {
-        (high, low)
-    }
 }
 
 /// All TCP flags that were seen; of ICMP the type that began it, which is an echo request for every entry.

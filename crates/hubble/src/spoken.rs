@@ -1,6 +1,7 @@
 //! What a connection said, with whose it was: the hand-over from who takes samples to who counts records.
 
 pub(crate) mod counters;
+pub mod heard;
 pub(crate) mod search;
 
 use std::net::SocketAddr;

@@ -2,26 +2,25 @@
 //! how it goes on with each connection (docs/decisions/0017).
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapath::abi::connection::{ConnectionKey, flags};
+use datapath::abi::connection::ConnectionKey;
 use datapath::abi::sample::{Sample, marks, mode};
 use datapath::wire::tcp::flags::{ACK, SYN};
 use hubble::intake::Intake;
 use hubble::metrics::Captured;
-use hubble::records::{Party, protocol};
+use hubble::records::protocol;
+use hubble::spoken::heard::{self, Heard};
 use hubble::spoken::{Ends, Spoken};
 use kernel::map::{Map, MapError};
 use kernel::samples::Samples;
-use l7::conversation::Direction;
 use l7::record::Record;
-use l7::track::{Origin, Tracker, Want};
+use l7::track::{Tracker, Want};
 use tokio_util::sync::CancellationToken;
 
-use super::{NamesNow, clock_now, ends, monotonic_ns};
+use super::{NamesNow, clock_now, monotonic_ns};
 
 /// The programs wake nobody. At this pace a ring of 4 MiB overflows above 250,000 samples of 512 octets a second.
 const READ_EVERY: Duration = Duration::from_millis(25);
@@ -30,35 +29,14 @@ const BATCH: usize = 4096;
 /// What time alone brings is looked for this often.
 const TICK_NS: u64 = 1_000_000_000;
 
-/// A connection, with whose it is.
-#[derive(Clone, Copy, Debug)]
-struct Followed {
-    key: ConnectionKey,
-    ends: Ends,
-}
-
-impl PartialEq for Followed {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for Followed {}
-
-impl Hash for Followed {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.key.hash(state);
-    }
-}
-
 /// Says whether nobody may look at what the pod with this address says.
 type IsPrivate = Box<dyn Fn(IpAddr) -> bool + Send + Sync>;
 
 /// The parsers, and what came of a batch of samples.
 struct Listener {
     is_private: IsPrivate,
-    tracker: Tracker<Followed>,
-    records: Vec<(Followed, Record)>,
+    tracker: Tracker<Heard>,
+    records: Vec<(Heard, Record)>,
     /// What the kernel is to be told about connections.
     modes: HashMap<ConnectionKey, u8>,
     /// What the kernel was told about connections that are over.
@@ -136,15 +114,7 @@ impl Listener {
     }
 
     fn take(&mut self, sample: &Sample, octets: &[u8]) {
-        let connection = Followed {
-            key: sample.key,
-            ends: ends_of(sample),
-        };
-        let direction = if sample.way == 0 {
-            Direction::ToServer
-        } else {
-            Direction::ToClient
-        };
+        let (connection, direction) = (Heard::of(sample), heard::direction(sample));
         if sample.marks & marks::CLOSED != 0 {
             self.forget(connection);
             self.tracker
@@ -175,19 +145,11 @@ impl Listener {
             // The same ports again, or the same SYN, about which nothing was said yet.
             self.forget(connection);
         }
-        let segment = l7::stream::Sample {
-            sequence: sample.sequence,
-            syn,
-            octets,
-            length: sample.payload,
-            expected: (sample.marks & marks::EXPECTED != 0).then_some(sample.expected),
-            time_ns: sample.time_ns,
-        };
         self.tracker.segment(
             connection,
-            origin(sample, &connection.ends),
+            connection.origin(sample),
             direction,
-            segment,
+            heard::segment(sample, octets),
             &mut self.records,
         );
         self.say(sample, mode_of(self.tracker.wants(connection)));
@@ -201,7 +163,7 @@ impl Listener {
     }
 
     /// The connection is over: what was said of it is not to be found by the next one with its ports.
-    fn forget(&mut self, connection: Followed) {
+    fn forget(&mut self, connection: Heard) {
         self.modes.remove(&connection.key);
         if self.tracker.wants(connection) != Want::Beginning {
             self.over.push(connection.key);
@@ -251,48 +213,6 @@ const fn mode_of(want: Want) -> u8 {
         Want::Nothing => mode::OPAQUE,
         Want::Heads => mode::HEADS,
         Want::Frames => mode::FRAMES,
-    }
-}
-
-/// Whose connection it is.
-fn ends_of(sample: &Sample) -> Ends {
-    let (client, asked) = ends(&sample.key, sample.flags);
-    let translated = sample.flags & flags::DESTINATION_NAT != 0;
-    let server = if translated {
-        (IpAddr::from(sample.to), u16::from_be(sample.to_port))
-    } else {
-        asked
-    };
-    let party = |(address, port), identity, endpoint| Party {
-        address,
-        port,
-        identity,
-        endpoint,
-    };
-    Ends {
-        client: party(client, sample.source_identity, sample.source_endpoint),
-        server: party(
-            server,
-            sample.destination_identity,
-            sample.destination_endpoint,
-        ),
-        asked: translated.then(|| SocketAddr::new(asked.0, asked.1)),
-        protocol: sample.key.protocol,
-    }
-}
-
-/// Whose paths are asked for: the service's, or where none is known, the server's own.
-fn origin(sample: &Sample, ends: &Ends) -> Origin {
-    let service = if sample.service == 0 {
-        let mut hasher = DefaultHasher::new();
-        (ends.server.address, ends.server.port).hash(&mut hasher);
-        hasher.finish()
-    } else {
-        sample.service.into()
-    };
-    Origin {
-        service,
-        hint: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use datapath::abi::{
     Address,
+    connection::{ConnectionKey, flags},
     endpoint::hop_kind,
     event::{Event, direction, hook, kind},
 };
@@ -160,6 +161,17 @@ pub fn point(kind: u8, at: u8, destination: &Party) -> Point {
         _ if destination.endpoint != 0 => Point::ToEndpoint,
         _ if at == hook::TO_NETDEV => Point::ToNetwork,
         _ => Point::ToStack,
+    }
+}
+
+/// Address and port of who began, and of what was asked for, by the flags of the connection's entry.
+pub fn initiator_first(key: &ConnectionKey, of: u16) -> ((IpAddr, u16), (IpAddr, u16)) {
+    let low = (IpAddr::from(key.low), u16::from_be(key.low_port));
+    let high = (IpAddr::from(key.high), u16::from_be(key.high_port));
+    if of & flags::INITIATOR_LOW != 0 {
+        (low, high)
+    } else {
+        (high, low)
     }
 }
 

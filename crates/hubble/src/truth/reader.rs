@@ -5,13 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use datapath::abi::connection::ConnectionKey;
 use datapath::abi::sample::{Sample, marks};
-use datapath::wire::tcp::flags::SYN;
-use l7::conversation::Direction;
 use l7::record::Record;
-use l7::stream;
-use l7::track::{Origin, Tracker};
+use l7::track::Tracker;
 
 use super::{Step, Town};
 use crate::connections::Entry;
@@ -22,7 +18,8 @@ use crate::records::decode::{Clock, decode};
 use crate::records::{Party, protocol};
 use crate::ring::{Capacity, Ring};
 use crate::rollup::Rollup;
-use crate::spoken::{Ends, Spoken};
+use crate::spoken::Spoken;
+use crate::spoken::heard::{self, Heard};
 
 /// Flows in the ring.
 const RING: u64 = 4095;
@@ -30,34 +27,13 @@ const RING: u64 = 4095;
 /// Something that was said, by the client's address and port.
 pub type Spoke = (Party, Record);
 
-/// A connection, with whose it is.
-#[derive(Clone, Copy, Debug)]
-struct Followed {
-    key: ConnectionKey,
-    ends: Ends,
-}
-
-impl PartialEq for Followed {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for Followed {}
-
-impl std::hash::Hash for Followed {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.key.hash(state);
-    }
-}
-
 /// A node's user space without a node.
 pub struct Reader {
     intake: Intake,
     recorder: Arc<Recorder>,
     history: Option<Arc<History>>,
-    tracker: Tracker<Followed>,
-    records: Vec<(Followed, Record)>,
+    tracker: Tracker<Heard>,
+    records: Vec<(Heard, Record)>,
     clock: Clock,
     lost: u64,
 }
@@ -172,31 +148,13 @@ impl Reader {
     }
 
     fn sample(&mut self, sample: &Sample, octets: &[u8]) {
-        let connection = Followed {
-            key: sample.key,
-            ends: super::talk::ends_of(sample),
-        };
-        let direction = if sample.way == 0 {
-            Direction::ToServer
-        } else {
-            Direction::ToClient
-        };
+        let (connection, direction) = (Heard::of(sample), heard::direction(sample));
         let out = &mut self.records;
         if sample.marks & marks::CLOSED != 0 {
             self.tracker.closed(connection, Some(sample.ends), out);
         } else if sample.key.protocol == protocol::TCP {
-            let segment = stream::Sample {
-                sequence: sample.sequence,
-                syn: sample.tcp_flags & SYN != 0,
-                octets,
-                length: sample.payload,
-                expected: (sample.marks & marks::EXPECTED != 0).then_some(sample.expected),
-                time_ns: sample.time_ns,
-            };
-            let origin = Origin {
-                service: sample.service.into(),
-                hint: None,
-            };
+            let segment = heard::segment(sample, octets);
+            let origin = connection.origin(sample);
             self.tracker
                 .segment(connection, origin, direction, segment, out);
         } else {

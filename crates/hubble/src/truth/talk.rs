@@ -15,7 +15,6 @@ use super::Step;
 use super::town::RULE;
 use crate::connections::Entry;
 use crate::records::{Judgement, Mode, Party, Point, Record, What, protocol};
-use crate::spoken::Ends;
 
 /// Payload of one segment.
 const SEGMENT: usize = 1448;
@@ -434,44 +433,5 @@ pub(super) const fn judgement() -> Judgement {
         match_type: MATCHED,
         mode: Mode::Enforced,
         proxy_port: 0,
-    }
-}
-
-/// Whose connection a sample is of.
-pub(super) fn ends_of(sample: &Sample) -> Ends {
-    let low = (
-        IpAddr::from(sample.key.low),
-        u16::from_be(sample.key.low_port),
-    );
-    let high = (
-        IpAddr::from(sample.key.high),
-        u16::from_be(sample.key.high_port),
-    );
-    let (client, asked) = if sample.flags & flags::INITIATOR_LOW != 0 {
-        (low, high)
-    } else {
-        (high, low)
-    };
-    let translated = sample.flags & flags::DESTINATION_NAT != 0;
-    let server = if translated {
-        (IpAddr::from(sample.to), u16::from_be(sample.to_port))
-    } else {
-        asked
-    };
-    let party = |(address, port), identity, endpoint| Party {
-        address,
-        port,
-        identity,
-        endpoint,
-    };
-    Ends {
-        client: party(client, sample.source_identity, sample.source_endpoint),
-        server: party(
-            server,
-            sample.destination_identity,
-            sample.destination_endpoint,
-        ),
-        asked: translated.then(|| SocketAddr::new(asked.0, asked.1)),
-        protocol: sample.key.protocol,
     }
 }

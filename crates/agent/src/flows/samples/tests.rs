@@ -3,6 +3,9 @@ use kernel::fake::Faults;
 use kernel::{Config, Maps};
 use l7::record::{DnsOutcome, Seen};
 
+use datapath::abi::connection::flags;
+use hubble::records::Party;
+
 use super::*;
 
 const CLIENT: [u8; 4] = [10, 0, 1, 5];
