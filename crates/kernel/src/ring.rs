@@ -1,21 +1,21 @@
 //! A ring of the programs and its one reader: read on a timer, since the programs wake nobody.
 
 use std::io;
-use std::os::fd::OwnedFd;
-
-use aya::maps::{Map as AyaMap, MapData, MapError as AyaMapError, RingBuf};
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::map::{MapError, PerCpuMap};
+use crate::sys;
+
+mod mapped;
+
+use mapped::Records;
 
 /// Why a ring cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {
-    /// The descriptor could not be copied.
-    #[error("cannot open the ring: {0}")]
-    Io(#[from] io::Error),
     /// The ring could not be mapped.
     #[error("cannot map the ring: {0}")]
-    Ring(#[from] AyaMapError),
+    Io(#[from] io::Error),
     /// The counter of lost records could not be read.
     #[error(transparent)]
     Lost(#[from] MapError),
@@ -23,7 +23,7 @@ pub enum RingError {
 
 /// The reader of one ring; there can be one per node.
 pub(crate) struct Ring {
-    records: RingBuf<MapData>,
+    records: Records,
     lost: PerCpuMap<u32, u64>,
     lost_before: u64,
     malformed: u64,
@@ -32,9 +32,9 @@ pub(crate) struct Ring {
 impl Ring {
     /// Opens a ring, with the counter of what found no room in it. What was lost before this moment is not reported.
     pub(crate) fn open(ring: &OwnedFd, lost: &PerCpuMap<u32, u64>) -> Result<Self, RingError> {
-        let data = MapData::from_fd(ring.try_clone()?)?;
+        let size = sys::map_info(ring.as_fd())?.max_entries as usize;
         let mut opened = Self {
-            records: RingBuf::try_from(AyaMap::from_map_data(data)?)?,
+            records: Records::map(ring.as_fd(), size)?,
             lost: lost.clone(),
             lost_before: 0,
             malformed: 0,
@@ -46,8 +46,7 @@ impl Ring {
     /// Gives the next record that `read` understands; `None` when none waits. Does not wait.
     pub(crate) fn next<T>(&mut self, mut read: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
         loop {
-            let record = self.records.next()?;
-            match read(&record) {
+            match self.records.next(&mut read)? {
                 Some(found) => return Some(found),
                 None => self.malformed += 1,
             }

@@ -151,6 +151,38 @@ fn a_ring_that_fills_up_wakes_nobody() {
     assert!(seen.len() >= DATAGRAMS, "{} events", seen.len());
 }
 
+/// The ring is mapped once, so the reader puts such a record together.
+#[test]
+fn records_that_cross_the_end_of_the_ring_are_whole() {
+    const RING: u32 = 4096;
+    const DATAGRAMS: usize = 500;
+    let Some(stage) = Stage::new("wrap") else {
+        return;
+    };
+    let config = kernel::Config {
+        sample_bytes: RING,
+        ..Stage::config()
+    };
+    let node = Node::sized(&stage, "w", 0, (&config, Stage::features()));
+    let first = node.pod(1, Policy::None, Offloads::On);
+    let second = node.pod(2, Policy::None, Offloads::On);
+    let mut samples = kernel::samples::Samples::open(&node.kernel.maps).expect("samples");
+    let server = SocketAddr::new(second.address(Family::V4), 53);
+    let client = first.namespace.run(|| UdpSocket::bind("0.0.0.0:0"));
+    let client = client.expect("enter").expect("bind");
+    let mut octets_read = 0;
+    for number in 0..DATAGRAMS {
+        let length = 12 + number * 37 % 480;
+        let sent: Vec<u8> = (0..length).map(|at| (at * 7 + number) as u8).collect();
+        client.send_to(&sent, server).expect("send");
+        let seen = samples.next(|_, octets| octets.to_vec());
+        assert_eq!(seen, Some(sent), "datagram {number}");
+        octets_read += length;
+    }
+    assert!(octets_read > 20 * RING as usize);
+    assert_eq!((samples.lost().expect("lost"), samples.malformed()), (0, 0));
+}
+
 #[test]
 fn a_denied_syn_is_dropped_and_booked_on_its_endpoint_and_rule() {
     let Some(stage) = Stage::new("deny") else {

@@ -16,7 +16,7 @@ use datapath::abi::node::Node as NodeRow;
 use datapath::abi::policy::{PolicyHead, flags as policy};
 use datapath::abi::{Address, Drop as Reason, Mac};
 use ipnet::IpNet;
-use kernel::{Hook, Kernel, attach};
+use kernel::{Config, Hook, Kernel, attach};
 use netlink::address::PrefixRoute;
 use netlink::link::{AdminState, Learning, Veth, VethEnd, Vxlan, VxlanMode};
 use netlink::route::{Route, Scope};
@@ -96,12 +96,21 @@ impl Node {
         number: u8,
         features: datapath::abi::node::Features,
     ) -> Self {
+        Self::sized(stage, tag, number, (&Stage::config(), features))
+    }
+
+    pub(crate) fn sized(
+        stage: &Stage,
+        tag: &str,
+        number: u8,
+        (config, features): (&Config, datapath::abi::node::Features),
+    ) -> Self {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("axt-{}-{tag}{count}", std::process::id());
         let namespace = NamedNamespace::create(&format!("{prefix}n")).expect("namespace");
         let handle = Handle::open_in(&namespace).expect("handle");
         handle.run(&link::set_up("lo")).expect("lo");
-        let kernel = Kernel::load(stage.bpffs(), &Stage::config(), features).expect("load");
+        let kernel = Kernel::load(stage.bpffs(), config, features).expect("load");
         let node = Self {
             kernel,
             namespace,

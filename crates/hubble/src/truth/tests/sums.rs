@@ -71,6 +71,24 @@ impl Sums {
             of.0 += 1;
             of.1 += packets;
         }
+        self.heard(&case.edge, told);
+        if case.searched > 0 && case.lost > 0 {
+            self.vague += 1;
+        } else if case.searched > 0
+            && let Some(Said::Dns(missing)) = told.first()
+        {
+            let cause = cause(CauseKind::DnsNoSuchName, missing.qname.clone(), 3);
+            let sum = self.edges.entry(case.edge.clone()).or_default();
+            sum.failures.entry(format!("{cause:?}")).or_default().2 += 1;
+            if let Some(of) = sum.dns.get_mut(&missing.qname) {
+                of.0.searched += 1;
+            }
+        }
+    }
+
+    /// Adds what was told.
+    pub(super) fn heard(&mut self, edge: &Edge, told: &[Said]) {
+        let sum = self.edges.entry(edge.clone()).or_default();
         for said in told {
             for cause in causes(said) {
                 sum.failures.entry(format!("{cause:?}")).or_default().0 += 1;
@@ -80,17 +98,6 @@ impl Sums {
                 Said::Dns(of) => sum.dns(of),
                 Said::Kafka(of) => sum.kafka(of),
                 Said::Tls(of) => sum.tls(of),
-            }
-        }
-        if case.searched > 0 && case.lost > 0 {
-            self.vague += 1;
-        } else if case.searched > 0
-            && let Some(Said::Dns(missing)) = told.first()
-        {
-            let cause = cause(CauseKind::DnsNoSuchName, missing.qname.clone(), 3);
-            sum.failures.entry(format!("{cause:?}")).or_default().2 += 1;
-            if let Some(of) = sum.dns.get_mut(&missing.qname) {
-                of.0.searched += 1;
             }
         }
     }
