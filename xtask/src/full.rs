@@ -160,7 +160,7 @@ const SUITES: &[Suite] = &[
         shows: "smoke and connectivity test of a real cluster with the image that is shipped, static and optimised",
         command: |_| {
             let mut command = cluster("test")?;
-            command.arg("--release");
+            command.args(["--release", "--set", "policyCIDRMatchMode={nodes}"]);
             Ok(command)
         },
     },
