@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -167,11 +167,12 @@ impl Kubelet {
         })
     }
 
-    /// Starts one of our programs in a pod.
+    /// Starts a program in a pod.
     pub fn exec(
         &self,
         machine: &Machine,
         pod: &mut RunningPod,
+        program: &Path,
         args: &[String],
     ) -> anyhow::Result<()> {
         let name = format!("{}-{}", pod.pod.name, pod.processes.len());
@@ -180,7 +181,7 @@ impl Kubelet {
             &pod.sandbox,
             &name,
             Some(&group),
-            &crate::programs::program("axoneme-demo")?,
+            program,
             args,
         )?;
         pod.processes.push(process);
