@@ -177,13 +177,7 @@ impl Kubelet {
     ) -> anyhow::Result<()> {
         let name = format!("{}-{}", pod.pod.name, pod.processes.len());
         let group = format!("pods/{}", pod.pod.name);
-        let process = machine.start_in(
-            &pod.sandbox,
-            &name,
-            Some(&group),
-            program,
-            args,
-        )?;
+        let process = machine.start_in(&pod.sandbox, &name, Some(&group), program, args)?;
         pod.processes.push(process);
         Ok(())
     }

@@ -236,8 +236,7 @@ impl Market {
             .find(|(_, running)| running.pod.name == pod)
             .with_context(|| format!("no pod {pod}"))?;
         let node = self.cluster.nodes.get(*node).context("no such node")?;
-        node.kubelet
-            .exec(&node.machine, running, program, args)
+        node.kubelet.exec(&node.machine, running, program, args)
     }
 
     /// A pod that runs.
