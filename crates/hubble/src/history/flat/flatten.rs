@@ -253,7 +253,7 @@ impl Flattener {
             (
                 ends,
                 row.number(Number::DestinationPort),
-                row.number(Number::Time),
+                row.number(Number::Position),
             )
         });
     }
