@@ -63,11 +63,11 @@ fn octets(batch: &Batch, port: Option<u16>) -> Size {
 #[test]
 fn records_take_few_octets_on_disk() {
     let batch = Generator::new(1, BEGIN_NS).batch(CONNECTIONS, Way::Whole);
-    // A third of the requests has the 16 octets of a trace.
+    // A third of the requests has a trace.
     let sizes = [
         ("connection", None, 9.0),
-        ("request", Some(8080), 16.0 + 16.0 / 3.0),
-        ("question", Some(53), 16.0),
+        ("request", Some(8080), 18.0),
+        ("question", Some(53), 13.0),
     ];
     let told = sizes.map(|(what, port, bound)| {
         let (octets, columns) = octets(&batch, port);
