@@ -493,7 +493,7 @@ async fn services_of_the_same_name_are_told_apart_by_their_clusters() {
         })
         .collect();
     found.sort();
-    assert_eq!(found, [("east".into(), 200, 10), ("west".into(), 503, 10)]);
+    assert_eq!(found, [("east".to_owned(), 200, 10), ("west".to_owned(), 503, 10)]);
     let exposed = answers.exposed(question()).await.unwrap().into_inner();
     let mut found: Vec<_> = exposed
         .exposures
@@ -501,7 +501,7 @@ async fn services_of_the_same_name_are_told_apart_by_their_clusters() {
         .map(|of| (of.destination.unwrap().cluster, of.connections))
         .collect();
     found.sort();
-    assert_eq!(found, [("east".into(), 2), ("west".into(), 2)]);
+    assert_eq!(found, [("east".to_owned(), 2), ("west".to_owned(), 2)]);
     let resolved = answers.resolved(question()).await.unwrap().into_inner();
     let mut found: Vec<_> = resolved
         .resolutions
@@ -509,7 +509,7 @@ async fn services_of_the_same_name_are_told_apart_by_their_clusters() {
         .map(|of| (of.source.unwrap().cluster, of.questions))
         .collect();
     found.sort();
-    assert_eq!(found, [("east".into(), 3), ("west".into(), 3)]);
+    assert_eq!(found, [("east".to_owned(), 3), ("west".to_owned(), 3)]);
 }
 
 #[tokio::test]

@@ -5,12 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, U
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use netlink::Namespace;
 use testkit::cluster::{OUTSIDE, underlay_v4};
 use testkit::kubelet::RunningPod;
 
 use super::{CLOSED, ECHO, Shop, attempt, grpc, kafka, tls};
-use crate::answers::at;
+use crate::answers::{asked, at};
+use crate::cases::within;
 use crate::spoken::{answer, question};
 
 pub(super) const HTTP: u16 = 8080;
@@ -171,6 +173,16 @@ fn outside(shop: &Shop<'_>) {
     for _ in 0..CAME {
         exchange(connect(machine.namespace(), (node, shop.node_port).into()));
     }
+    // A name is learned a moment after the answer that has it was seen.
+    within(WAIT, || {
+        let answer = asked(shop.cluster, &["resolved", NAMES[0].0], "15m")?;
+        let found = answer["resolutions"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty());
+        ensure!(found, "{answer}");
+        Ok(())
+    })
+    .expect("the name is learned");
     let place = SocketAddr::new(partner().into(), PARTNER);
     let serving = serve(listen_in(machine.namespace(), place), WENT, |mut stream| {
         let _ = std::io::copy(&mut stream.try_clone().expect("the stream"), &mut stream);
