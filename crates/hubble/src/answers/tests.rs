@@ -493,7 +493,10 @@ async fn services_of_the_same_name_are_told_apart_by_their_clusters() {
         })
         .collect();
     found.sort();
-    assert_eq!(found, [("east".to_owned(), 200, 10), ("west".to_owned(), 503, 10)]);
+    assert_eq!(
+        found,
+        [("east".to_owned(), 200, 10), ("west".to_owned(), 503, 10)]
+    );
     let exposed = answers.exposed(question()).await.unwrap().into_inner();
     let mut found: Vec<_> = exposed
         .exposures
