@@ -1,5 +1,6 @@
 // The command that answers on a terminal what is on screen.
 import { type Filter, parse } from "./language";
+import tiles from "./tiles.json";
 import { type View, range } from "./view";
 import { pair } from "./why";
 
@@ -51,6 +52,11 @@ function spoken(view: View, filter: Filter): string[] {
   if (screen === "resolved") return [screen, name ?? "*"];
   return [screen, ...(name && screen !== "http" ? [name] : []), ...(view.bad ? [screen === "http" ? "--errors" : "--failing"] : [])];
 }
+
+const COMMANDS_OF_TILES: Record<string, string[]> = tiles.commands;
+
+/** The command that tells what a tile of the first screen tells. */
+export const ofTile = (key: string, view: View): string => ["axoneme", ...(COMMANDS_OF_TILES[key] ?? []), ...times(view), ...who(parse(view.q)), "-P"].map(quoted).join(" ");
 
 export function command(view: View): string {
   const filter = parse(view.q);

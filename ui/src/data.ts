@@ -4,24 +4,25 @@ import type { DnsAnswer, ExposedAnswer, FailingAnswer, History, HttpAnswer, Kafk
 import { earlier } from "./diff";
 import { parse } from "./language";
 import { poll } from "./poll";
+import tiles from "./tiles.json";
 import { type Screen, range, view } from "./view";
 
-/** Which screens are made of what. */
+/** What the tiles of the first screen are made of, and with which parameters beside time and filter it is asked for. */
+const TILES: Record<string, Record<string, string>> = tiles.asks;
+
+/** Which other screens are made of what. */
 const NEEDED: Record<string, Screen[]> = {
-  "answers/map": ["home", "map", "latency", "worst", "diff"],
+  "answers/map": ["map", "latency", "worst", "diff"],
   before: ["diff"],
-  "answers/failing": ["home", "map", "failing", "denied"],
-  "answers/exposed": ["home", "exposed"],
-  "answers/http": ["home", "http"],
+  "answers/failing": ["map", "failing", "denied"],
+  "answers/exposed": ["exposed"],
+  "answers/http": ["http"],
   "answers/dns": ["dns"],
-  "answers/kafka": ["home", "kafka"],
-  "answers/resolved": ["home", "resolved"],
+  "answers/kafka": ["kafka"],
+  "answers/resolved": ["resolved"],
   history: ["home"],
   nodes: ["nodes"],
 };
-
-/** Entries that a question of the first screen names some of. */
-const NAMED = 20;
 
 /** Milliseconds in which a large map is drawn, and nothing else is asked for. */
 export const PEACE = 1500;
@@ -31,7 +32,8 @@ export function answers(now: Accessor<number>) {
     const filter = parse(view().q);
     return { ...range(view()), from: filter.from ?? "", to: filter.to ?? "", namespace: filter.ns ?? "" };
   });
-  const resets = createMemo(() => ({ ...parameters(), resets: "true" }));
+  // Who looks at connections sees resets as well.
+  const resets = createMemo(() => ({ ...parameters(), ...TILES["answers/failing"] }));
   const said = createMemo(() => {
     const home = view().screen === "home";
     // Paths are searched by words.
@@ -41,11 +43,12 @@ export function answers(now: Accessor<number>) {
     const pattern = name && !name.includes("*") ? `*${name}*` : (name ?? "");
     return { ...parameters(), pattern: isNamed ? pattern : "", failing: !home && view().bad ? "true" : "" };
   });
-  const busiest = createMemo((): Record<string, string> => ({ ...said(), limit: view().screen === "home" ? String(NAMED) : "" }));
+  const of = (path: string) => createMemo((): Record<string, string> => ({ ...said(), ...(view().screen === "home" ? TILES[path] : {}) }));
   // The earlier span moves with the later one, unless it is marked.
   const before = createMemo(() => ({ ...parameters(), ...earlier(view(), Math.floor(now() / 5000) * 5000) }));
   const live = () => view().at === "";
-  const needed = (path: string) => () => (NEEDED[path]?.includes(view().screen) ? path : undefined);
+  const isNeeded = (path: string, screen: Screen): boolean => NEEDED[path]?.includes(screen) === true || (screen === "home" && path in TILES);
+  const needed = (path: string) => () => (isNeeded(path, view().screen) ? path : undefined);
   const map = poll<MapAnswer>(needed("answers/map"), parameters, live);
   // A map is drawn before it is known on which causes both nodes of an edge agree.
   const [drawn, setDrawn] = createSignal(false);
@@ -61,10 +64,10 @@ export function answers(now: Accessor<number>) {
     before: poll<MapAnswer>(() => (needed("before")() ? "answers/map" : undefined), before, () => false),
     failing: poll<FailingAnswer>(failing, resets, live),
     exposed: poll<ExposedAnswer>(needed("answers/exposed"), parameters, live),
-    http: poll<HttpAnswer>(needed("answers/http"), busiest, live),
+    http: poll<HttpAnswer>(needed("answers/http"), of("answers/http"), live),
     dns: poll<DnsAnswer>(needed("answers/dns"), said, live),
-    kafka: poll<KafkaAnswer>(needed("answers/kafka"), said, live),
-    resolved: poll<ResolvedAnswer>(needed("answers/resolved"), busiest, live),
+    kafka: poll<KafkaAnswer>(needed("answers/kafka"), of("answers/kafka"), live),
+    resolved: poll<ResolvedAnswer>(needed("answers/resolved"), of("answers/resolved"), live),
     history: poll<History>(needed("history"), parameters, live, 15_000),
     nodes: poll<NodesAnswer>(needed("nodes"), () => ({}), () => true),
   };

@@ -13,10 +13,10 @@ export const ends = (edge: Edge | undefined): { from: string; to: string } => ({
 export const isOutside = (party: Party | undefined): boolean =>
   party?.kind === "DNS_NAME" || (party?.kind === "ENTITY" && party.name === "world");
 
-/** Attempts that came to nothing. A reset may end what was well, and is none. */
+/** Attempts that came to nothing. A reset after both sides spoke may end what was well, and is none. */
 export function failed(counters: Counters | undefined): number {
   const of = counters ?? {};
-  return n(of.refused) + Math.max(0, n(of.unanswered) - n(of.late)) + n(of.denied);
+  return n(of.refused) + n(of.cut) + Math.max(0, n(of.unanswered) - n(of.late)) + n(of.denied);
 }
 
 export const attempts = (counters: Counters | undefined): number => n(counters?.opened) + n(counters?.denied);
@@ -138,28 +138,6 @@ export function agreed(rows: Row[], failures: Failure[]): Row[] {
     const own = told.get(edgeKey(row.edge));
     return own ? { ...row, failures: own } : row;
   });
-}
-
-/** A service or workload with all that was asked of it. */
-export type Asked = { name: string; failed: number; attempts: number; connect: Map<number, number>; sources: Set<string> };
-
-/** Destinations by their share of failures, the worst first. */
-export function worst(rows: Row[]): Asked[] {
-  const groups = new Map<string, Row[]>();
-  for (const row of rows) {
-    const name = row.edge?.service || shown(row.edge?.destination);
-    groups.set(name, [...(groups.get(name) ?? []), row]);
-  }
-  const all = [...groups].map(([name, of]) => ({
-    name,
-    failed: of.reduce((sum, row) => sum + failed(row.counters), 0),
-    attempts: of.reduce((sum, row) => sum + attempts(row.counters), 0),
-    connect: merged(of.map((row) => row.connect)),
-    sources: new Set(of.map((row) => shown(row.edge?.source))),
-  }));
-  return all
-    .filter((of) => of.attempts > 0)
-    .sort((a, b) => b.failed * a.attempts - a.failed * b.attempts || b.failed - a.failed || b.attempts - a.attempts);
 }
 
 /** Seconds from one time to another; at least one, since it divides. */

@@ -1,9 +1,10 @@
 // The questions of the first screen, each answered in a sentence, out of answers of the relay.
 import { type ExposedAnswer, type FailingAnswer, type Failure, type History, type HttpAnswer, type KafkaAnswer, type MapAnswer, type ResolvedAnswer, type Sums, n } from "./api";
-import { FAULTS, type Tone, isDenied, isReset, kind, merged, quantile, shown, spanOf, total, worst } from "./edges";
+import { FAULTS, type Tone, isDenied, isReset, kind, merged, quantile, shown, spanOf, total } from "./edges";
 import { duration, plural, port, rate, share } from "./format";
 import * as said from "./said-tiles";
 import type { Screen, View } from "./view";
+import { failsInRequests, worse, worst } from "./worst";
 
 export type Tile = {
   /** By which it is known to people, and the key that opens it. */
@@ -171,16 +172,18 @@ function latency(map: MapAnswer): Tile {
 }
 
 function worstOf(map: MapAnswer): Tile {
-  const [first] = worst(map.edges ?? []).filter((of) => of.failed > 0);
+  const [first] = worst(map.edges ?? []).filter((of) => worse(of) > 0);
+  const inRequests = first !== undefined && failsInRequests(first);
+  const [bad, all] = first ? (inRequests ? [first.requestsFailed, first.requests] : [first.failed, first.attempts]) : [0, 0];
   return {
     key: "8",
     question: "The worst service",
-    number: first ? share(first.failed, first.attempts) : "0 %",
-    unit: "of attempts fail",
+    number: share(bad, all),
+    unit: inRequests ? "of requests fail" : "of attempts fail",
     sentence: first
-      ? `${first.name}: ${first.failed.toLocaleString("en-US")} of ${plural(first.attempts, "attempt")} by ${plural(first.sources.size, "caller")}.`
+      ? `${first.name}: ${bad.toLocaleString("en-US")} of ${plural(all, inRequests ? "request" : "attempt")} by ${plural(first.sources.size, "caller")}.`
       : "Every service answers everybody.",
-    tone: first ? (first.failed * 100 > first.attempts * 5 ? "bad" : "warn") : "ok",
+    tone: first ? (bad * 100 > all * 5 ? "bad" : "warn") : "ok",
     screen: "worst",
     line: (sums) => (sums.opened + sums.denied > 0 ? (sums.failed / (sums.opened + sums.denied)) * 100 : undefined),
     lineName: "share of attempts that failed, per cent",

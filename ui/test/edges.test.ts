@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Row } from "../src/api";
-import { agreed, edgeKey, failed, merged, quantile, shown, total, worst, worstCause } from "../src/edges";
+import { agreed, edgeKey, failed, merged, quantile, shown, total, worstCause } from "../src/edges";
 
 const row = (to: string, counters: Row["counters"], more: Partial<Row> = {}): Row => ({
   edge: { source: { namespace: "shop", name: "web" }, destination: { namespace: "shop", name: to }, port: 80, protocol: 6 },
@@ -15,7 +15,8 @@ describe("edges", () => {
     expect(shown(undefined)).toBe("");
   });
 
-  it("counts as failed what was refused, denied or never answered, and not what came late", () => {
+  it("counts as failed what was refused, cut, denied or never answered, and not what came late", () => {
+    expect(failed({ opened: "3", reset_by_server: "3", cut: "2" })).toBe(2);
     expect(failed({ opened: "10", refused: "2", unanswered: "4", late: "3", denied: "5", reset_by_server: "9" })).toBe(8);
     expect(failed({ unanswered: "1", late: "3" })).toBe(0);
   });
@@ -35,11 +36,6 @@ describe("edges", () => {
       [2, 5],
       [9, 1],
     ]);
-  });
-
-  it("puts the largest share of failures first, and then the most", () => {
-    const rows = [row("a", { opened: "100", refused: "10" }), row("b", { opened: "10", refused: "5" }), row("c", { opened: "10" }), row("d", {})];
-    expect(worst(rows).map((of) => of.name)).toEqual(["shop/b", "shop/a", "shop/c"]);
   });
 
   it("names the worst cause, of which a reset is none", () => {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::place::Place;
 use crate::process::run;
-use crate::{Verb, ebpf, machine, setup, ship};
+use crate::{Verb, ebpf, kafka, machine, setup, ship};
 
 pub(crate) const FMT: Verb = Verb {
     name: "fmt",
@@ -83,9 +83,9 @@ fn demo(place: &Place, words: &[String]) -> Result<()> {
     setup::ensure(place)?;
     ebpf::object(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
     build_demo(place)?;
-    let program = demo_program()?;
+    let mut command = demo_command(place)?;
     // Not a child: Ctrl-C and the exit code are the demo's own.
-    Err(Command::new(&program).args(words).exec()).with_context(|| program.display().to_string())
+    Err(command.args(words).exec()).context("axoneme-demo")
 }
 
 /// Builds the programs of the cluster.
@@ -106,8 +106,10 @@ fn packages() -> impl Iterator<Item = &'static str> {
     PACKAGES.iter().flat_map(|name| ["--package", name])
 }
 
-/// Where cargo puts the demo: beside ourselves.
-pub(crate) fn demo_program() -> Result<std::path::PathBuf> {
+/// The demo, which cargo puts beside ourselves, with its Kafka.
+pub(crate) fn demo_command(place: &Place) -> Result<Command> {
     let us = std::env::current_exe().context("where is xtask?")?;
-    Ok(us.with_file_name("axoneme-demo"))
+    let mut command = Command::new(us.with_file_name("axoneme-demo"));
+    command.env(kafka::VARIABLE, kafka::jars(place)?);
+    Ok(command)
 }

@@ -111,7 +111,7 @@ fn steps(place: &Place, gate: &mut Gate) {
     gate.step("fuzz", || counted(&mut crate::fuzz::program(place)?));
     if refusal.is_none() {
         gate.step("demo", || {
-            let mut command = Command::new(crate::cargo::demo_program()?);
+            let mut command = crate::cargo::demo_command(place)?;
             counted(command.arg("--check"))
         });
     }

@@ -14,6 +14,7 @@ mod full;
 mod fuzz;
 mod gate;
 mod image;
+mod kafka;
 mod machine;
 mod place;
 mod previous;

@@ -47,17 +47,22 @@ fn ui(place: &Place, words: &[String]) -> Result<()> {
         println!("{}", bundle.display());
         Ok(())
     })?;
-    step("relay", || {
+    step("relay and command", || {
         run(cargo::cargo(place).args([
             "build",
             "--package",
             "hubble",
             "--example",
             "relay_over_rows",
+            "--package",
+            "cli",
+            "--bin",
+            "axoneme",
         ]))
     })?;
     let us = std::env::current_exe().context("where is xtask?")?;
     let relay = us.with_file_name("examples").join("relay_over_rows");
+    let command = us.with_file_name("axoneme");
     // The bundle was built in the same folder, and what tests need is still there.
     let work = Work::new(&place.repo, &place.cache).map_err(anyhow::Error::msg)?;
     step("browser", || {
@@ -65,7 +70,8 @@ fn ui(place: &Place, words: &[String]) -> Result<()> {
             .current_dir(&work.folder)
             .args(["run", "--silent", "browser", "--"])
             .args(words)
-            .env("AXONEME_RELAY_OVER_ROWS", &relay))
+            .env("AXONEME_RELAY_OVER_ROWS", &relay)
+            .env("AXONEME_COMMAND", &command))
     })
 }
 

@@ -118,6 +118,11 @@ pub fn shown(party: &Party) -> String {
     }
 }
 
+/// By what a party is told from all others, also from one of the same name in another cluster.
+pub(crate) fn told_apart(party: Option<&Party>) -> (&str, String) {
+    party.map_or_else(Default::default, |of| (of.cluster.as_str(), shown(of)))
+}
+
 /// Whether `wanted` means this party: NAMESPACE/NAME, NAMESPACE/ or a name; empty for anybody.
 pub fn is_meant(party: Option<&Party>, wanted: &str) -> bool {
     let Some(party) = party else {

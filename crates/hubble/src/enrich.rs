@@ -1,5 +1,6 @@
 //! Gives a record the names of its moment, and names the flows that it stands for.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use model::identity::{Identity, Reserved};
@@ -87,7 +88,14 @@ pub fn flows(enriched: Arc<Enriched>) -> impl Iterator<Item = Observed> {
 /// only show the backend.
 fn destination_service(record: &Record, names: &dyn Names) -> Option<Arc<ServiceName>> {
     if let Some(asked) = record.asked {
-        return names.service(asked.ip(), asked.port());
+        // A NodePort is a frontend at all addresses of its node.
+        let any = match asked {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        return names
+            .service(asked.ip(), asked.port())
+            .or_else(|| names.service(any, asked.port()));
     }
     let Party { address, port, .. } = record.destination;
     names

@@ -18,8 +18,11 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::enrich::Enriched;
+use crate::flow::said;
+use crate::spoken::Spoken;
 pub use file::FileError;
 use file::{SUFFIX, write};
+pub(crate) use flat::holds;
 pub(crate) use past::{Past, Want};
 
 /// A segment is written when it has so many rows …
@@ -37,6 +40,8 @@ const SEGMENTS: usize = 7 * 24 * 60;
 pub(crate) enum Kept {
     /// A record of the data plane.
     Record(Arc<Enriched>),
+    /// What was said on a connection, and whose it is; see [`holds`].
+    Said(Arc<Enriched>, Arc<Spoken>),
     /// A flow that came as a message.
     Message(Arc<pb::Flow>),
 }
@@ -51,11 +56,14 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn time_ns(&self) -> u64 {
-        match &self.kept {
+    /// When its first and its last flow were, nanoseconds since the Unix epoch.
+    fn span(&self) -> (u64, u64) {
+        let time = match &self.kept {
             Kept::Record(enriched) => enriched.record.time_ns,
             Kept::Message(flow) => nanoseconds(flow.time.unwrap_or_default()),
-        }
+            Kept::Said(_, spoken) => return said::span(spoken).unwrap_or_default(),
+        };
+        (time, time)
     }
 }
 
@@ -209,8 +217,9 @@ impl History {
             state.sealing = Arc::new(std::mem::take(&mut state.open));
             Arc::clone(&state.sealing)
         });
-        let times = rows.iter().map(Row::time_ns);
-        let (Some(first_ns), Some(last_ns)) = (times.clone().min(), times.max()) else {
+        let spans = rows.iter().map(Row::span);
+        let all = |(a, b): (u64, u64), (first, last): (u64, u64)| (a.min(first), b.max(last));
+        let Some((first_ns, last_ns)) = spans.reduce(all) else {
             return Ok(());
         };
         let name = format!("records-{first_ns:020}-{last_ns:020}");
@@ -241,7 +250,8 @@ impl History {
     pub fn since_ns(&self) -> Option<u64> {
         self.with(|state| {
             let segments = state.segments.iter().map(|segment| segment.first_ns);
-            let waiting = state.sealing.iter().chain(&state.open).map(Row::time_ns);
+            let waiting = state.sealing.iter().chain(&state.open);
+            let waiting = waiting.map(|row| row.span().0);
             segments.chain(waiting.take(1)).min()
         })
     }

@@ -13,7 +13,7 @@ use crate::{
     connections::Change,
     enrich::{self, Enriched},
     flow::{Node, Observed, said},
-    history::{History, Kept, Row},
+    history::{self, History, Kept, Row},
     metrics::Metrics,
     names::Names,
     recorder::Recorder,
@@ -144,22 +144,28 @@ impl Intake {
         if let Some(recorder) = &self.recorder {
             recorder.said(&enriched, &spoken.record);
         }
+        let spoken = Arc::new(spoken.clone());
         let (node, counts) = (self.node.load(), self.metrics.counts_flows());
-        for flow in said::flows(&enriched, spoken) {
+        let history = self.history.as_ref();
+        let is_held = history::holds(&spoken);
+        let mut first = None;
+        for flow in said::flows(&enriched, &spoken) {
             self.note(&flow);
-            if !counts && self.history.is_none() {
-                self.ring.push(Entry::Flow(flow));
-                continue;
-            }
-            let message = flow.message(&node);
-            if counts {
-                self.metrics.flow(&message);
+            let is_told = counts || (history.is_some() && !is_held);
+            let message = is_told.then(|| flow.message(&node));
+            if let (true, Some(message)) = (counts, &message) {
+                self.metrics.flow(message);
             }
             let position = self.ring.push(Entry::Flow(flow));
-            if let Some(history) = &self.history {
+            first.get_or_insert(position);
+            if let (Some(history), Some(message), false) = (history, message, is_held) {
                 let kept = Kept::Message(Arc::new(message));
                 history.push(Row { position, kept });
             }
+        }
+        if let (Some(history), Some(position), true) = (history, first, is_held) {
+            let kept = Kept::Said(Arc::new(enriched), spoken);
+            history.push(Row { position, kept });
         }
     }
 

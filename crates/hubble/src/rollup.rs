@@ -307,6 +307,16 @@ pub fn attempts(counters: &Counters) -> u64 {
     counters.opened.saturating_add(counters.denied)
 }
 
+/// Attempts that came to nothing. A reset after both sides spoke may end what was well, and is none.
+pub fn failed(counters: &Counters) -> u64 {
+    let unanswered = counters.unanswered.saturating_sub(counters.late);
+    counters
+        .refused
+        .saturating_add(counters.cut)
+        .saturating_add(unanswered)
+        .saturating_add(counters.denied)
+}
+
 /// Whether it is outside of the cluster.
 pub(crate) fn is_outside(party: &Party) -> bool {
     match party.kind() {

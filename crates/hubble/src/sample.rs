@@ -12,6 +12,8 @@ use crate::{
 
 pub(crate) const WEB: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
 pub(crate) const API: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+/// Where a NodePort is a frontend.
+const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
 
 /// Knows two pods, one service, one rule.
@@ -43,7 +45,8 @@ impl Names for Shop {
     }
 
     fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
-        (address == VIP && port == 80).then(Self::service)
+        let is_node_port = address == ANY && port == 30080;
+        (is_node_port || (address == VIP && port == 80)).then(Self::service)
     }
 
     fn service_behind(&self, address: IpAddr, port: u16, number: u8) -> Option<Arc<ServiceName>> {

@@ -98,7 +98,7 @@ pub(crate) struct Counts {
     wanted: Vec<&'static Family>,
     places: HashMap<Key, usize>,
     series: Vec<Vec<Increment>>,
-    /// Edges that somebody saw from the client's side, without their labels of metrics.
+    /// Edges that somebody saw from the client's side, without their labels of metrics, with their service and without.
     seen: HashSet<Labels>,
     increments: usize,
     lost: u64,
@@ -153,6 +153,8 @@ impl Counts {
             if let Some(edge) = row.edge.take() {
                 let labels = families::labels(&edge);
                 if edge.side() == Side::Client {
+                    // By which service the client asked, only its node knows.
+                    self.seen.insert(labels.with("service", ""));
                     self.seen.insert(labels.clone());
                 }
                 let places = HashMap::new();

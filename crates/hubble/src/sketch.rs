@@ -90,34 +90,78 @@ pub(crate) fn of_one(duration: Duration) -> pb::Sketch {
     }
 }
 
-/// Adds a distribution to another, as messages: where most have one duration, that is less work than to make maps of them.
+/// Buckets of a distribution that are put in one by one.
+const FEW: usize = 8;
+
+/// Adds a distribution to another, as messages: where most have one duration, or the same ones, that is less work than to make
+/// maps of them.
 pub(crate) fn merge(into: &mut Option<pb::Sketch>, of: Option<pb::Sketch>) {
     let Some(of) = of else { return };
     let Some(into) = into else {
         *into = Some(of);
         return;
     };
-    let is_ordered = into.bucket.is_sorted() && into.bucket.len() == into.count.len();
-    if !is_ordered || of.bucket.len() > 8 {
+    if !is_ordered(into) || !is_ordered(&of) {
         let mut sum = Sketch::from(&*into);
         sum.merge(&of);
         *into = pb::Sketch::from(&sum);
-        return;
+    } else if of.bucket == into.bucket {
+        for (own, count) in into.count.iter_mut().zip(of.count) {
+            *own = own.saturating_add(count);
+        }
+    } else if of.bucket.len() <= FEW {
+        put(into, &of);
+    } else {
+        *into = zipped(into, &of);
     }
+}
+
+/// Whether its buckets rise, up to the last, and each has a count.
+fn is_ordered(of: &pb::Sketch) -> bool {
+    let rise = of.bucket.is_sorted_by(|a, b| a < b);
+    rise && of.bucket.len() == of.count.len() && of.bucket.last().is_none_or(|last| *last <= LAST)
+}
+
+fn put(into: &mut pb::Sketch, of: &pb::Sketch) {
     for (bucket, count) in of.bucket.iter().zip(&of.count) {
-        let bucket = (*bucket).min(LAST);
-        match into.bucket.binary_search(&bucket) {
+        match into.bucket.binary_search(bucket) {
             Ok(at) => {
                 if let Some(own) = into.count.get_mut(at) {
                     *own = own.saturating_add(*count);
                 }
             }
             Err(at) => {
-                into.bucket.insert(at, bucket);
+                into.bucket.insert(at, *bucket);
                 into.count.insert(at, *count);
             }
         }
     }
+}
+
+/// The sum of two whose buckets rise.
+fn zipped(a: &pb::Sketch, b: &pb::Sketch) -> pb::Sketch {
+    let room = a.bucket.len() + b.bucket.len();
+    let mut sum = pb::Sketch {
+        bucket: Vec::with_capacity(room),
+        count: Vec::with_capacity(room),
+    };
+    let mut b = b.bucket.iter().zip(&b.count).peekable();
+    let mut push = |bucket: u32, count: u64| {
+        sum.bucket.push(bucket);
+        sum.count.push(count);
+    };
+    for (bucket, count) in a.bucket.iter().zip(&a.count) {
+        while let Some((below, count)) = b.next_if(|(of, _)| *of < bucket) {
+            push(*below, *count);
+        }
+        let same = b.next_if(|(of, _)| *of == bucket);
+        push(
+            *bucket,
+            count.saturating_add(same.map_or(0, |(_, count)| *count)),
+        );
+    }
+    b.for_each(|(bucket, count)| push(*bucket, *count));
+    sum
 }
 
 #[allow(

@@ -68,6 +68,12 @@ pub struct Spoken {
 }
 
 impl Spoken {
+    /// What the packets of such a record are told to be.
+    pub(crate) const WHAT: What = What::Closed {
+        point: Point::ToEndpoint,
+        way: Way::Forward,
+    };
+
     /// A record of packets between the same ends, by which they are given their names.
     pub(crate) fn packet(&self) -> Record {
         Record {
@@ -81,10 +87,7 @@ impl Spoken {
             icmp_code: 0,
             interface: 0,
             macs: None,
-            what: What::Closed {
-                point: Point::ToEndpoint,
-                way: Way::Forward,
-            },
+            what: Self::WHAT,
         }
     }
 }

@@ -163,6 +163,17 @@ impl Maps {
         }
         Self::from_pins(pins, &specs)
     }
+
+    /// Opens the drops alone, also where another release's agent runs, which may lack some of this one's maps.
+    pub fn open_drops(pins: &PinDirectory) -> Result<PerCpuMap<DropKey, Count>, PinError> {
+        let mut specs = layout::maps(&Config::default());
+        specs.retain(|spec| spec.name == "drops");
+        for spec in &mut specs {
+            spec.max_entries = pins.capacity(spec)?;
+        }
+        let fd = open(pins, &specs, "drops")?;
+        Ok(PerCpuMap::from_fd(fd, "drops", possible_cpus()))
+    }
 }
 
 fn open(pins: &PinDirectory, specs: &[MapSpec], name: &'static str) -> Result<OwnedFd, PinError> {

@@ -139,7 +139,10 @@ impl Http1 {
         time_ns: u64,
         out: &mut Vec<Http>,
     ) {
-        self.seen(direction, time_ns);
+        // What was lost was seen by nobody; its time is that of the sample behind it.
+        if hole == Hole::Cut {
+            self.seen(direction, time_ns);
+        }
         let between = self.sides[direction as usize].is_between();
         if let Some(event) = self.sides[direction as usize].skip(octets) {
             self.event(direction, event, time_ns, out);

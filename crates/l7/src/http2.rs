@@ -32,6 +32,9 @@ pub const MEMORY_OCTETS: usize = 1 << 20;
 /// Streams that ended a short time ago, of which frames may still be under way.
 const ENDED: usize = 64;
 
+/// By how much the number of a stream behind a gap may be ahead.
+const AHEAD: u32 = 20_000;
+
 /// How long a stream is kept whose end may have been missed.
 pub const DOUBT_NS: u64 = 60_000_000_000;
 
@@ -102,7 +105,7 @@ impl Http2 {
                 self.sides[1].begin_anew();
             }
         }
-        if self.sides[mine].is_lost() && !(begins && self.sides[mine].resume(octets)) {
+        if self.sides[mine].is_lost() && !(begins && self.resume(direction, octets)) {
             self.missed(direction);
             return;
         }
@@ -114,6 +117,26 @@ impl Http2 {
                 self.event(direction, event, time_ns, out);
             }
         }
+    }
+
+    /// Goes on after a gap. What is left of a frame may look like one, but hardly like one of a stream that there is.
+    fn resume(&mut self, direction: Direction, octets: &[u8]) -> bool {
+        let Self {
+            sides,
+            streams,
+            ended,
+            ..
+        } = self;
+        let opened = streams.keys().chain(ended.iter()).max().copied();
+        let can_be = |id: u32| {
+            let Some(latest) = opened else {
+                return true;
+            };
+            let is_next = direction == Direction::ToServer && id % 2 == 1 && id > latest;
+            let known = id == 0 || streams.contains_key(&id) || ended.contains(&id);
+            known || (is_next && id - latest <= AHEAD)
+        };
+        sides[direction as usize].resume(octets, can_be)
     }
 
     /// Tells of streams whose end was missed.

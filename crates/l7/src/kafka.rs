@@ -174,7 +174,8 @@ impl Connection {
                 self.missed(direction);
                 return;
             }
-            self.sides[mine].resume();
+            // A number alone is a weak sign; a request has its client's name too.
+            self.sides[mine].resume(direction == Direction::ToServer);
         }
         let mut rest = octets;
         while !rest.is_empty() {
@@ -191,8 +192,10 @@ impl Connection {
 
     /// The connection is over. `certain`: nothing was missed that is not in a gap.
     pub fn closed(&mut self, certain: bool, names: &TopicNames, out: &mut Vec<Kafka>) {
+        // Answers may lie in what was taken for the beginning of a long one.
+        let unproven = self.sides[Direction::ToClient as usize].is_unproven();
         for waiting in std::mem::take(&mut self.waiting) {
-            let known = certain && !waiting.missed;
+            let known = certain && !waiting.missed && !unproven;
             let ending = if known {
                 Ending::Closed
             } else {
@@ -277,13 +280,15 @@ impl Connection {
         if head.key == api::FETCH {
             all_topics = self.session.asked(&mut asked);
         }
+        // Whether it is answered at all stands before its topics.
+        let missed = head.key == api::PRODUCE && !asked.whole && asked.topics.is_empty();
         let certain_group = asked.whole || asked.group.is_some();
         let group = asked.group.map(|group| name_of(&group));
         let waiting = Waiting {
             correlation: head.correlation,
             version: head.version,
             text_octets: 0,
-            missed: false,
+            missed,
             record: Kafka {
                 api: head.key,
                 version: head.version,
@@ -435,7 +440,9 @@ impl Kafka {
             let Some(topic) = self.topics.get_mut(at) else {
                 continue;
             };
-            topic.error = Seen::Known(part.error);
+            if part.whole || part.error != 0 {
+                topic.error = Seen::Known(part.error);
+            }
             if self.api == api::FETCH {
                 topic.octets = part.octets.map_or(Seen::Unknown, Seen::Known);
             }

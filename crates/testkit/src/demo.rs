@@ -1,6 +1,7 @@
 //! The demo: a cluster on this one machine with a small shop in it, what is seen there, and a check of each statement.
 #![allow(clippy::print_stdout, reason = "the demo talks to a person")]
 
+mod broker;
 mod doorway;
 mod faults;
 mod market;

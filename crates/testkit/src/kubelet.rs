@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -167,22 +167,17 @@ impl Kubelet {
         })
     }
 
-    /// Starts one of our programs in a pod.
+    /// Starts a program in a pod.
     pub fn exec(
         &self,
         machine: &Machine,
         pod: &mut RunningPod,
+        program: &Path,
         args: &[String],
     ) -> anyhow::Result<()> {
         let name = format!("{}-{}", pod.pod.name, pod.processes.len());
         let group = format!("pods/{}", pod.pod.name);
-        let process = machine.start_in(
-            &pod.sandbox,
-            &name,
-            Some(&group),
-            &crate::programs::program("axoneme-demo")?,
-            args,
-        )?;
+        let process = machine.start_in(&pod.sandbox, &name, Some(&group), program, args)?;
         pod.processes.push(process);
         Ok(())
     }

@@ -21,6 +21,8 @@ mod kills;
 mod need;
 #[path = "nodes/pools.rs"]
 mod pools;
+#[path = "nodes/questions.rs"]
+mod questions;
 #[path = "nodes/reboot.rs"]
 mod reboot;
 #[path = "nodes/records.rs"]
@@ -312,6 +314,19 @@ fn requests_and_questions_are_told_as_often_as_they_were_sent_with_their_codes_a
             .with("hubble-disable-tls", "true")
     });
     spoken::answered(&cluster);
+}
+
+#[test]
+fn each_of_fifteen_questions_has_one_number_by_command_page_and_metric() {
+    if !possible() {
+        return;
+    }
+    let cluster = cluster('a', |options| {
+        options
+            .with("hubble-listen-address", ":4244")
+            .with("hubble-disable-tls", "true")
+    });
+    questions::fifteen(&cluster);
 }
 
 #[test]

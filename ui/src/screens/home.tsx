@@ -2,6 +2,7 @@
 import { For, type JSX, Show, createMemo } from "solid-js";
 import type { Answers } from "../data";
 import { n } from "../api";
+import { ofTile } from "../commands";
 import { isReset, shown } from "../edges";
 import { age, count, port } from "../format";
 import { Answered, Whole } from "../parts/states";
@@ -46,7 +47,7 @@ function One(props: { tile: Tile; answers: Answers }): JSX.Element {
   const tile = () => props.tile;
   return (
     <li>
-      <a class={`tile ${tile().tone}`} href={to(tile().screen, tile().change)} data-key={tile().key}>
+      <a class={`tile ${tile().tone}`} href={to(tile().screen, tile().change)} data-key={tile().key} title={ofTile(tile().key, view())}>
         <h2>
           <span class={`mark ${tile().tone}`} aria-hidden="true" />
           {tile().question}

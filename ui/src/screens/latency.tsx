@@ -2,7 +2,7 @@
 import { type JSX, Show, createMemo } from "solid-js";
 import type { Row } from "../api";
 import type { Answers } from "../data";
-import { type Asked, attempts, edgeKey, ends, failed, merged, quantile, shown, total, worst } from "../edges";
+import { attempts, edgeKey, ends, failed, merged, quantile, shown, total } from "../edges";
 import { count, duration, port, share } from "../format";
 import { parse, selects } from "../language";
 import { Details, Facts } from "../parts/details";
@@ -11,6 +11,7 @@ import type { Column } from "../parts/table";
 import { type Summary, summary } from "../said";
 import { Who } from "./failing";
 import { view } from "../view";
+import { type Asked, failsInRequests, worse, worst } from "../worst";
 
 /** An edge with what its durations come to, microseconds. */
 type Timed = { row: Row; count: number; p50: number; p95: number; p99: number; said: Summary; said95: number; said99: number };
@@ -126,20 +127,24 @@ function Distribution(props: { title: string; of: Map<number, number> }): JSX.El
   );
 }
 
-const p95 = (of: Asked): number => quantile(of.connect, 0.95) ?? 0;
+const p95 = (of: Map<number, number>): number => quantile(of, 0.95) ?? 0;
+
+/** A share of failures, and in red the one for which the row stands where it stands. */
+const Share = (props: { bad: number; all: number; leads: boolean }): JSX.Element => (
+  <span class={props.bad > 0 && props.leads ? "cause bad" : props.bad > 0 ? "" : "quiet"}>{props.all > 0 ? share(props.bad, props.all) : ""}</span>
+);
 
 const WORST: Column<Asked>[] = [
   { name: "Service or workload", wide: true, cell: (of) => of.name, by: (of) => of.name },
   { name: "Failed", number: true, cell: (of) => count(of.failed), by: (of) => of.failed },
   { name: "Attempts", number: true, cell: (of) => count(of.attempts), by: (of) => of.attempts },
-  {
-    name: "Share",
-    number: true,
-    cell: (of) => <span class={of.failed > 0 ? "cause bad" : "quiet"}>{share(of.failed, of.attempts)}</span>,
-    by: (of) => of.failed / of.attempts,
-  },
+  { name: "Share", number: true, cell: (of) => <Share bad={of.failed} all={of.attempts} leads={!failsInRequests(of)} />, by: worse, title: "Sorted by the larger of both shares" },
+  { name: "p95", number: true, cell: (of) => (of.connect.size > 0 ? duration(p95(of.connect)) : ""), by: (of) => p95(of.connect), title: "Of the time to the first answer" },
+  { name: "Req. failed", number: true, cell: (of) => (of.requests > 0 ? count(of.requestsFailed) : ""), by: (of) => of.requestsFailed },
+  { name: "Requests", number: true, cell: (of) => (of.requests > 0 ? count(of.requests) : ""), by: (of) => of.requests },
+  { name: "Req. share", number: true, cell: (of) => <Share bad={of.requestsFailed} all={of.requests} leads={failsInRequests(of)} />, by: (of) => of.requestsFailed / Math.max(1, of.requests) },
+  { name: "Req. p95", number: true, cell: (of) => (of.latency.size > 0 ? duration(p95(of.latency)) : ""), by: (of) => p95(of.latency), title: "Of the time to the answers of requests" },
   { name: "Callers", number: true, cell: (of) => count(of.sources.size), by: (of) => of.sources.size },
-  { name: "p95", number: true, cell: (of) => (of.connect.size > 0 ? duration(p95(of)) : ""), by: p95, title: "Of the time to the first answer" },
 ];
 
 export function Worst(props: { answers: Answers }): JSX.Element {
@@ -158,7 +163,9 @@ export function Worst(props: { answers: Answers }): JSX.Element {
               <Facts
                 of={[
                   ["Failed", `${count(of().failed)} of ${count(of().attempts)} attempts (${share(of().failed, of().attempts)})`],
-                  ["p95", of().connect.size > 0 ? duration(p95(of())) : undefined],
+                  ["p95", of().connect.size > 0 ? duration(p95(of().connect)) : undefined],
+                  ["Requests failed", of().requests > 0 ? `${count(of().requestsFailed)} of ${count(of().requests)} (${share(of().requestsFailed, of().requests)})` : undefined],
+                  ["Requests, p95", of().latency.size > 0 ? duration(p95(of().latency)) : undefined],
                 ]}
               />
               <h3>Callers</h3>

@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use api::hubble::Timestamp;
 use api::hubble::answers::{MapAnswer, Question, Row};
-use hubble::rollup::attempts;
+use hubble::rollup::{attempts, failed};
 use hubble::sketch::Sketch;
 use jiff::Zoned;
 use serde_json::{Value, json};
 
 use super::ask::{self, Answer, Kind, Server};
-use super::tables::{Cells, duration, ends, failed, share};
+use super::tables::{Cells, duration, ends, share};
 use super::{DiffArgs, Format, clusters, show};
 
 /// Fewer failures than these are chance.

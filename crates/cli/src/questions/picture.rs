@@ -6,8 +6,8 @@ use std::io::Write;
 use api::hubble::answers::MapAnswer;
 
 use super::Format;
-use super::tables::{ends, failed};
-use hubble::rollup::attempts;
+use super::tables::ends;
+use hubble::rollup::{attempts, failed};
 
 /// Draws a map, its busiest edges if there is a limit.
 pub(super) fn draw(

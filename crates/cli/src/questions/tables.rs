@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::hubble::Timestamp;
-use api::hubble::answers::{Counters, Edge, Exposure, Failure, Fault, Outsider, Party, Row};
+use api::hubble::answers::{Edge, Exposure, Failure, Fault, Outsider, Party, Row};
 use hubble::edges::shown;
-use hubble::rollup::attempts;
+use hubble::rollup::{attempts, failed};
 use hubble::sketch::Sketch;
 
 use super::ask::Answer;
@@ -395,15 +395,6 @@ fn fault(of: Fault) -> &'static str {
         Fault::Policy => "policy",
         Fault::Dns => "DNS",
     }
-}
-
-/// Attempts that came to nothing. A reset after both sides spoke may end what was well, and is none.
-pub(super) fn failed(of: &Counters) -> u64 {
-    let unanswered = of.unanswered.saturating_sub(of.late);
-    of.refused
-        .saturating_add(of.cut)
-        .saturating_add(unanswered)
-        .saturating_add(of.denied)
 }
 
 fn sketch(row: &Row) -> Sketch {

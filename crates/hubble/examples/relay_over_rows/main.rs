@@ -1,7 +1,7 @@
 //! A relay over nodes in this process, with counts and flows that are made up: what the web interface is tried on.
 //!
-//! `relay_over_rows [--crowd] [--missing] [--quiet]` prints the address of its web interface, and serves until it is killed. `--crowd`: 1,000
-//! workloads and 5,000 edges. `--missing`: a node that does not answer, and records that were lost. `--quiet`: nothing happens.
+//! `relay_over_rows [--crowd] [--missing] [--quiet]` prints the address of its web interface and that of its flow server, and serves until it
+//! is killed. `--crowd`: 1,000 workloads and 5,000 edges. `--missing`: a node that does not answer, and records that were lost. `--quiet`: nothing happens.
 
 mod flows;
 mod rows;
@@ -97,8 +97,11 @@ async fn relay(service: SocketAddr, stop: CancellationToken) -> anyhow::Result<(
     let address = relay
         .web_address()
         .ok_or_else(|| anyhow::anyhow!("no web listener"))?;
+    let server = relay
+        .address()
+        .ok_or_else(|| anyhow::anyhow!("no listener"))?;
     let mut out = std::io::stdout();
-    writeln!(out, "http://{address}")?;
+    writeln!(out, "http://{address} {server}")?;
     out.flush()?;
     relay.run(stop).await?;
     Ok(())

@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use api::hubble::answers::{Exposure, Party, PartyKind, Row};
 
 use super::from_ns;
-use crate::edges::shown;
+use crate::edges::told_apart;
 use crate::rollup::{is_outside, merge, sort};
 
 /// Addresses that are named of each.
 const OUTSIDERS: usize = 5;
 
+/// Who was reached, by which service, port and protocol.
+type Key<'a> = ((&'a str, String), &'a str, u32, u32);
+
 /// Each workload and port that somebody outside reached, or tried to, the most connections first.
 pub(super) fn exposures<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Exposure> {
-    let mut sums: BTreeMap<(String, String, u32, u32), (Party, Row)> = BTreeMap::new();
+    let mut sums: BTreeMap<Key<'_>, (Party, Row)> = BTreeMap::new();
     for row in rows {
         let Some((edge, destination)) = row.edge.as_ref().and_then(|edge| {
             let source = edge.source.as_ref()?;
@@ -24,8 +27,8 @@ pub(super) fn exposures<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Exposure
             continue;
         };
         let key = (
-            shown(destination),
-            edge.service.clone(),
+            told_apart(Some(destination)),
+            edge.service.as_str(),
             edge.port,
             edge.protocol,
         );
@@ -45,7 +48,7 @@ pub(super) fn exposures<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Exposure
             outsiders.truncate(OUTSIDERS);
             Exposure {
                 destination: Some(destination),
-                service,
+                service: service.to_owned(),
                 port,
                 protocol,
                 connections: counters.opened,

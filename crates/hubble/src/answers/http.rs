@@ -6,7 +6,7 @@ use api::hubble::answers::{Caller, CodeCount, HttpCounters, Party, Question, Req
 
 use super::is_like;
 use super::pairs::Pair;
-use crate::edges::shown;
+use crate::edges::{shown, told_apart};
 use crate::rollup::sum;
 use crate::sketch;
 use crate::spoken::counters::GRPC_FAULTS;
@@ -50,18 +50,18 @@ struct Gathered<'a> {
 
 /// Requests by where they go, method and path: the most first, or those with the most failures.
 pub(super) fn requests(pairs: &[Pair<'_>], question: &Question) -> Vec<Requests> {
-    type Key<'a> = (String, &'a str, u32, &'a str, &'a str);
+    type Key<'a> = ((&'a str, String), &'a str, u32, &'a str, &'a str);
     let mut sums: BTreeMap<Key<'_>, Gathered<'_>> = BTreeMap::new();
     for pair in pairs {
         let (edge, (said, other)) = (pair.edge, pair.said());
-        let name = edge.destination.as_ref().map(shown).unwrap_or_default();
+        let destination = told_apart(edge.destination.as_ref());
         for of in said
             .http
             .iter()
             .filter(|of| is_like(&of.path, &question.pattern))
         {
             let key = (
-                name.clone(),
+                destination.clone(),
                 edge.service.as_str(),
                 edge.port,
                 of.method.as_str(),

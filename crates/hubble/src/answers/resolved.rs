@@ -6,17 +6,20 @@ use api::hubble::answers::{DnsCounters, Party, PartyKind, Question, Resolution};
 
 use super::pairs::Pair;
 use super::{dns, from_ns, is_like};
-use crate::edges::shown;
+use crate::edges::told_apart;
 use crate::rollup::merge_addresses;
+
+/// A name, and who asked for it.
+type Key<'a> = (&'a str, (&'a str, String));
 
 /// Names, and who resolved them: the most questions first.
 pub(super) fn resolutions(pairs: &[Pair<'_>], question: &Question) -> Vec<Resolution> {
-    let mut sums: BTreeMap<(&str, String), (Option<&Party>, DnsCounters, u64)> = BTreeMap::new();
+    let mut sums: BTreeMap<Key<'_>, (Option<&Party>, DnsCounters, u64)> = BTreeMap::new();
     for pair in pairs {
         let chosen = pair.said().0.dns.iter();
         for of in chosen.filter(|of| !of.name.is_empty() && is_like(&of.name, &question.pattern)) {
             let source = pair.edge.source.as_ref();
-            let key = (of.name.as_str(), source.map(shown).unwrap_or_default());
+            let key = (of.name.as_str(), told_apart(source));
             let (party, sum, failures) = sums.entry(key).or_default();
             *party = source;
             *failures = failures.saturating_add(dns::failed(of));

@@ -456,6 +456,66 @@ async fn where_the_clients_node_saw_nothing_the_others_is_told() {
 }
 
 #[tokio::test]
+async fn services_of_the_same_name_are_told_apart_by_their_clusters() {
+    let of = |cluster: &str, party: Party| Party {
+        cluster: cluster.into(),
+        ..party
+    };
+    let rows = |cluster: &str, status| {
+        let [web, api] = ["web", "api"].map(|name| of(cluster, workload(name)));
+        let inside = edge(web.clone(), api.clone(), Side::Client);
+        let mut dns = to_dns(vec![lookup("a.example", &[(0, 3)], 0)], Vec::new());
+        dns.edge.as_mut().unwrap().source = Some(web);
+        let outside = edge(world(), api, Side::Client);
+        [
+            said(inside, vec![http_row("/", status, 10, 3)], Vec::new()),
+            dns,
+            row(outside, opened(2), Vec::new()),
+        ]
+    };
+    let all: Vec<Row> = [("east", 200), ("west", 503)]
+        .into_iter()
+        .flat_map(|(cluster, status)| rows(cluster, status))
+        .collect();
+    let answers = ask_of(all);
+    let question = || Request::new(Question::default());
+    let http = answers.http(question()).await.unwrap().into_inner();
+    let mut found: Vec<_> = http
+        .requests
+        .into_iter()
+        .map(|of| {
+            let counters = of.counters.unwrap();
+            (
+                of.destination.unwrap().cluster,
+                counters.status[0].code,
+                counters.requests,
+            )
+        })
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [("east".to_owned(), 200, 10), ("west".to_owned(), 503, 10)]
+    );
+    let exposed = answers.exposed(question()).await.unwrap().into_inner();
+    let mut found: Vec<_> = exposed
+        .exposures
+        .into_iter()
+        .map(|of| (of.destination.unwrap().cluster, of.connections))
+        .collect();
+    found.sort();
+    assert_eq!(found, [("east".to_owned(), 2), ("west".to_owned(), 2)]);
+    let resolved = answers.resolved(question()).await.unwrap().into_inner();
+    let mut found: Vec<_> = resolved
+        .resolutions
+        .into_iter()
+        .map(|of| (of.source.unwrap().cluster, of.questions))
+        .collect();
+    found.sort();
+    assert_eq!(found, [("east".to_owned(), 3), ("west".to_owned(), 3)]);
+}
+
+#[tokio::test]
 async fn only_what_fails_is_answered_where_only_that_is_asked() {
     let not_found = http_row("/lost", 404, 7, 1);
     let broken = http_row("/broken", 500, 2, 1);

@@ -218,3 +218,19 @@ fn a_call_that_was_translated_at_the_socket_has_the_service_of_its_backend() {
     assert_eq!(service(|of| of.destination.port = 9090), None);
     assert_eq!(service(|of| of.protocol = 17), None);
 }
+
+#[test]
+fn a_call_to_a_port_of_a_node_has_its_service() {
+    let service = |asked: &str| {
+        let mut record = Record {
+            asked: Some(asked.parse().unwrap()),
+            ..opened()
+        };
+        record.source.endpoint = 0;
+        let service = enrich(record, &Shop).destination_service;
+        service.map(|service| format!("{}/{}", service.namespace, service.name))
+    };
+    assert_eq!(service("172.30.0.12:30080").as_deref(), Some("shop/api"));
+    assert_eq!(service("172.30.0.12:30081"), None);
+    assert_eq!(service("[fd00::12]:30080"), None, "of the other family");
+}

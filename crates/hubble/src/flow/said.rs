@@ -54,14 +54,14 @@ enum Part {
 /// What a flow shows of a record.
 #[derive(Clone, Debug)]
 pub(super) struct Said {
-    record: Arc<Record>,
+    spoken: Arc<Spoken>,
     part: Part,
 }
 
-/// The flows of a record: what was seen of a request and of its answer.
-pub(crate) fn flows(enriched: &Enriched, spoken: &Spoken) -> Vec<Observed> {
-    let record = Arc::new(spoken.record.clone());
-    let parts: Vec<(Part, Option<u64>)> = match &*record {
+/// The parts of a record that have flows: what was seen of a request and of its answer, and when, nanoseconds since the Unix
+/// epoch.
+fn parts(spoken: &Spoken) -> Vec<(Part, u64)> {
+    let parts: Vec<(Part, Option<u64>)> = match &spoken.record {
         Record::Http(of) => {
             let request = of.method.known().map(|_| (Part::Request, of.start_ns));
             let answer = of.status.known().map(|_| (Part::Response, of.answer_ns));
@@ -82,20 +82,36 @@ pub(crate) fn flows(enriched: &Enriched, spoken: &Spoken) -> Vec<Observed> {
         // There is no flow for a handshake.
         Record::Tls(_) => Vec::new(),
     };
-    let flow = |(part, at_ns): (Part, Option<u64>)| {
+    let at_wall = |(part, at_ns): (Part, Option<u64>)| {
+        let at_ns = spoken.clock.wall_ns(at_ns.unwrap_or(spoken.made_ns));
+        (part, at_ns)
+    };
+    parts.into_iter().map(at_wall).collect()
+}
+
+/// When its flows were, nanoseconds since the Unix epoch: the first and the last of them; none if it has none.
+pub(crate) fn span(spoken: &Spoken) -> Option<(u64, u64)> {
+    let parts = parts(spoken);
+    let times = parts.iter().map(|(_, at_ns)| *at_ns);
+    times.clone().min().zip(times.max())
+}
+
+/// The flows of a record.
+pub(crate) fn flows(enriched: &Enriched, spoken: &Arc<Spoken>) -> Vec<Observed> {
+    let flow = |(part, at_ns): (Part, u64)| {
         let mut enriched = match part {
             Part::Response => reversed(enriched),
             Part::Request | Part::Topic(_) => enriched.clone(),
         };
-        enriched.record.time_ns = spoken.clock.wall_ns(at_ns.unwrap_or(spoken.made_ns));
-        let record = Arc::clone(&record);
-        let said = Some(Arc::new(Said { record, part }));
+        enriched.record.time_ns = at_ns;
+        let spoken = Arc::clone(spoken);
+        let said = Some(Arc::new(Said { spoken, part }));
         Observed {
             said,
             ..Observed::new(Arc::new(enriched), View::Said)
         }
     };
-    parts.into_iter().map(flow).collect()
+    parts(spoken).into_iter().map(flow).collect()
 }
 
 /// The same, from who was asked to who asked.
@@ -142,13 +158,13 @@ impl Said {
         {
             tcp.flags = None;
         }
-        let (l7, summary) = match &*self.record {
+        let (l7, summary) = match &self.spoken.record {
             Record::Http(of) => self.http(of),
             Record::Dns(of) => self.dns(of),
             Record::Kafka(of) => self.kafka(of),
             Record::Tls(_) => return,
         };
-        if let Record::Http(of) = &*self.record {
+        if let Record::Http(of) = &self.spoken.record {
             flow.trace_context = trace_context(of);
         }
         flow.l7 = Some(l7);

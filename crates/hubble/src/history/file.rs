@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::column::reader::get_typed_column_reader;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
@@ -20,13 +20,17 @@ use parquet::schema::types::TypePtr;
 use thiserror::Error;
 
 use super::Row;
-use super::flat::{Flat, Flattener, Number, Raiser, Text};
+use super::flat::{Column, Flat, Flattener, Number, Raiser, Text};
 
-/// What this release writes and reads; in the files' metadata. A file of another one is passed over.
-const VERSION: &str = "1";
+/// What this release writes; in the files' metadata.
+const VERSION: &str = "2";
+/// What it reads; a file of another one is passed over. Files of the first version have fewer columns, and rows in the order in
+/// which they came.
+const VERSIONS: [&str; 2] = ["1", VERSION];
 const VERSION_KEY: &str = "axoneme.records";
-/// Rows that are written, and read, at once.
-pub(super) const GROUP: usize = 8192;
+/// Rows that are sorted, and read, at once: what is written of them in common is as small as that of all, and who reads them
+/// needs memory for no more.
+pub(super) const BLOCK: usize = 8192;
 /// End of the files' names.
 pub(super) const SUFFIX: &str = "parquet";
 
@@ -53,38 +57,74 @@ enum What {
     Columns,
 }
 
-fn schema() -> Result<TypePtr, ParquetError> {
-    let numbers = Number::NAMES
-        .iter()
-        .map(|name| format!("required int64 {name};"));
-    let texts = Text::NAMES.iter().map(|name| match *name {
-        "message" => "required binary message;".to_owned(),
-        name => format!("required binary {name} (UTF8);"),
-    });
-    let columns: Vec<String> = numbers.chain(texts).collect();
+fn schema(columns: &[Column]) -> Result<TypePtr, ParquetError> {
+    let columns: Vec<String> = columns.iter().map(|column| column.declared()).collect();
     parse_message_type(&format!("message record {{ {} }}", columns.join(" "))).map(Arc::new)
+}
+
+impl Column {
+    fn declared(self) -> String {
+        match self {
+            Self::Number(of) => format!("required int64 {};", of.name()),
+            Self::Text(Text::Message) => "required binary message;".to_owned(),
+            Self::Text(of) => format!("required binary {} (UTF8);", of.name()),
+        }
+    }
+
+    /// How it is coded where that is not by a dictionary: numbers that rise with those before them, numbers of which most are
+    /// others, and texts of which most are others.
+    const fn coding(self) -> Option<Encoding> {
+        match self {
+            Self::Number(Number::Time | Number::Position) => Some(Encoding::DELTA_BINARY_PACKED),
+            Self::Number(
+                Number::SourcePort
+                | Number::Latency
+                | Number::RequestOctets
+                | Number::ResponseOctets,
+            ) => Some(Encoding::BYTE_STREAM_SPLIT),
+            Self::Text(Text::PathParts | Text::Path | Text::Trace | Text::Message) => {
+                Some(Encoding::DELTA_LENGTH_BYTE_ARRAY)
+            }
+            Self::Number(_) | Self::Text(_) => None,
+        }
+    }
+}
+
+fn properties(columns: &[Column]) -> Result<WriterProperties, ParquetError> {
+    let pair = KeyValue::new(VERSION_KEY.to_owned(), VERSION.to_owned());
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_column_statistics_enabled(Number::Time.name().into(), EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
+        .set_created_by("axoneme".to_owned())
+        .set_key_value_metadata(Some(vec![pair]));
+    for column in columns {
+        if let Some(coding) = column.coding() {
+            properties = properties
+                .set_column_dictionary_enabled(column.name().into(), false)
+                .set_column_encoding(column.name().into(), coding);
+        }
+    }
+    Ok(properties.build())
 }
 
 /// A segment as the octets of its file.
 pub(super) fn encode(rows: &[Row]) -> Result<Vec<u8>, ParquetError> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_offset_index_disabled(true)
-        .set_created_by("axoneme".to_owned())
-        .set_key_value_metadata(Some(vec![KeyValue::new(
-            VERSION_KEY.to_owned(),
-            VERSION.to_owned(),
-        )]))
-        .build();
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema()?, Arc::new(properties))?;
     let mut flattener = Flattener::default();
-    for rows in rows.chunks(GROUP) {
-        let flat: Vec<Flat> = rows.iter().map(|row| flattener.row(row)).collect();
-        let mut group = writer.next_row_group()?;
-        write_group(&mut group, &flat)?;
-        group.close()?;
+    let mut flat: Vec<Flat> = rows.iter().map(|row| flattener.row(row)).collect();
+    for block in flat.chunks_mut(BLOCK) {
+        Flattener::sort(block);
     }
+    let columns: Vec<Column> = Column::all()
+        .filter(|column| flat.iter().any(|row| row.says(*column)))
+        .collect();
+    let properties = properties(&columns)?;
+    let mut writer =
+        SerializedFileWriter::new(Vec::new(), schema(&columns)?, Arc::new(properties))?;
+    let mut group = writer.next_row_group()?;
+    write_group(&mut group, &columns, &flat, &flattener)?;
+    group.close()?;
     writer.into_inner()
 }
 
@@ -120,34 +160,51 @@ fn sum(path: &Path) -> Option<u32> {
 
 fn write_group(
     group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+    columns: &[Column],
     rows: &[Flat],
+    flattener: &Flattener,
 ) -> Result<(), ParquetError> {
-    for column in 0..Number::NAMES.len() {
-        let values: Vec<i64> = rows.iter().map(|row| row.numbers[column]).collect();
-        if let Some(mut writer) = group.next_column()? {
-            writer
-                .typed::<Int64Type>()
-                .write_batch(&values, None, None)?;
-            writer.close()?;
+    for column in columns {
+        let Some(mut writer) = group.next_column()? else {
+            return Ok(());
+        };
+        for rows in rows.chunks(BLOCK) {
+            match column {
+                Column::Number(of) => {
+                    let values: Vec<i64> = rows.iter().map(|row| row.number(*of)).collect();
+                    let writer = writer.typed::<Int64Type>();
+                    writer.write_batch(&values, None, None)?;
+                }
+                Column::Text(of) => {
+                    let texts = rows.iter().map(|row| flattener.text(row, *of));
+                    let values: Vec<ByteArray> = texts.collect();
+                    let writer = writer.typed::<ByteArrayType>();
+                    writer.write_batch(&values, None, None)?;
+                }
+            }
         }
-    }
-    for column in 0..Text::NAMES.len() {
-        let values: Vec<ByteArray> = rows.iter().map(|row| row.texts[column].clone()).collect();
-        if let Some(mut writer) = group.next_column()? {
-            writer
-                .typed::<ByteArrayType>()
-                .write_batch(&values, None, None)?;
-            writer.close()?;
-        }
+        writer.close()?;
     }
     Ok(())
 }
 
-/// A segment that is read group by group.
+/// A column that is read block by block.
+enum Reader {
+    Number(Number, ColumnReaderImpl<Int64Type>),
+    Text(Text, ColumnReaderImpl<ByteArrayType>),
+}
+
+/// A segment that is read block by block.
 pub(super) struct Segment {
     path: PathBuf,
     reader: SerializedFileReader<Bytes>,
+    columns: Vec<Column>,
     raiser: Raiser,
+    /// The group that is read next.
+    group: usize,
+    /// Those of the group that is read, and how many rows of it are left.
+    readers: Vec<Reader>,
+    left: usize,
 }
 
 impl Segment {
@@ -162,59 +219,87 @@ impl Segment {
             let metadata = reader.metadata().file_metadata();
             let mut pairs = metadata.key_value_metadata().into_iter().flatten();
             let version = pairs.find(|pair| pair.key == VERSION_KEY);
-            let version = version
-                .and_then(|pair| pair.value.clone())
-                .unwrap_or_default();
-            if version != VERSION {
-                return Err(What::Version(version));
+            let version = version.and_then(|pair| pair.value.as_deref());
+            let version = version.unwrap_or_default();
+            if !VERSIONS.contains(&version) {
+                return Err(What::Version(version.to_owned()));
             }
-            if *metadata.schema() != *schema()? {
+            let names = metadata.schema_descr().columns().iter();
+            let columns = names.map(|column| Column::named(column.name()));
+            let columns: Option<Vec<Column>> = columns.collect();
+            let columns = columns.ok_or(What::Columns)?;
+            if *metadata.schema() != *schema(&columns)? {
                 return Err(What::Columns);
             }
-            Ok(reader)
+            Ok((reader, columns))
         };
+        let (reader, columns) = opened().map_err(|what| failed(path, what))?;
         Ok(Self {
-            reader: opened().map_err(|what| failed(path, what))?,
+            reader,
+            columns,
             path: path.to_owned(),
             raiser: Raiser::default(),
+            group: 0,
+            readers: Vec::new(),
+            left: 0,
         })
     }
 
-    /// Number of groups.
-    pub(super) fn groups(&self) -> usize {
-        self.reader.num_row_groups()
+    /// The rows of the next block, those that this release can read, in the order in which they came; none after the last.
+    pub(super) fn read(&mut self) -> Result<Option<Vec<Row>>, FileError> {
+        let flat = self.block().map_err(|what| failed(&self.path, what))?;
+        let Some(mut flat) = flat else {
+            return Ok(None);
+        };
+        flat.sort_by_key(Flat::position);
+        let rows = flat.iter().filter_map(|row| self.raiser.row(row));
+        Ok(Some(rows.collect()))
     }
 
-    /// The rows of a group, those that this release can read.
-    pub(super) fn read(&mut self, group: usize) -> Result<Vec<Row>, FileError> {
-        let flat = self.reader.get_row_group(group);
-        let flat = flat.and_then(|group| read_group(&*group));
-        let flat = flat.map_err(|what| failed(&self.path, what))?;
-        Ok(flat.iter().filter_map(|row| self.raiser.row(row)).collect())
+    fn block(&mut self) -> Result<Option<Vec<Flat<ByteArray>>>, ParquetError> {
+        while self.left == 0 {
+            if self.group == self.reader.num_row_groups() {
+                return Ok(None);
+            }
+            let group = self.reader.get_row_group(self.group)?;
+            self.left = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
+            self.readers = readers(&*group, &self.columns)?;
+            self.group += 1;
+        }
+        let rows = self.left.min(BLOCK);
+        self.left -= rows;
+        let mut flat = vec![Flat::new(&ByteArray::from("")); rows];
+        for reader in &mut self.readers {
+            match reader {
+                Reader::Number(of, reader) => {
+                    let mut values: Vec<i64> = Vec::with_capacity(rows);
+                    reader.read_records(rows, None, None, &mut values)?;
+                    for (row, value) in flat.iter_mut().zip(values) {
+                        row.set(*of, value);
+                    }
+                }
+                Reader::Text(of, reader) => {
+                    let mut values: Vec<ByteArray> = Vec::with_capacity(rows);
+                    reader.read_records(rows, None, None, &mut values)?;
+                    for (row, value) in flat.iter_mut().zip(values) {
+                        row.tell(*of, value);
+                    }
+                }
+            }
+        }
+        Ok(Some(flat))
     }
 }
 
-fn read_group(group: &dyn RowGroupReader) -> Result<Vec<Flat>, ParquetError> {
-    let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
-    let mut flat = vec![Flat::default(); rows];
-    for column in 0..Number::NAMES.len() {
-        let mut values: Vec<i64> = Vec::with_capacity(rows);
-        let mut reader = get_typed_column_reader::<Int64Type>(group.get_column_reader(column)?);
-        reader.read_records(rows, None, None, &mut values)?;
-        for (row, value) in flat.iter_mut().zip(values) {
-            row.numbers[column] = value;
-        }
-    }
-    for column in 0..Text::NAMES.len() {
-        let mut values: Vec<ByteArray> = Vec::with_capacity(rows);
-        let reader = group.get_column_reader(Number::NAMES.len() + column)?;
-        let mut reader = get_typed_column_reader::<ByteArrayType>(reader);
-        reader.read_records(rows, None, None, &mut values)?;
-        for (row, value) in flat.iter_mut().zip(values) {
-            row.texts[column] = value;
-        }
-    }
-    Ok(flat)
+fn readers(group: &dyn RowGroupReader, columns: &[Column]) -> Result<Vec<Reader>, ParquetError> {
+    let reader = |(at, column): (usize, &Column)| {
+        let reader = group.get_column_reader(at)?;
+        Ok(match column {
+            Column::Number(of) => Reader::Number(*of, get_typed_column_reader(reader)),
+            Column::Text(of) => Reader::Text(*of, get_typed_column_reader(reader)),
+        })
+    };
+    columns.iter().enumerate().map(reader).collect()
 }
 
 fn failed(path: &Path, what: impl Into<What>) -> FileError {

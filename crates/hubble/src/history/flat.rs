@@ -1,8 +1,10 @@
 //! A record with its names as a row of numbers and texts, and back: every list is JSON, so that any reader of the files
-//! understands them, and nothing is lost on the way.
+//! understands them, and nothing of its flows is lost on the way.
 
 mod flatten;
 mod raise;
+mod said;
+mod template;
 
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use flatten::Flattener;
 pub(super) use raise::Raiser;
+pub(crate) use said::holds;
 
 macro_rules! columns {
     ($(#[$doc:meta])* $name:ident: $($variant:ident $text:literal)*) => {
@@ -18,9 +21,12 @@ macro_rules! columns {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum $name { $($variant),* }
         impl $name {
-            /// Names of the columns, in their order.
-            pub(super) const NAMES: &'static [&'static str] = &[$($text),*];
             const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Name of the column.
+            pub(super) const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $text),* }
+            }
         }
     };
 }
@@ -52,6 +58,15 @@ columns! {
     Flags "tcp_flags_or_icmp_type"
     Code "icmp_code"
     Interface "interface"
+    Latency "latency_ns"
+    Answer "answer_code"
+    Version "protocol_version"
+    Call "call"
+    Grpc "grpc_status"
+    RequestOctets "request_octets"
+    ResponseOctets "response_octets"
+    Attempts "attempts"
+    Ttl "ttl_s"
 }
 
 columns! {
@@ -82,10 +97,40 @@ columns! {
     EgressPolicies "egress_policies"
     IngressPolicies "ingress_policies"
     Message "message"
+    Method "method"
+    Template "path_template"
+    Path "path"
+    PathParts "path_parts"
+    Name "name"
+    Trace "trace_id"
+    List "list"
+    Errors "errors"
+    Client "client"
+    Group "client_group"
+    Ending "ending"
 }
 
 /// No number.
 const NONE: i64 = -1;
+
+impl Number {
+    /// What a row has that does not set it, and a file in which no row sets it.
+    const fn nothing(self) -> i64 {
+        match self {
+            Self::Way
+            | Self::Point
+            | Self::Side
+            | Self::EgressMatch
+            | Self::IngressMatch
+            | Self::Latency
+            | Self::Answer
+            | Self::Grpc
+            | Self::RequestOctets
+            | Self::ResponseOctets => NONE,
+            _ => 0,
+        }
+    }
+}
 
 /// Columns of one end's names.
 const SOURCE: [Text; 5] = [
@@ -116,38 +161,89 @@ const INGRESS: [Number; 4] = [
     Number::IngressProxy,
 ];
 
-/// One row, column by column.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Flat {
-    pub(super) numbers: [i64; Number::ALL.len()],
-    pub(super) texts: [ByteArray; Text::ALL.len()],
+/// A column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Column {
+    Number(Number),
+    Text(Text),
 }
 
-impl Default for Flat {
-    fn default() -> Self {
-        let empty = ByteArray::from("");
+impl Column {
+    /// All, in their order.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let numbers = Number::ALL.iter().copied().map(Self::Number);
+        numbers.chain(Text::ALL.iter().copied().map(Self::Text))
+    }
+
+    /// The one with this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::all().find(|column| column.name() == name)
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Number(of) => of.name(),
+            Self::Text(of) => of.name(),
+        }
+    }
+}
+
+/// A text by its number; 0 is the empty one.
+pub(super) type Word = u32;
+
+/// One row, column by column: texts by their numbers, or as they are read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Flat<T = Word> {
+    numbers: [i64; Number::ALL.len()],
+    texts: [T; Text::ALL.len()],
+}
+
+impl<T: Clone> Flat<T> {
+    /// A row that says nothing; `empty` is the empty text.
+    pub(super) fn new(empty: &T) -> Self {
         Self {
-            numbers: [0; Number::ALL.len()],
+            numbers: std::array::from_fn(|at| Number::ALL[at].nothing()),
             texts: std::array::from_fn(|_| empty.clone()),
         }
     }
 }
 
-impl Flat {
-    fn number(&self, of: Number) -> i64 {
+impl<T> Flat<T> {
+    pub(super) fn number(&self, of: Number) -> i64 {
         self.numbers[of as usize]
+    }
+
+    pub(super) fn set(&mut self, of: Number, to: impl Into<i64>) {
+        self.numbers[of as usize] = to.into();
+    }
+
+    pub(super) fn tell(&mut self, of: Text, text: T) {
+        self.texts[of as usize] = text;
+    }
+}
+
+impl Flat {
+    /// Whether it has anything in a column.
+    pub(super) fn says(&self, column: Column) -> bool {
+        match column {
+            Column::Number(of) => self.number(of) != of.nothing(),
+            Column::Text(of) => self.texts[of as usize] != 0,
+        }
+    }
+}
+
+impl Flat<ByteArray> {
+    /// Where it was in the ring.
+    pub(super) fn position(&self) -> u64 {
+        self.number(Number::Position) as u64
+    }
+
+    fn octets(&self, of: Text) -> &[u8] {
+        self.texts[of as usize].data()
     }
 
     fn text(&self, of: Text) -> Option<&str> {
         self.texts[of as usize].as_utf8().ok()
-    }
-
-    fn set(&mut self, of: Number, to: impl Into<i64>) {
-        self.numbers[of as usize] = to.into();
-    }
-
-    fn tell(&mut self, of: Text, text: ByteArray) {
-        self.texts[of as usize] = text;
     }
 }
 

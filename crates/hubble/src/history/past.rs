@@ -1,4 +1,4 @@
-//! A walk through the records of before, group by group, as fast as its reader goes.
+//! A walk through the records of before, block by block, as fast as its reader goes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::file::{self, FileError};
 use super::{History, Kept, Row, Run, Segment, nanoseconds};
 use crate::enrich;
+use crate::flow::said;
 use crate::ring::Entry;
 
 /// Which records are wanted.
@@ -29,14 +30,14 @@ pub(crate) struct Want {
 pub(crate) struct Past {
     want: Want,
     sources: VecDeque<Source>,
-    /// Entries of the group that was read last, and their positions.
+    /// Entries of the block that was read last, and their positions.
     entries: std::vec::IntoIter<Entry>,
 }
 
 enum Source {
     Segment(Segment),
-    /// A segment that is open, and its next group.
-    Open(Box<file::Segment>, usize, Run),
+    /// A segment that is open.
+    Open(Box<file::Segment>, Run),
     /// Rows that are in memory yet.
     Rows(Arc<Vec<Row>>),
 }
@@ -97,19 +98,17 @@ impl Past {
 }
 
 impl Source {
-    /// Entries of the next group; none after the last.
+    /// Entries of the next block; none after the last.
     fn read(&mut self, want: Want) -> Result<Option<Vec<Entry>>, FileError> {
         if let Self::Segment(segment) = self {
             let opened = file::Segment::open(&segment.path)?;
-            *self = Self::Open(Box::new(opened), 0, segment.run);
+            *self = Self::Open(Box::new(opened), segment.run);
         }
         match self {
             Self::Segment(_) => Ok(None),
-            Self::Open(segment, group, _) if *group == segment.groups() => Ok(None),
-            Self::Open(segment, group, run) => {
-                let rows = segment.read(*group)?;
-                *group += 1;
-                Ok(Some(entries(&rows, *run, want)))
+            Self::Open(segment, run) => {
+                let rows = segment.read()?;
+                Ok(rows.map(|rows| entries(&rows, *run, want)))
             }
             Self::Rows(rows) if rows.is_empty() => Ok(None),
             Self::Rows(rows) => {
@@ -143,6 +142,11 @@ impl Row {
     fn entries(&self) -> Vec<Entry> {
         match &self.kept {
             Kept::Message(flow) => vec![Entry::Message(Arc::clone(flow))],
+            Kept::Said(enriched, spoken) => said::flows(enriched, spoken)
+                .into_iter()
+                .zip(0..)
+                .map(|(flow, part)| Entry::Flow(flow.named(self.id(part))))
+                .collect(),
             Kept::Record(enriched) => enrich::flows(Arc::clone(enriched))
                 .zip(0..)
                 .map(|(flow, view)| Entry::Flow(flow.named(self.id(view))))
@@ -153,7 +157,7 @@ impl Row {
     /// An id that is the same whenever it is read (RFC 9562, version 8).
     fn id(&self, view: u8) -> Uuid {
         let mut octets = [0; 16];
-        octets[..8].copy_from_slice(&self.time_ns().to_be_bytes());
+        octets[..8].copy_from_slice(&self.span().1.to_be_bytes());
         octets[8..].copy_from_slice(&self.position.to_be_bytes());
         octets[8] = view;
         uuid::Builder::from_custom_bytes(octets).into_uuid()

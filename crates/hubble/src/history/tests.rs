@@ -1,17 +1,24 @@
+mod size;
+
 use api::hubble::observer::{
     GetFlowsRequest, get_flows_response::ResponseTypes, observer_server::Observer as _,
 };
 use futures::StreamExt;
+use l7::record::{Http, Seen};
 use proptest::prelude::*;
 use tonic::Request;
+
+use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::enrich::enrich;
 use crate::intake::Intake;
 use crate::observer::{Config, Observer};
+use crate::records::decode::Clock;
 use crate::records::{Judgement, Mode, Point, Record, Side, Way, What};
 use crate::ring::{Capacity, Ring};
 use crate::sample::{Shop, denied, opened};
+use crate::spoken::Ends;
 
 fn kept(records: impl IntoIterator<Item = Record>) -> Vec<Row> {
     let rows = records.into_iter().zip(0..).map(|(record, position)| Row {
@@ -23,10 +30,8 @@ fn kept(records: impl IntoIterator<Item = Record>) -> Vec<Row> {
 
 pub(crate) fn read(path: &Path) -> Vec<Row> {
     let mut segment = file::Segment::open(path).unwrap();
-    let groups = 0..segment.groups();
-    groups
-        .flat_map(|group| segment.read(group).unwrap())
-        .collect()
+    let blocks = std::iter::from_fn(|| segment.read().unwrap());
+    blocks.flatten().collect()
 }
 
 fn text(rows: &[Row]) -> String {
@@ -121,35 +126,64 @@ proptest! {
     }
 }
 
-#[test]
-fn a_message_is_kept_as_it_came() {
-    let directory = tempfile::tempdir().unwrap();
+fn message() -> [Row; 1] {
     let flow = pb::Flow {
         time: Some(Timestamp::from_unix_nanos(5)),
         uuid: "u".into(),
         l7: Some(pb::Layer7::default()),
         ..pb::Flow::default()
     };
-    let rows = [Row {
+    [Row {
         position: 9,
         kept: Kept::Message(Arc::new(flow)),
-    }];
-    let (path, _) = write(directory.path(), "records-1-2", &rows).unwrap();
-    assert_eq!(text(&read(&path)), text(&rows));
+    }]
 }
 
 #[test]
-fn a_segment_of_many_groups_is_read_group_by_group() {
+fn a_message_is_kept_as_it_came() {
     let directory = tempfile::tempdir().unwrap();
-    let many = file::GROUP as u64 * 2 + 7;
-    let rows = kept((0..many).map(|number| Record {
-        time_ns: number,
-        ..opened()
+    let (path, _) = write(directory.path(), "records-1-2", &message()).unwrap();
+    assert_eq!(text(&read(&path)), text(&message()));
+}
+
+/// Segments that a release wrote which knew no columns for what is said.
+fn of_the_first_version(name: &str) -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.join("src/history/tests/version-1").join(name)
+}
+
+#[tokio::test]
+async fn segments_of_the_first_version_are_read() {
+    let of_a_message = of_the_first_version("records-1-2-9c92fac4.parquet");
+    assert_eq!(text(&read(&of_a_message)), text(&message()));
+    let name = "records-00000000001000000000-00000000010000000000-20018bdc.parquet";
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(of_the_first_version(name), directory.path().join(name)).unwrap();
+    let agent = Agent::start(directory.path());
+    let all: Vec<i64> = (1..=10).collect();
+    assert_eq!(agent.seconds(since(0)).await, all);
+}
+
+#[test]
+fn a_segment_of_many_blocks_is_read_block_by_block_in_the_order_in_which_it_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let many = file::BLOCK as u64 * 2 + 7;
+    let rows = kept((0..many).map(|number| {
+        let record = if number % 3 == 0 { denied() } else { opened() };
+        Record {
+            time_ns: number,
+            ..record
+        }
     }));
     let (path, _) = write(directory.path(), "records-1-2", &rows).unwrap();
-    assert_eq!(file::Segment::open(&path).unwrap().groups(), 3);
-    let times: Vec<u64> = read(&path).iter().map(Row::time_ns).collect();
-    assert_eq!(times, (0..many).collect::<Vec<_>>());
+    let mut segment = file::Segment::open(&path).unwrap();
+    let blocks = std::iter::from_fn(|| segment.read().unwrap());
+    let blocks: Vec<Vec<Row>> = blocks.collect();
+    let sizes: Vec<usize> = blocks.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [file::BLOCK, file::BLOCK, 7]);
+    let told = |row: &Row| (row.position, row.span());
+    let again: Vec<_> = blocks.iter().flatten().map(told).collect();
+    assert_eq!(again, rows.iter().map(told).collect::<Vec<_>>());
 }
 
 /// An agent's flow server that keeps what its ring of three forgets.
@@ -188,15 +222,23 @@ impl Agent {
         });
     }
 
-    async fn ask(&self, request: GetFlowsRequest) -> impl futures::Stream<Item = i64> + use<> {
+    async fn flows(
+        &self,
+        request: GetFlowsRequest,
+    ) -> impl futures::Stream<Item = pb::Flow> + use<> {
         let replies = self.observer.get_flows(Request::new(request)).await;
-        replies.unwrap().into_inner().map(|reply| {
-            let reply = reply.unwrap();
-            match reply.response_types {
-                Some(ResponseTypes::Flow(_)) => reply.time.unwrap().seconds,
+        replies
+            .unwrap()
+            .into_inner()
+            .map(|reply| match reply.unwrap().response_types {
+                Some(ResponseTypes::Flow(flow)) => flow,
                 other => panic!("{other:?}"),
-            }
-        })
+            })
+    }
+
+    async fn ask(&self, request: GetFlowsRequest) -> impl futures::Stream<Item = i64> + use<> {
+        let flows = self.flows(request).await;
+        flows.map(|flow| flow.time.unwrap().seconds)
     }
 
     async fn seconds(&self, request: GetFlowsRequest) -> Vec<i64> {
@@ -245,6 +287,60 @@ async fn what_the_ring_forgot_is_told_and_what_it_holds_once() {
         [13, 14, 15],
         "who does not ask for a time gets the ring"
     );
+}
+
+/// A request over HTTP at a second, and its answer half a second later.
+fn request(second: u64, method: &str) -> Spoken {
+    let start_ns = second * 1_000_000_000;
+    let http = Http {
+        method: Seen::Known(method.to_owned()),
+        path: Seen::Known("/carts/17".to_owned()),
+        template: Seen::Known("/carts/{id}".to_owned()),
+        status: Seen::Known(200),
+        start_ns: Some(start_ns),
+        answer_ns: Some(start_ns + 500_000_000),
+        ..Http::default()
+    };
+    Spoken {
+        ends: Ends::from(&opened()),
+        record: l7::record::Record::Http(Box::new(http)),
+        made_ns: start_ns + 600_000_000,
+        clock: Clock::new(0, UNIX_EPOCH),
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_is_told_of_the_past_as_it_was_told_when_it_came() {
+    let directory = tempfile::tempdir().unwrap();
+    let agent = Agent::start(directory.path());
+    let without_id = |flow: pb::Flow| pb::Flow {
+        uuid: String::new(),
+        ..flow
+    };
+    let mut came = Vec::new();
+    // The columns have no place for an empty method.
+    for (second, method) in [(1, "GET"), (2, ""), (3, "PUT"), (4, "GET")] {
+        agent.intake.spoken(&request(second, method));
+        let newest: Vec<pb::Flow> = agent
+            .flows(GetFlowsRequest::default())
+            .await
+            .collect()
+            .await;
+        came.extend(newest.into_iter().rev().take(2).rev().map(without_id));
+        if second == 3 {
+            agent.history.seal().unwrap();
+        }
+    }
+    assert_eq!(came.len(), 8);
+    let told: Vec<pb::Flow> = agent.flows(since(0)).await.map(without_id).collect().await;
+    assert_eq!(told, came);
+    agent.history.seal().unwrap();
+    drop(agent);
+    let agent = Agent::start(directory.path());
+    let again: Vec<pb::Flow> = agent.flows(since(0)).await.map(without_id).collect().await;
+    assert_eq!(again, came, "out of the files alone");
+    let ids: Vec<pb::Flow> = agent.flows(since(0)).await.collect().await;
+    assert_eq!(ids, agent.flows(since(0)).await.collect::<Vec<_>>().await);
 }
 
 #[tokio::test]

@@ -62,7 +62,11 @@ impl Rollup {
                 row.edge = edge.map(|edge| (**edge).clone());
                 row.outsiders.clear();
                 row.dns.iter_mut().for_each(|of| of.addresses.clear());
-                row.tls.clear();
+                for of in &mut row.tls {
+                    of.versions.clear();
+                    of.protocols.clear();
+                    of.latency = None;
+                }
                 for tally in &mut row.failures {
                     tally.samples.clear();
                 }

@@ -164,6 +164,11 @@ pub(crate) static FAMILIES: &[Family] = &[
             requests::kafka_durations,
         )
     },
+    counter(
+        "hubble_tls_handshakes_total",
+        "Handshakes of TLS by the server's name and how they ended",
+        requests::tls,
+    ),
 ];
 
 /// Upper bounds of the buckets of a histogram, seconds, in order.

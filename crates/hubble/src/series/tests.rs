@@ -1,6 +1,6 @@
 use api::hubble::answers::{
     Cause, CauseKind, CodeCount, Counters, Direction, DnsCounters, HttpCounters, KafkaCounters,
-    Part, Party, PolicyRef, Sketch, Tally,
+    Part, Party, PolicyRef, Sketch, Tally, TlsCounters,
 };
 use promql::{Limits, Value};
 
@@ -141,6 +141,22 @@ fn counts_of_a_long_span_come_evenly() {
             Some(f64::from(second))
         );
     }
+}
+
+#[test]
+fn a_call_through_a_service_counts_once_though_the_other_node_knows_none() {
+    let since = times().since;
+    let known = row(Side::Client, opened(5));
+    let mut unknown = row(Side::Server, opened(5));
+    unknown.edge.as_mut().unwrap().service = String::new();
+    let spans = |row: &Row| vec![span(since, since + 10, row.clone())];
+    let both = all(vec![spans(&unknown), spans(&known)]);
+    assert_eq!(value(&both, "sum(hubble_connections_total)", 10), Some(5.0));
+    let alone = all(vec![spans(&unknown)]);
+    assert_eq!(
+        value(&alone, "sum(hubble_connections_total)", 10),
+        Some(5.0)
+    );
 }
 
 #[test]
@@ -339,6 +355,13 @@ fn what_connections_say_is_counted_by_what_was_answered() {
             errors: codes(&[(3, 1)]),
             ..KafkaCounters::default()
         }],
+        tls: vec![TlsCounters {
+            server_name: "pay.example".into(),
+            handshakes: 9,
+            done: 6,
+            client_alerts: codes(&[(48, 2), (42, 1)]),
+            ..TlsCounters::default()
+        }],
         ..row(Side::Client, Counters::default())
     };
     let counts = all(vec![vec![span(since, since + 10, said)]]);
@@ -363,6 +386,11 @@ fn what_connections_say_is_counted_by_what_was_answered() {
             11.0,
         ),
         ("sum(hubble_kafka_errors_total)", 1.0),
+        (
+            "hubble_tls_handshakes_total{server_name=\"pay.example\", outcome=\"client_alert\"}",
+            3.0,
+        ),
+        ("sum(hubble_tls_handshakes_total)", 9.0),
     ];
     for (query, expected) in expected {
         assert_eq!(value(&counts, query, 10), Some(expected), "{query}");

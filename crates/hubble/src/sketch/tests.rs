@@ -10,6 +10,14 @@ fn exact(durations: &mut [Duration], quantile: f64) -> Duration {
     durations[rank - 1]
 }
 
+fn of(nanos: &[u64]) -> Sketch {
+    let mut sketch = Sketch::default();
+    for nanos in nanos {
+        sketch.add(Duration::from_nanos(*nanos));
+    }
+    sketch
+}
+
 proptest! {
     #[test]
     fn a_quantile_is_within_one_percent(
@@ -31,19 +39,33 @@ proptest! {
         first in prop::collection::vec(0_u64..100_000_000_000, 0..100),
         second in prop::collection::vec(0_u64..100_000_000_000, 0..100),
     ) {
-        let of = |nanos: &[u64]| {
-            let mut sketch = Sketch::default();
-            for nanos in nanos {
-                sketch.add(Duration::from_nanos(*nanos));
-            }
-            sketch
-        };
         let mut merged = of(&first);
         merged.merge(&pb::Sketch::from(&of(&second)));
         let whole: Vec<u64> = first.iter().chain(&second).copied().collect();
         prop_assert_eq!(&merged, &of(&whole));
         prop_assert_eq!(merged.count() as usize, whole.len());
         prop_assert_eq!(Sketch::from(&pb::Sketch::from(&merged)), merged);
+    }
+
+    #[test]
+    fn messages_have_the_same_sum_whether_they_are_in_order_or_not(
+        first in prop::collection::vec((0_u32..1200, 1_u64..9), 0..40),
+        second in prop::collection::vec((0_u32..1200, 1_u64..9), 0..40),
+        are_in_order in any::<[bool; 2]>(),
+        have_same_buckets in any::<bool>(),
+    ) {
+        let message = |of: &[(u32, u64)], is_in_order: bool| {
+            let (bucket, count) = of.iter().copied().unzip();
+            let message = pb::Sketch { bucket, count };
+            if is_in_order { pb::Sketch::from(&Sketch::from(&message)) } else { message }
+        };
+        let first = message(&first, are_in_order[0]);
+        let second = if have_same_buckets { first.clone() } else { message(&second, are_in_order[1]) };
+        let mut sum = Sketch::from(&first);
+        sum.merge(&second);
+        let mut into = Some(first);
+        merge(&mut into, Some(second));
+        prop_assert_eq!(Sketch::from(&into.unwrap()), sum);
     }
 }
 

@@ -67,6 +67,13 @@ const fn wire(address: IpAddr) -> Address {
     }
 }
 
+/// Where both sides' sequence numbers begin: anywhere, and elsewhere for each use of the same ports (RFC 6528).
+const fn first_numbers(at_ns: u64) -> [u32; 2] {
+    // The multiplier of splitmix64 spreads moments that lie close together.
+    let spread = at_ns.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    [(spread >> 32) as u32, spread as u32]
+}
+
 impl Talk {
     /// A connection of which nothing was sent yet.
     pub(super) fn new(
@@ -109,7 +116,7 @@ impl Talk {
             protocol,
             decided,
             mode: mode::UNDECIDED,
-            next: [client.port.into(), 0xffff_fff0],
+            next: first_numbers(now_ns),
             segments: [0; 2],
         }
     }

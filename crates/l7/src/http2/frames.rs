@@ -154,9 +154,9 @@ impl Frames {
         at + block + self.table.memory()
     }
 
-    /// Goes on after a gap, if a segment that begins so begins with frames.
-    pub(super) fn resume(&mut self, octets: &[u8]) -> bool {
-        let begins = begins_with_frames(octets);
+    /// Goes on after a gap, if a segment that begins so begins with frames of streams that there can be.
+    pub(super) fn resume(&mut self, octets: &[u8], can_be: impl Fn(u32) -> bool) -> bool {
+        let begins = begins_with_frames(octets, can_be);
         if begins {
             self.at = At::Head(Vec::new(), 0);
         }
@@ -265,6 +265,8 @@ impl Frames {
                     last: last & 0x7fff_ffff,
                 })
             }
+            // It ended a stream, or several, and nobody knows how.
+            kind::RST_STREAM | kind::GOAWAY => Some(Event::Missed),
             _ => None,
         }
     }
@@ -388,11 +390,14 @@ impl Payload {
 }
 
 /// Whether octets at the beginning of a segment are frames: two heads that fit, or one whose frame ends with the octets.
-fn begins_with_frames(octets: &[u8]) -> bool {
+fn begins_with_frames(octets: &[u8], can_be: impl Fn(u32) -> bool) -> bool {
     let mut rest = Octets::new(octets);
     for number in 0..2 {
         if number > 0 && rest.is_empty() {
             return true;
+        }
+        if Head::parse(rest.rest()).is_some_and(|head| !can_be(head.stream)) {
+            return false;
         }
         let length = frame_length(&mut rest).filter(|length| *length <= PLAUSIBLE_OCTETS);
         let Some(length) = length else {

@@ -18,6 +18,8 @@ pub(super) struct Part {
     pub(super) octets: Option<u64>,
     /// First code that is not zero.
     pub(super) error: i16,
+    /// All of its codes were read.
+    pub(super) whole: bool,
 }
 
 /// What was read of an answer. A list is what was there; the message may have ended early.
@@ -35,6 +37,13 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// All partitions of the last topic were read.
+    fn topic_ends(&mut self) {
+        if let Some(part) = self.parts.last_mut() {
+            part.whole = true;
+        }
+    }
+
     fn note(&mut self, code: i16) {
         if self.error == 0 {
             self.error = code;
@@ -80,6 +89,7 @@ fn produce(body: &mut Body<'_>, told: &mut Told) -> Option<()> {
                 topic,
                 octets: None,
                 error: 0,
+                whole: false,
             },
         )?;
         for _ in 0..body.array()? {
@@ -98,6 +108,7 @@ fn produce(body: &mut Body<'_>, told: &mut Told) -> Option<()> {
             }
             body.tags()?;
         }
+        told.topic_ends();
         body.tags()?;
     }
     body.skip_from(1, 4)?;
@@ -129,12 +140,14 @@ fn fetch(body: &mut Body<'_>, told: &mut Told) -> Option<()> {
                 topic,
                 octets: None,
                 error: 0,
+                whole: false,
             },
         )?;
         let mut octets = 0;
         for _ in 0..body.array()? {
             octets += fetched(body, told)?;
         }
+        told.topic_ends();
         body.tags()?;
         if let Some(part) = told.parts.last_mut() {
             part.octets = Some(octets);
@@ -227,6 +240,7 @@ fn commit(body: &mut Body<'_>, told: &mut Told) -> Option<()> {
                 topic,
                 octets: None,
                 error: 0,
+                whole: false,
             },
         )?;
         for _ in 0..body.array()? {
@@ -234,6 +248,7 @@ fn commit(body: &mut Body<'_>, told: &mut Told) -> Option<()> {
             part_code(body, told)?;
             body.tags()?;
         }
+        told.topic_ends();
         body.tags()?;
     }
     body.tags()

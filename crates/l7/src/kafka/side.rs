@@ -28,6 +28,8 @@ pub(super) struct Side {
     /// Behind a hole nothing is where it seems.
     holed: bool,
     lost: bool,
+    /// What looks like a message may be none, until it ends where a segment does.
+    unproven: bool,
 }
 
 impl Side {
@@ -42,9 +44,16 @@ impl Side {
         self.lost
     }
 
-    /// Goes on with a message that begins with what follows.
-    pub(super) fn resume(&mut self) {
-        *self = Self::default();
+    /// Goes on with a message that begins with what follows; one that is not proven has to end where a segment does.
+    pub(super) fn resume(&mut self, is_proven: bool) {
+        *self = Self {
+            unproven: !is_proven,
+            ..Self::default()
+        };
+    }
+
+    pub(super) fn is_unproven(&self) -> bool {
+        self.unproven
     }
 
     pub(super) fn octets(&self) -> usize {
@@ -69,7 +78,12 @@ impl Side {
                     .extend_from_slice(&octets[..count.min(room)]);
                 self.holed = count > room;
             }
-            return (self.ended(), &octets[count..]);
+            let rest = &octets[count..];
+            if self.unproven && self.left == 0 && !rest.is_empty() {
+                self.lose();
+                return (None, &[]);
+            }
+            return (self.ended(), rest);
         }
         if self.head.is_empty() {
             self.message.begin_ns = time_ns;
@@ -94,9 +108,9 @@ impl Side {
         if self.left == 0 || octets > self.left {
             // What is missing may hold its end and other messages.
             let seen = std::mem::take(&mut self.message);
-            let under_way = self.left > 0;
+            let told = self.left > 0 && !self.unproven;
             self.lose();
-            return under_way.then_some(seen);
+            return told.then_some(seen);
         }
         self.left -= octets;
         self.holed = true;
@@ -106,6 +120,7 @@ impl Side {
     fn ended(&mut self) -> Option<Message> {
         (self.left == 0).then(|| {
             self.holed = false;
+            self.unproven = false;
             std::mem::take(&mut self.message)
         })
     }

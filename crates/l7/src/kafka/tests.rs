@@ -649,7 +649,7 @@ fn calls() -> Vec<Call> {
         ),
         (
             request(&produce(9, 1, &[("orders", &[40])]), ApiKey::Produce, 9, 7),
-            answer(&produced(9, &[("orders", 0)]), ApiKey::Produce, 9, 7),
+            answer(&produced(9, &[("orders", 29)]), ApiKey::Produce, 9, 7),
         ),
         (
             request(&produce(9, 0, &[("mails", &[9])]), ApiKey::Produce, 9, 8),
@@ -674,7 +674,7 @@ fn told_of(calls: &[Call]) -> Vec<Record> {
     };
     let by_id = |name, octets| topic(name, true, Seen::Known(octets), 0);
     let both = |mails, orders| vec![by_id("mails", mails), by_id("orders", orders)];
-    let orders = topic("orders", false, Seen::Known(40), 0);
+    let orders = topic("orders", false, Seen::Known(40), 29);
     let mails = KafkaTopic {
         error: Seen::Unknown,
         ..topic("mails", false, Seen::Known(9), 0)
@@ -693,7 +693,7 @@ fn told_of(calls: &[Call]) -> Vec<Record> {
             kafka.error = Seen::Unknown;
             kafka.group = Seen::Unknown;
         }),
-        of(7, ApiKey::Produce, 9, vec![orders], 0),
+        of(7, ApiKey::Produce, 9, vec![orders], 29),
         changed(of(8, ApiKey::Produce, 9, vec![mails], 0), |kafka| {
             kafka.error = Seen::Absent;
             kafka.response_octets = Seen::Absent;

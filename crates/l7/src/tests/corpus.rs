@@ -109,6 +109,22 @@ impl Script {
         })
     }
 
+    /// Without the beginning or the end of one segment, for every segment and every place in it.
+    pub(crate) fn halved(&self) -> impl Iterator<Item = Self> {
+        let places = self.segments.iter().enumerate();
+        let places = places
+            .flat_map(|(number, segment)| (1..segment.octets.len()).map(move |at| (number, at)));
+        places.flat_map(|(number, at)| {
+            let (mut first, mut second) = (self.segments.clone(), self.segments.clone());
+            first[number].octets.truncate(at);
+            first[number].sampled = at;
+            second[number].octets.drain(..at);
+            second[number].sampled = second[number].octets.len();
+            second[number].at += at as u32;
+            [self.with(first), self.with(second)]
+        })
+    }
+
     /// What one side says without a word of the other, turned around.
     pub(crate) fn reordered(&self) -> Self {
         let runs = self
@@ -299,6 +315,9 @@ pub(crate) fn play_all(script: &Script, expected: &[Record]) -> Faith {
         for midway in base.each_midway() {
             fits(midway.play_midway(), "midway", &midway);
         }
+    }
+    for half in script.halved() {
+        fits(half.play(), "half of a segment lost", &half);
     }
     for most in [40, 64, 128, 256] {
         let cut = script.sampled(most);

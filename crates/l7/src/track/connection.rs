@@ -111,7 +111,8 @@ impl Connection {
     ) -> Vec<Record> {
         self.seen_ns = self.seen_ns.max(sample.time_ns);
         self.read(shared, |live, out, shared| {
-            if sample.syn {
+            // Without the client's own nobody knows whether what comes first of it is its beginning.
+            if sample.syn && direction == Direction::ToServer {
                 live.reading.midway = false;
             }
             let reading = &mut live.reading;

@@ -268,3 +268,48 @@ fn a_request_over_http1_takes_so_long() {
     let ns = nanoseconds(b"", REQUEST, ANSWER, 100);
     println!("figure: l7, a request over HTTP/1 with its answer | {ns} ns");
 }
+
+/// The server's SYN came, so the connection's beginning was seen, but not that of its client.
+#[test]
+fn the_rest_of_a_method_is_no_method_where_the_clients_syn_was_lost() {
+    let mut player = Player::default();
+    let syn = Sample {
+        sequence: 9,
+        syn: true,
+        ..Sample::default()
+    };
+    player
+        .tracker
+        .segment(1, Origin::default(), ToClient, syn, &mut player.out);
+    player.say(1, ToServer, 12, &REQUEST[2..]);
+    player.say(1, ToServer, 10, &REQUEST[..2]);
+    player.say(1, ToClient, 10, ANSWER);
+    player.tracker.closed(1, None, &mut player.out);
+    let methods = player.out.iter().filter_map(|(_, record)| match record {
+        Record::Http(http) => http.method.known(),
+        _ => None,
+    });
+    assert_eq!(methods.collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+/// What is behind the hole was seen later, and is no part of the answer.
+#[test]
+fn an_answer_whose_end_was_lost_ends_where_it_was_seen_last() {
+    let mut player = Player::default();
+    player.syn(1, 9);
+    player.say(1, ToServer, 10, REQUEST);
+    player.say(1, ToClient, 10, &ANSWER[..ANSWER.len() - 1]);
+    let seen_ns = player.time_ns;
+    player.time_ns += 1_000_000;
+    player.say(1, ToServer, 10 + REQUEST.len() as u32, REQUEST);
+    player.say(1, ToClient, 10 + ANSWER.len() as u32, ANSWER);
+    player
+        .tracker
+        .tick(player.time_ns + 2_000_000_000, &mut player.out);
+    let ends = player.out.iter().filter_map(|(_, record)| match record {
+        Record::Http(http) => http.end_ns,
+        _ => None,
+    });
+    let first = ends.min().expect("a record with an end");
+    assert_eq!(first, seen_ns);
+}

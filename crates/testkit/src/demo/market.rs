@@ -1,9 +1,9 @@
-//! The shop: a DNS server, web → api → store behind services, a batch client that a policy denies; outside, clients of web
-//! and a server that web knows by its name.
+//! The shop: a DNS server, web → api → store behind services, a batch client that a policy denies, a broker between checkout
+//! and billing; outside, clients of web and a server that web knows by its name.
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -11,6 +11,7 @@ use api::hubble::flow::Flow;
 use local_api::{Method, Request};
 use serde_json::{Value, json};
 
+use super::broker;
 use super::doorway::Doorway;
 use super::faults::BROKEN_NAME;
 use crate::cluster::{Cluster, OUTSIDE, Options, relay_web, underlay_v4};
@@ -76,12 +77,15 @@ impl Market {
             cluster,
         };
         market.create_objects()?;
-        for &(pod, node) in PODS {
+        for &(pod, node) in PODS.iter().chain(broker::PODS) {
             market.add_pod(pod, node, tell)?;
         }
+        broker::start(&mut market)?;
         tell("starting a server and clients outside the cluster".to_owned());
         market.start_outside()?;
         market.start_programs()?;
+        tell("waiting for the broker".to_owned());
+        broker::serve(&mut market)?;
         Ok(market)
     }
 
@@ -112,6 +116,7 @@ impl Market {
         for name in ["web", "api", "store"] {
             self.open_service(name, 80, 8080)?;
         }
+        self.open_service(broker::BROKER, broker::PORT, broker::PORT)?;
         self.cluster.create(&policy())
     }
 
@@ -148,7 +153,7 @@ impl Market {
         self.cluster.topology.directory().join("names")
     }
 
-    fn service_address(&self, name: &str) -> anyhow::Result<String> {
+    pub(super) fn service_address(&self, name: &str) -> anyhow::Result<String> {
         let path = format!("/api/v1/namespaces/{NAMESPACE}/services/{name}");
         let object: Value = self
             .cluster
@@ -213,15 +218,25 @@ impl Market {
         Ok(())
     }
 
-    /// Starts a program in a pod, beside those that run in it.
+    /// Starts one of our programs in a pod, beside those that run in it.
     pub(super) fn exec(&mut self, pod: &str, args: &[String]) -> anyhow::Result<()> {
+        self.exec_program(pod, &program("axoneme-demo")?, args)
+    }
+
+    /// Starts any program in a pod, beside those that run in it.
+    pub(super) fn exec_program(
+        &mut self,
+        pod: &str,
+        program: &Path,
+        args: &[String],
+    ) -> anyhow::Result<()> {
         let (node, running) = self
             .pods
             .iter_mut()
             .find(|(_, running)| running.pod.name == pod)
             .with_context(|| format!("no pod {pod}"))?;
         let node = self.cluster.nodes.get(*node).context("no such node")?;
-        node.kubelet.exec(&node.machine, running, args)
+        node.kubelet.exec(&node.machine, running, program, args)
     }
 
     /// A pod that runs.
@@ -285,17 +300,18 @@ impl Market {
 
     /// Results so far of the batch client.
     pub(super) fn batch(&mut self) -> anyhow::Result<Results> {
-        let (_, pod) = self
-            .pods
-            .iter_mut()
-            .find(|(_, pod)| pod.pod.name == "batch")
-            .context("no batch client")?;
-        Ok(Results::read(
-            &pod.processes()
-                .first()
-                .context("the batch client is not started")?
-                .output(),
-        ))
+        Ok(Results::read(&self.said("batch")?))
+    }
+
+    /// What the first program of a pod has printed so far.
+    pub(super) fn said(&mut self, pod: &str) -> anyhow::Result<String> {
+        let mut all = self.pods.iter_mut();
+        let (_, running) = all
+            .find(|(_, running)| running.pod.name == pod)
+            .with_context(|| format!("no pod {pod}"))?;
+        let first = running.processes().first();
+        let first = first.with_context(|| format!("nothing runs in pod {pod}"))?;
+        Ok(first.output())
     }
 
     /// Waits until every pod's program answers or the time is over; results say which.

@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use serde_json::Value;
 
 use super::market::{Market, NAMESPACE, OUTSIDE_NAME, policy};
-use super::{Verdict, faults};
+use super::{Verdict, broker, faults};
 use crate::cluster::relay_address;
 use crate::flows::{Outcome, tally};
 
@@ -55,7 +55,7 @@ impl Report {
 pub(super) fn check(name: &str, report: &mut Report) -> anyhow::Result<()> {
     let mut market = Market::open(name, 0, &mut |step| println!("      {step}"))?;
     report.state(
-        "two nodes run with an agent each, and five pods were made through the CNI plugin",
+        "two nodes run with an agent each, and eight pods were made through the CNI plugin",
         market.still_runs(),
     );
     for node in [0, 1] {
@@ -79,6 +79,7 @@ pub(super) fn check(name: &str, report: &mut Report) -> anyhow::Result<()> {
     seen(&market, report);
     switched(&mut market, report)?;
     restarted(&mut market, report)?;
+    broker::seen(&market, report);
     faults::told(&mut market, report)?;
     report.state("every program still runs", market.still_runs());
     report.state(
@@ -168,6 +169,8 @@ fn mapped(market: &Market) -> anyhow::Result<()> {
         ("web", "dns"),
         ("batch", "store"),
         ("web", OUTSIDE_NAME),
+        ("checkout", "broker"),
+        ("billing", "broker"),
     ] {
         let is_it = |(source, destination): &(Option<String>, Option<String>)| {
             source.as_deref() == Some(from) && destination.as_deref() == Some(to)

@@ -278,9 +278,13 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(pod: &RunningPod) -> Self {
+        Self::on(pod, PORT)
+    }
+
+    pub(crate) fn on(pod: &RunningPod, port: u16) -> Self {
         let listener = pod
             .sandbox
-            .run(|| TcpListener::bind(at(pod, PORT)))
+            .run(|| TcpListener::bind(at(pod, port)))
             .expect("the namespace is entered")
             .expect("the pod listens");
         listener.set_nonblocking(true).expect("not blocking");

@@ -4,7 +4,7 @@
 #[path = "spoken/http2.rs"]
 mod http2;
 #[path = "spoken/told.rs"]
-mod told;
+pub(crate) mod told;
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -306,33 +306,38 @@ fn resolve(client: &RunningPod, server: &RunningPod, times: u64) {
         .iter()
         .flat_map(|of| std::iter::repeat_n(of, usize::try_from(of.2 * times).expect("few")));
     for (id, (name, code, _)) in (0_u16..).zip(all) {
-        let mut question = id.to_be_bytes().to_vec();
-        question.extend(b"\x01\0\0\x01\0\0\0\0\0\0");
-        for label in name.split('.') {
-            question.push(u8::try_from(label.len()).expect("short"));
-            question.extend(label.as_bytes());
-        }
-        question.extend(b"\0\0\x01\0\x01");
-        asks.send_to(&question, at(server, DNS))
+        asks.send_to(&question(id, name), at(server, DNS))
             .expect("a question");
         let mut buffer = [0; 512];
         let (length, peer) = answers.recv_from(&mut buffer).expect("a question");
         let Some(code) = code else { continue };
-        let answer = answer(&buffer[..length], *code);
+        let answer = answer(&buffer[..length], *code, ADDRESS);
         answers.send_to(&answer, peer).expect("an answer");
         asks.recv_from(&mut buffer).expect("an answer");
     }
 }
 
+/// A question for the addresses of a name.
+pub(crate) fn question(id: u16, name: &str) -> Vec<u8> {
+    let mut question = id.to_be_bytes().to_vec();
+    question.extend(b"\x01\0\0\x01\0\0\0\0\0\0");
+    for label in name.split('.') {
+        question.push(u8::try_from(label.len()).expect("short"));
+        question.extend(label.as_bytes());
+    }
+    question.extend(b"\0\0\x01\0\x01");
+    question
+}
+
 /// The answer to a question, with an address where its code is 0.
-fn answer(question: &[u8], code: u8) -> Vec<u8> {
+pub(crate) fn answer(question: &[u8], code: u8, address: Ipv4Addr) -> Vec<u8> {
     let mut answer = question.to_vec();
     answer[2] = 0x81;
     answer[3] = code;
     if code == 0 {
         answer[7] = 1;
         answer.extend(b"\xc0\x0c\0\x01\0\x01\0\0\0\x1e\0\x04");
-        answer.extend(ADDRESS.octets());
+        answer.extend(address.octets());
     }
     answer
 }

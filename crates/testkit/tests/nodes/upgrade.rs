@@ -171,8 +171,8 @@ fn drops(cluster: &Cluster) -> BTreeMap<u8, u64> {
     let mut found = BTreeMap::new();
     for node in &cluster.nodes {
         let pins = kernel::PinDirectory::new(&node.machine.directory().join("bpf"));
-        let maps = kernel::Maps::open_any_capacity(&pins).expect("pinned maps");
-        for (key, counts) in maps.drops.dump().expect("drops") {
+        let drops = kernel::Maps::open_drops(&pins).expect("pinned drops");
+        for (key, counts) in drops.dump().expect("drops") {
             let packets: u64 = counts.iter().map(|count| count.packets).sum();
             *found.entry(key.reason).or_default() += packets;
         }

@@ -25,7 +25,7 @@ fn told(record: Record) -> Vec<pb::Flow> {
         name: "default/n1".into(),
         labels: Vec::new(),
     };
-    let flows = flows(&enriched, &spoken);
+    let flows = flows(&enriched, &Arc::new(spoken));
     flows.iter().map(|flow| flow.message(&node)).collect()
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     DESTINATION, DESTINATION_NUMBERS, EGRESS, Flat, INGRESS, NONE, Number, Policy, SOURCE,
-    SOURCE_NUMBERS, Text,
+    SOURCE_NUMBERS, Text, Word,
 };
 use crate::enrich::Enriched;
 use crate::history::{Kept, Row};
@@ -21,19 +21,32 @@ use crate::records::{Judgement, Mode, Party, Side, What};
 /// Makes rows flat, and remembers what was written before: most names come again and again.
 #[derive(Default)]
 pub(in crate::history) struct Flattener {
-    addresses: HashMap<IpAddr, ByteArray>,
-    words: HashMap<String, ByteArray>,
+    texts: Vec<ByteArray>,
+    addresses: HashMap<IpAddr, Word>,
+    words: HashMap<Vec<u8>, Word>,
     /// By where they lie; what is written now lives until it is written.
-    ends: HashMap<*const EndpointNames, [ByteArray; 5]>,
+    ends: HashMap<*const EndpointNames, [Word; 5]>,
 }
+
+/// What rows of a block are sorted by, and when they came: most columns are the same for the same ends.
+const ORDER: [Text; 4] = [
+    Text::What,
+    Text::SourceAddress,
+    Text::DestinationAddress,
+    Text::SourcePod,
+];
 
 impl Flattener {
     /// The row, flat.
     pub(in crate::history) fn row(&mut self, row: &Row) -> Flat {
-        let mut flat = Flat::default();
+        let mut flat = Flat::new(&0);
         flat.set(Number::Position, row.position as i64);
         match &row.kept {
             Kept::Record(enriched) => self.record(&mut flat, enriched),
+            Kept::Said(enriched, spoken) => {
+                self.packet(&mut flat, enriched);
+                self.said(&mut flat, spoken);
+            }
             Kept::Message(flow) => self.message(&mut flat, flow),
         }
         flat
@@ -43,15 +56,6 @@ impl Flattener {
     fn message(&mut self, flat: &mut Flat, flow: &pb::Flow) {
         let time_ns = flow.time.unwrap_or_default().unix_nanos();
         flat.set(Number::Time, i64::try_from(time_ns).unwrap_or(i64::MAX));
-        for number in [
-            Number::Way,
-            Number::Point,
-            Number::Side,
-            EGRESS[0],
-            INGRESS[0],
-        ] {
-            flat.set(number, NONE);
-        }
         flat.tell(Text::What, self.word("message"));
         if let Some(ip) = &flow.ip {
             flat.tell(Text::SourceAddress, self.word(&ip.source));
@@ -65,7 +69,8 @@ impl Flattener {
                 flat.tell(columns[4], self.word(&end.cluster_name));
             }
         }
-        flat.tell(Text::Message, ByteArray::from(flow.encode_to_vec()));
+        let message = self.octets(flow.encode_to_vec());
+        flat.tell(Text::Message, message);
     }
 
     fn record(&mut self, flat: &mut Flat, enriched: &Enriched) {
@@ -75,6 +80,12 @@ impl Flattener {
             i64::try_from(record.time_ns).unwrap_or(i64::MAX),
         );
         self.what(flat, &record.what);
+        self.packet(flat, enriched);
+    }
+
+    /// Whose it was, and what else all records have.
+    fn packet(&mut self, flat: &mut Flat, enriched: &Enriched) {
+        let record = &enriched.record;
         let party = |flat: &mut Flat, of: &Party, [port, identity, endpoint]: [Number; 3]| {
             flat.set(port, of.port);
             flat.set(identity, of.identity);
@@ -105,15 +116,6 @@ impl Flattener {
     }
 
     fn what(&mut self, flat: &mut Flat, what: &What) {
-        for number in [
-            Number::Way,
-            Number::Point,
-            Number::Side,
-            EGRESS[0],
-            INGRESS[0],
-        ] {
-            flat.set(number, NONE);
-        }
         let word = match *what {
             What::New {
                 point,
@@ -196,9 +198,9 @@ impl Flattener {
         }
     }
 
-    fn end(&mut self, names: &Arc<EndpointNames>) -> [ByteArray; 5] {
+    fn end(&mut self, names: &Arc<EndpointNames>) -> [Word; 5] {
         if let Some(texts) = self.ends.get(&Arc::as_ptr(names)) {
-            return texts.clone();
+            return *texts;
         }
         let texts = [
             self.word(&names.namespace),
@@ -207,27 +209,56 @@ impl Flattener {
             self.json(&names.workloads),
             self.word(&names.cluster_name),
         ];
-        self.ends.insert(Arc::as_ptr(names), texts.clone());
+        self.ends.insert(Arc::as_ptr(names), texts);
         texts
     }
 
-    fn address(&mut self, address: IpAddr) -> ByteArray {
-        let text = self.addresses.entry(address);
-        text.or_insert_with(|| ByteArray::from(address.to_string().as_str()))
-            .clone()
+    fn address(&mut self, address: IpAddr) -> Word {
+        if let Some(word) = self.addresses.get(&address) {
+            return *word;
+        }
+        let word = self.word(&address.to_string());
+        self.addresses.insert(address, word);
+        word
     }
 
-    fn word(&mut self, word: &str) -> ByteArray {
-        if let Some(text) = self.words.get(word) {
-            text.clone()
-        } else {
-            let text = ByteArray::from(word);
-            self.words.insert(word.to_owned(), text.clone());
-            text
+    pub(super) fn word(&mut self, word: &str) -> Word {
+        if word.is_empty() {
+            return 0;
+        }
+        match self.words.get(word.as_bytes()) {
+            Some(number) => *number,
+            None => self.octets(word.as_bytes().to_vec()),
         }
     }
 
-    fn json(&mut self, list: &impl Serialize) -> ByteArray {
+    fn octets(&mut self, octets: Vec<u8>) -> Word {
+        self.texts.push(ByteArray::from(octets.clone()));
+        let number = self.texts.len() as Word;
+        self.words.insert(octets, number);
+        number
+    }
+
+    /// The text of a column.
+    pub(in crate::history) fn text(&self, row: &Flat, of: Text) -> ByteArray {
+        let number = row.texts[of as usize] as usize;
+        let text = number.checked_sub(1).and_then(|at| self.texts.get(at));
+        text.cloned().unwrap_or_else(|| ByteArray::from(""))
+    }
+
+    /// Puts rows that have most in common beside each other.
+    pub(in crate::history) fn sort(rows: &mut [Flat]) {
+        rows.sort_by_key(|row| {
+            let ends = ORDER.map(|of| row.texts[of as usize]);
+            (
+                ends,
+                row.number(Number::DestinationPort),
+                row.number(Number::Position),
+            )
+        });
+    }
+
+    pub(super) fn json(&mut self, list: &impl Serialize) -> Word {
         let text = serde_json::to_string(list).unwrap_or_default();
         self.word(&text)
     }

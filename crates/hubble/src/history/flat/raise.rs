@@ -5,17 +5,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use api::hubble::flow as pb;
+use parquet::data_type::ByteArray;
 use prost::Message;
 use serde::Deserialize;
 
 use super::{
     DESTINATION, DESTINATION_NUMBERS, EGRESS, Flat, INGRESS, NONE, Number, Policy, SOURCE,
-    SOURCE_NUMBERS, Text,
+    SOURCE_NUMBERS, Text, said,
 };
 use crate::enrich::Enriched;
 use crate::history::{Kept, Row};
 use crate::names::{EndpointNames, PolicyOrigin, ServiceName};
 use crate::records::{Judgement, Mode, Party, Point, Record, Side, Way, What};
+use crate::spoken::Spoken;
+
+/// A row as it is read.
+pub(super) type Read = Flat<ByteArray>;
 
 /// Makes rows of flat ones; what is the same is shared.
 #[derive(Default)]
@@ -27,18 +32,24 @@ pub(in crate::history) struct Raiser {
 
 impl Raiser {
     /// The row; none for what this release cannot read.
-    pub(in crate::history) fn row(&mut self, flat: &Flat) -> Option<Row> {
-        let position = flat.number(Number::Position) as u64;
-        let kept = if flat.text(Text::What)? == "message" {
-            let message = flat.texts[Text::Message as usize].data();
-            Kept::Message(Arc::new(pb::Flow::decode(message).ok()?))
-        } else {
-            Kept::Record(Arc::new(self.enriched(flat)?))
+    pub(in crate::history) fn row(&mut self, flat: &Read) -> Option<Row> {
+        let position = flat.position();
+        let kept = match flat.text(Text::What)? {
+            "message" => {
+                let message = flat.octets(Text::Message);
+                Kept::Message(Arc::new(pb::Flow::decode(message).ok()?))
+            }
+            "new" | "closed" | "denied" | "dropped" => Kept::Record(Arc::new(self.enriched(flat)?)),
+            _ => {
+                let enriched = self.enriched(flat)?;
+                let spoken = said::raise(flat, &enriched.record)?;
+                Kept::Said(Arc::new(enriched), Arc::new(spoken))
+            }
         };
         Some(Row { position, kept })
     }
 
-    fn enriched(&mut self, flat: &Flat) -> Option<Enriched> {
+    fn enriched(&mut self, flat: &Read) -> Option<Enriched> {
         Some(Enriched {
             record: record(flat)?,
             source: self.end(flat, SOURCE)?,
@@ -57,12 +68,12 @@ impl Raiser {
 
     /// Nobody has labels that are empty text: an end without any has an empty list.
     #[allow(clippy::option_option, reason = "unreadable, nameless, named")]
-    fn end(&mut self, flat: &Flat, columns: [Text; 5]) -> Option<Option<Arc<EndpointNames>>> {
+    fn end(&mut self, flat: &Read, columns: [Text; 5]) -> Option<Option<Arc<EndpointNames>>> {
         let [namespace, pod, labels, workloads, cluster] = columns;
         if flat.text(labels)?.is_empty() {
             return Some(None);
         }
-        let key = columns.map(|column| flat.texts[column as usize].data().to_vec());
+        let key = columns.map(|column| flat.octets(column).to_vec());
         if let Some(names) = self.ends.get(&key) {
             return Some(Some(Arc::clone(names)));
         }
@@ -113,14 +124,14 @@ impl Raiser {
     }
 }
 
-fn list<T: for<'a> Deserialize<'a>>(text: &str) -> Option<Vec<T>> {
+pub(super) fn list<T: for<'a> Deserialize<'a>>(text: &str) -> Option<Vec<T>> {
     if text.is_empty() {
         return Some(Vec::new());
     }
     serde_json::from_str(text).ok()
 }
 
-fn record(flat: &Flat) -> Option<Record> {
+fn record(flat: &Read) -> Option<Record> {
     let party = |address: Text, [port, identity, endpoint]: [Number; 3]| {
         Some(Party {
             address: flat.text(address)?.parse().ok()?,
@@ -164,7 +175,7 @@ fn octets(text: &str) -> Option<[u8; 6]> {
     Some(all)
 }
 
-fn what(flat: &Flat) -> Option<What> {
+fn what(flat: &Read) -> Option<What> {
     let point = || {
         let number = flat.number(Number::Point);
         POINTS.into_iter().find(|point| *point as i64 == number)
@@ -200,12 +211,13 @@ fn what(flat: &Flat) -> Option<What> {
             side: side(),
             reason: flat.number(Number::Reason).try_into().ok()?,
         },
+        said::HTTP | said::DNS | said::KAFKA => Spoken::WHAT,
         _ => return None,
     })
 }
 
 #[allow(clippy::option_option, reason = "unreadable, absent, present")]
-fn judgement(flat: &Flat, columns: [Number; 4]) -> Option<Option<Judgement>> {
+fn judgement(flat: &Read, columns: [Number; 4]) -> Option<Option<Judgement>> {
     let [match_type, rule, audited, proxy] = columns.map(|column| flat.number(column));
     if match_type == NONE {
         return Some(None);

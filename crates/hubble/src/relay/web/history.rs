@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::hubble::Timestamp;
 use api::hubble::answers::answers_server::Answers as _;
-use api::hubble::answers::{Counters, MapAnswer, Question, Row};
+use api::hubble::answers::{MapAnswer, Question, Row};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -16,7 +16,7 @@ use tonic::Status;
 
 use super::{Asked, Web, failed, json};
 use crate::answers::{dns, http, kafka};
-use crate::rollup::is_outside;
+use crate::rollup::{self, is_outside};
 use crate::sketch::Sketch;
 
 /// Spans of an answer that asks for no number, and the most that one can ask for.
@@ -206,7 +206,7 @@ fn sum(since: i64, answer: &MapAnswer) -> Sums {
         sums.refused += of.refused;
         sums.unanswered += of.unanswered;
         sums.denied += of.denied;
-        sums.failed += failures(&of);
+        sums.failed += rollup::failed(&of);
         let edge = row.edge.as_ref();
         if edge
             .and_then(|edge| edge.source.as_ref())
@@ -250,11 +250,6 @@ impl Sums {
             self.said_failed += of.unfinished + alerts.map(|of| of.count).sum::<u64>();
         }
     }
-}
-
-/// Attempts that came to nothing; what was answered late was answered.
-fn failures(of: &Counters) -> u64 {
-    of.refused + of.unanswered.saturating_sub(of.late) + of.denied
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Metrics of what connections say: requests over HTTP, questions of DNS, requests to Kafka.
+//! Metrics of what connections say: requests over HTTP, questions of DNS, requests to Kafka, handshakes of TLS.
 
 use api::hubble::answers::{CodeCount, Edge, Row, Sketch};
 
@@ -128,6 +128,27 @@ pub(super) fn kafka_durations(_: &Edge, row: &Row, to: &mut Add<'_>) {
         "hubble_kafka_produce_duration_seconds",
         row.kafka.iter().map(|of| &of.produce_latency),
     );
+}
+
+/// Handshakes of TLS; what follows those that are done is not seen.
+pub(super) fn tls(_: &Edge, row: &Row, to: &mut Add<'_>) {
+    for of in &row.tls {
+        let alerts = |codes: &[CodeCount]| codes.iter().map(|of| of.count).sum();
+        let outcomes = [
+            ("done", of.done),
+            ("client_alert", alerts(&of.client_alerts)),
+            ("server_alert", alerts(&of.server_alerts)),
+            ("unfinished", of.unfinished),
+            ("unknown", of.unknown),
+        ];
+        for (outcome, count) in outcomes {
+            let labels = [
+                ("server_name", of.server_name.as_str()),
+                ("outcome", outcome),
+            ];
+            add(to, "hubble_tls_handshakes_total", &labels, count);
+        }
+    }
 }
 
 fn durations<'a>(to: &mut Add<'_>, name: &str, sketches: impl Iterator<Item = &'a Option<Sketch>>) {

@@ -8,6 +8,7 @@ use l7::record::{DnsData, DnsOutcome, Record as Said};
 
 use crate::connections::Entry;
 use crate::enrich::Enriched;
+use crate::flow::{Node, said};
 use crate::history::{Kept as Row, tests as history};
 use crate::names::Names;
 use crate::records::{Record, Way as RecordWay, What};
@@ -46,7 +47,11 @@ impl Kept {
             for row in history::read(&path) {
                 match row.kept {
                     Row::Record(enriched) => records.push(enriched),
-                    Row::Message(flow) => messages.push(flow),
+                    Row::Message(flow) => messages.push(pb::Flow::clone(&flow)),
+                    Row::Said(enriched, spoken) => {
+                        let flows = said::flows(&enriched, &spoken);
+                        messages.extend(flows.iter().map(|of| of.message(&Node::default())));
+                    }
                 }
             }
         }

@@ -20,22 +20,26 @@ fn question(cluster: &Cluster, words: &[&str], since: &str) -> anyhow::Result<Va
     Ok(answer)
 }
 
-fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(of: &'a Value, name: &str) -> &'a [Value] {
     of[name].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn text<'a>(of: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(of: &'a Value, name: &str) -> &'a str {
     of[name].as_str().unwrap_or_default()
 }
 
 /// Codes and how many had them. What is zero is left out of an answer.
-fn codes(of: &Value, name: &str) -> Vec<(u64, u64)> {
+pub(crate) fn codes(of: &Value, name: &str) -> Vec<(u64, u64)> {
     let all = list(of, name).iter();
     all.map(|of| (of["code"].as_u64().unwrap_or(0), number(&of["count"])))
         .collect()
 }
 
-fn same(what: &str, mut found: Vec<String>, mut wanted: Vec<String>) -> anyhow::Result<()> {
+pub(crate) fn same(
+    what: &str,
+    mut found: Vec<String>,
+    mut wanted: Vec<String>,
+) -> anyhow::Result<()> {
     found.sort();
     wanted.sort();
     ensure!(found == wanted, "{what}: {found:#?}\nand not\n{wanted:#?}");

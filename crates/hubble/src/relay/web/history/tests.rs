@@ -1,5 +1,6 @@
 use api::hubble::answers::{
-    CodeCount, DnsCounters, Edge, HttpCounters, KafkaCounters, Party, PartyKind, Row, TlsCounters,
+    CodeCount, Counters, DnsCounters, Edge, HttpCounters, KafkaCounters, Party, PartyKind, Row,
+    TlsCounters,
 };
 
 use super::*;
@@ -23,7 +24,7 @@ fn spans_are_multiples_of_what_nodes_count_in() {
 }
 
 #[test]
-fn what_came_late_did_not_fail_and_what_came_from_outside_is_told_apart() {
+fn what_came_late_did_not_fail_what_was_cut_did_and_what_came_from_outside_is_told_apart() {
     let row = |name: &str, opened, unanswered, late| Row {
         edge: Some(Edge {
             source: Some(Party {
@@ -38,6 +39,7 @@ fn what_came_late_did_not_fail_and_what_came_from_outside_is_told_apart() {
             unanswered,
             late,
             denied: 1,
+            cut: 2,
             ..Counters::default()
         }),
         ..Row::default()
@@ -49,7 +51,7 @@ fn what_came_late_did_not_fail_and_what_came_from_outside_is_told_apart() {
     let expected = Sums {
         since: 60,
         opened: 12,
-        failed: 3,
+        failed: 7,
         unanswered: 3,
         denied: 2,
         outside: 7,
