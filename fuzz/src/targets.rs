@@ -64,9 +64,7 @@ impl Target {
     /// The seeds, and the inputs that once failed, in `fuzz/kept/NAME`: text as it is, octets as hexadecimal digits.
     pub(crate) fn inputs(&self) -> Vec<Vec<u8>> {
         let mut inputs = (self.seeds)();
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("kept")
-            .join(self.name);
+        let folder = Path::new("kept").join(self.name);
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let text = fs::read_to_string(entry.path()).unwrap_or_default();
             inputs.push(match self.shape {

@@ -47,5 +47,7 @@ pub(crate) fn program(place: &Place) -> Result<Command> {
         .map_or_else(|| place.cache.join("target"), PathBuf::from);
     let mut command = Command::new(output.join(target).join("debug/axoneme-fuzz"));
     command.env("AXONEME_CACHE", &place.cache);
+    // Where its seeds are: what was compiled may be of another checkout that is gone.
+    command.current_dir(place.repo.join("fuzz"));
     Ok(command)
 }

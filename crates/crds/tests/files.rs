@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 const HEADER: &str = "# Made from the types of the crate `api` by `./x crds`.\n";
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds")
+    PathBuf::from("../../deploy/crds")
 }
 
 /// With quotes around words that are texts since YAML 1.2 and were truth values in 1.1, which kubectl reads.

@@ -82,8 +82,8 @@ pub struct Stream {
     /// In the order of their distance from `next`; none reaches back to it.
     held: VecDeque<Held>,
     held_octets: usize,
-    /// When the last sample was seen, the one that is being taken not included.
-    seen_ns: u64,
+    /// When the last of what was given was seen.
+    given_ns: u64,
 }
 
 #[derive(Debug)]
@@ -111,13 +111,9 @@ impl Held {
 impl Stream {
     /// Takes a sample, and gives what can now be read.
     pub fn push(&mut self, sample: Sample<'_>, out: &mut impl FnMut(Piece<'_>)) {
-        self.take(sample, out);
-        self.seen_ns = self.seen_ns.max(sample.time_ns);
-    }
-
-    fn take(&mut self, sample: Sample<'_>, out: &mut impl FnMut(Piece<'_>)) {
         if sample.syn {
             self.start(sample.sequence.wrapping_add(1));
+            self.given_ns = self.given_ns.max(sample.time_ns);
         }
         let sample = Sample {
             sequence: sample.sequence.wrapping_add(sample.syn.into()),
@@ -172,7 +168,7 @@ impl Stream {
             out(Piece::Gap {
                 octets: missing.into(),
                 hole: Hole::Lost,
-                time_ns: self.seen_ns,
+                time_ns: self.given_ns,
             });
             self.next = Some(end);
         }
@@ -208,6 +204,7 @@ impl Stream {
     /// Gives what of the sample has not been given yet.
     fn deliver(&mut self, sample: Sample<'_>, out: &mut impl FnMut(Piece<'_>)) {
         let Some(next) = self.next else { return };
+        self.given_ns = self.given_ns.max(sample.time_ns);
         let known = next.wrapping_sub(sample.sequence);
         if known >= sample.length {
             return;
@@ -256,7 +253,7 @@ impl Stream {
             out(Piece::Gap {
                 octets: reached.wrapping_sub(next).into(),
                 hole: Hole::Cut,
-                time_ns: self.seen_ns.min(first.time_ns),
+                time_ns: self.given_ns.min(first.time_ns),
             });
             self.next = Some(reached);
         }

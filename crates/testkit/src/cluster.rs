@@ -28,6 +28,9 @@ pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd00:10:96::/112";
 
 const UNDERLAY_MTU: u32 = 1550;
 
+/// How often an object is replaced that somebody else changes meanwhile.
+const ATTEMPTS: usize = 10;
+
 /// How the nodes are set up.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -233,11 +236,21 @@ impl Cluster {
         self.control.directory().join("kubeconfig")
     }
 
-    /// Creates or replaces an object.
+    /// Creates or replaces an object, also one whose status somebody else writes meanwhile.
     pub fn apply(&self, object: &Value) -> anyhow::Result<()> {
         let (collection, name) = place_of(object)?;
         let path = format!("{collection}/{name}");
-        let found = match self.api.send(&Request::new(Method::Get, path.as_str())) {
+        for _ in 1..ATTEMPTS {
+            match self.replace(object, &path) {
+                Err(error) if status_of(&error) == Some(409) => {}
+                done => return done,
+            }
+        }
+        self.replace(object, &path)
+    }
+
+    fn replace(&self, object: &Value, path: &str) -> anyhow::Result<()> {
+        let found = match self.api.send(&Request::new(Method::Get, path)) {
             Err(error) if error.is_not_found() => return self.create(object),
             found => found?,
         };
@@ -254,7 +267,7 @@ impl Cluster {
             .insert("resourceVersion".into(), version);
         let _: Value = self
             .api
-            .put(&path, &new)
+            .put(path, &new)
             .with_context(|| format!("replace {path}"))?;
         Ok(())
     }
@@ -395,4 +408,9 @@ pub fn in_url(address: IpAddr) -> String {
         IpAddr::V4(v4) => v4.to_string(),
         IpAddr::V6(v6) => format!("[{v6}]"),
     }
+}
+
+/// The status with which the API server refused.
+pub(crate) fn status_of(error: &anyhow::Error) -> Option<u16> {
+    error.downcast_ref::<local_api::Error>()?.status()
 }

@@ -148,8 +148,7 @@ fn a_message_is_kept_as_it_came() {
 
 /// Segments that a release wrote which knew no columns for what is said.
 fn of_the_first_version(name: &str) -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.join("src/history/tests/version-1").join(name)
+    Path::new("src/history/tests/version-1").join(name)
 }
 
 #[tokio::test]

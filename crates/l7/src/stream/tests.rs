@@ -275,3 +275,34 @@ fn what_was_left_out_is_as_old_as_what_was_given_before_it() {
     }
     assert_eq!(gaps, [100]);
 }
+
+#[test]
+fn what_was_left_out_between_samples_that_waited_is_as_old_as_the_first_of_them() {
+    let mut stream = Stream::default();
+    let mut pieces = Vec::new();
+    let mut out = |piece: Piece<'_>| {
+        if let Piece::Gap { hole, time_ns, .. } = piece {
+            pieces.push((hole, time_ns));
+        }
+    };
+    let syn = Sample {
+        sequence: 6,
+        syn: true,
+        time_ns: 50,
+        ..Sample::default()
+    };
+    stream.push(syn, &mut out);
+    // Between 7 and 9 a sample was lost.
+    for (sequence, expected, time_ns) in [(9, 7, 100), (90, 90, 9000)] {
+        let sample = Sample {
+            sequence,
+            octets: b"ab",
+            expected: Some(expected),
+            time_ns,
+            ..Sample::default()
+        };
+        stream.push(sample, &mut out);
+    }
+    stream.finish(None, &mut out);
+    assert_eq!(pieces, [(Hole::Lost, 100), (Hole::Cut, 100)]);
+}

@@ -150,7 +150,7 @@ fn what_is_shown_is_what_the_documentation_lists() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE cilium_operator_"));
     let shown: Vec<&str> = types.filter_map(|line| line.split(' ').next()).collect();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let path = "../../docs/metrics.md";
     let documentation = std::fs::read_to_string(path).unwrap();
     let (_, rest) = documentation.split_once("## Operator").unwrap();
     let section = rest.split("\n## ").next().unwrap_or_default();

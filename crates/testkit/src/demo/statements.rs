@@ -77,9 +77,10 @@ pub(super) fn check(name: &str, report: &mut Report) -> anyhow::Result<()> {
         never_answered(&mut market),
     );
     seen(&market, report);
+    // Before agents restart: names of topics come with what a client asks first.
+    broker::seen(&market, report);
     switched(&mut market, report)?;
     restarted(&mut market, report)?;
-    broker::seen(&market, report);
     faults::told(&mut market, report)?;
     report.state("every program still runs", market.still_runs());
     report.state(

@@ -7,7 +7,7 @@ use local_api::{Method, Request};
 use serde_json::Value;
 
 use crate::bench::crowd;
-use crate::cluster::{Cluster, place_of};
+use crate::cluster::{Cluster, place_of, status_of};
 
 /// Objects in one page of a list.
 const PAGE: usize = 500;
@@ -113,8 +113,4 @@ impl<'a> Requests<'a> {
         let (collection, name) = place_of(object).context("an object without a place")?;
         Ok(format!("{collection}/{name}"))
     }
-}
-
-fn status_of(error: &anyhow::Error) -> Option<u16> {
-    error.downcast_ref::<local_api::Error>()?.status()
 }

@@ -291,7 +291,7 @@ fn metrics_are_as_documented(agent: &Agent) {
     etcd.metrics().register(&mut registry);
     let text = daemon::metrics::text(&registry);
     let page = Page::read(&text);
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let path = "../../docs/metrics.md";
     let documentation = std::fs::read_to_string(path).expect("docs/metrics.md");
     let (_, rest) = documentation
         .split_once("## Agent over etcd")

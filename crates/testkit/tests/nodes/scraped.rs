@@ -27,7 +27,7 @@ pub(crate) const SOURCES: &str =
     r#"[{"kind":"config-map","namespace":"kube-system","name":"cilium-config"}]"#;
 
 fn file(path: &str) -> String {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/chart/files");
+    let folder = PathBuf::from("../../deploy/chart/files");
     std::fs::read_to_string(folder.join(path)).expect("a file of the chart")
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn flows(cluster: &Cluster) {
 
 /// Every family that docs/metrics.md lists is shown, and no other.
 fn listed(page: &Page, section: &str, prefix: &str) -> anyhow::Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let path = "../../docs/metrics.md";
     let text = std::fs::read_to_string(path)?;
     let (_, rest) = text.split_once(section).context("a section")?;
     let rest = rest.split("\n## ").next().unwrap_or_default();

@@ -69,7 +69,7 @@ fn a_dry_run_asks_no_cluster() {
 
 #[test]
 fn the_chart_in_the_program_is_the_one_of_the_project() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/chart");
+    let folder = Path::new("../../deploy/chart");
     assert_eq!(folder.is_dir(), !CHART.is_empty());
     for (name, content) in CHART {
         assert_eq!(
