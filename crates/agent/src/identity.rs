@@ -148,8 +148,7 @@ impl Identities {
         let known = tokio::time::timeout(POD_PATIENCE, known).await;
         let in_use = known.ok().and_then(Result::ok).and_then(|of| of.clone());
         let in_use = in_use.ok_or(Error::NotReady)?;
-        let ports = pod.named_ports.iter().map(|port| &port.name);
-        Ok(in_use.apply(&labels, ports))
+        Ok(in_use.apply(&labels))
     }
 
     /// The identity of labels, created if there is none.

@@ -86,13 +86,10 @@ impl InUse {
         asked(KeySource::Any) || asked(KeySource::Is(Source::K8s))
     }
 
-    /// The labels of a pod's identity, of all that could be part of it and the names of its ports.
-    pub fn apply<'a>(
-        &self,
-        labels: &LabelSet,
-        mut ports: impl Iterator<Item = &'a Arc<str>>,
-    ) -> LabelSet {
-        if ports.any(|name| self.0.contains(&Used::Port(Arc::clone(name)))) {
+    /// The labels of a pod's identity, of all that could be part of it. While a policy looks at ports by their names, all: what is
+    /// left of one pod's labels may be all that another one has, whose ports are others.
+    pub fn apply(&self, labels: &LabelSet) -> LabelSet {
+        if self.0.iter().any(|used| matches!(used, Used::Port(_))) {
             return labels.clone();
         }
         let labels = labels.iter().filter(|label| self.keeps(label));

@@ -207,10 +207,7 @@ impl Engine {
         let labels = pod_labels(facts, &self.filter);
         match &self.by_need {
             None => Some(labels),
-            Some(by_need) => {
-                let ports = pod.named_ports.iter().map(|port| &port.name);
-                Some(by_need.current()?.apply(&labels, ports))
-            }
+            Some(by_need) => Some(by_need.current()?.apply(&labels)),
         }
     }
 
@@ -243,7 +240,7 @@ impl Engine {
         let Some(by_need) = self.by_need.as_mut() else {
             return false;
         };
-        let seen_alike = |labels: &LabelSet| by_need.ready.apply(labels, std::iter::empty());
+        let seen_alike = |labels: &LabelSet| by_need.ready.apply(labels);
         let held = row.identity.and_then(|of| self.inputs.identities.get(&of));
         let stays = held.is_some_and(|held| *held == row.labels);
         if !stays || seen_alike(labels) != seen_alike(&row.labels) {

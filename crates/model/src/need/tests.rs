@@ -152,12 +152,7 @@ fn verdicts(policies: &[PolicyObject], pods: &[Pod], labels: &[LabelSet]) -> Vec
 }
 
 fn identities(pods: &[Pod], used: &InUse) -> Vec<LabelSet> {
-    let http: Arc<str> = "http".into();
-    let labels = pods.iter().map(|pod| {
-        let ports = pod.http.map(|_| &http).into_iter();
-        used.apply(&pod.labels, ports)
-    });
-    labels.collect()
+    pods.iter().map(|pod| used.apply(&pod.labels)).collect()
 }
 
 proptest! {
@@ -182,6 +177,19 @@ proptest! {
         }
         prop_assert_eq!(&expected, &verdicts(&policies, &pods, &mixed));
     }
+}
+
+#[test]
+fn a_pod_without_a_port_of_a_name_that_is_used_is_told_from_one_that_has_it() {
+    let with = pod(0, [1, 0, 0, 0, 2], 1);
+    let without = pod(0, [1, 1, 0, 0, 2], 0);
+    let used = [
+        Used::Label(SelectorKey::k8s("app")),
+        Used::Label(SelectorKey::k8s(KEYS[4])),
+        Used::Port("http".into()),
+    ];
+    let labels = identities(&[with, without], &used.into_iter().collect());
+    assert_ne!(labels[0], labels[1]);
 }
 
 #[test]

@@ -282,7 +282,7 @@ fn labels(app: &str) -> LabelSet {
 
 /// What all pods have in common.
 fn plain_labels() -> LabelSet {
-    InUse::default().apply(&labels("any"), std::iter::empty())
+    InUse::default().apply(&labels("any"))
 }
 
 impl World {
