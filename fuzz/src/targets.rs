@@ -1,7 +1,7 @@
 //! The list of targets: each reads one kind of input that others write, and checks what must hold of any.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 mod cni;
 mod conversations;
@@ -60,11 +60,16 @@ pub(crate) const ALL: &[Target] = &[
     conversations::TLS,
 ];
 
+/// The folder of this package, as cargo and `./x` say: what was compiled may be of another checkout that is gone.
+fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from)
+}
+
 impl Target {
     /// The seeds, and the inputs that once failed, in `fuzz/kept/NAME`: text as it is, octets as hexadecimal digits.
     pub(crate) fn inputs(&self) -> Vec<Vec<u8>> {
         let mut inputs = (self.seeds)();
-        let folder = Path::new("kept").join(self.name);
+        let folder = package().join("kept").join(self.name);
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let text = fs::read_to_string(entry.path()).unwrap_or_default();
             inputs.push(match self.shape {

@@ -48,6 +48,6 @@ pub(crate) fn program(place: &Place) -> Result<Command> {
     let mut command = Command::new(output.join(target).join("debug/axoneme-fuzz"));
     command.env("AXONEME_CACHE", &place.cache);
     // Where its seeds are: what was compiled may be of another checkout that is gone.
-    command.current_dir(place.repo.join("fuzz"));
+    command.env("CARGO_MANIFEST_DIR", place.repo.join("fuzz"));
     Ok(command)
 }

@@ -159,9 +159,9 @@ fn packet_seeds() -> Vec<Vec<u8>> {
 }
 
 fn texts() -> Vec<String> {
-    let root = Path::new("../crates/datapath/tests/cases");
+    let root = super::package().join("../crates/datapath/tests/cases");
     let list = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten();
-    let mut texts: Vec<String> = list(root)
+    let mut texts: Vec<String> = list(&root)
         .flat_map(|folder| list(&folder.path()))
         .filter_map(|file| fs::read_to_string(file.path()).ok())
         .collect();
