@@ -296,6 +296,8 @@ impl Talk {
         let end = sequence.wrapping_add(payload.len() as u32);
         if end.wrapping_sub(expected).cast_signed() > 0 {
             self.next[usize::from(way)] = end;
+        } else {
+            self.entry.retransmits[usize::from(way)] += 1;
         }
         let Some(limit) = self.wanted(way, payload.len(), sequence == expected) else {
             return false;
