@@ -206,8 +206,8 @@ impl Told {
         Self {
             created_ns: connection.created_ns,
             looked_ns: 0,
-            sent: Traffic::of(&connection.sent, connection.retransmits[0]),
-            received: Traffic::of(&connection.received, connection.retransmits[1]),
+            sent: Traffic::of(&connection.sent, connection.retransmits_sent),
+            received: Traffic::of(&connection.received, connection.retransmits_received),
             syn_retransmits: connection.sent.syn_retransmits,
             answered: is_answered(connection),
             unanswered: before.unanswered || outcome == Some(Outcome::Unanswered),

@@ -206,9 +206,11 @@ pub struct Connection {
     pub speaker: u8,
     /// Always zero.
     pub pad: [u8; 3],
-    /// TCP: segments with payload, all of which was seen before or lies before what was seen: sent again, or overtaken by later
-    /// ones. From the initiator, from the responder.
-    pub retransmits: [u32; 2],
+    /// TCP: segments with payload from the initiator, all of which was seen before or lies before what was seen: sent again, or
+    /// overtaken by later ones.
+    pub retransmits_sent: u32,
+    /// The same from the responder.
+    pub retransmits_received: u32,
     /// Room to grow; fills what is mostly read to a cache line.
     pub reserved: [u8; 20],
     /// Responder to initiator.

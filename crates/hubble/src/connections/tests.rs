@@ -112,11 +112,12 @@ fn an_opening_without_an_answer_is_told_after_three_seconds_and_its_late_answer_
 fn what_is_sent_again_is_told_by_direction_as_often_as_it_was_since_the_last_look() {
     let mut follower = follower();
     let mut connection = answered();
-    connection.retransmits = [3, 1];
+    connection.retransmits_sent = 3;
+    connection.retransmits_received = 1;
     let first = follower.look(&key(1), &connection, at(11), Entry::Stays);
     let first = first.unwrap();
     assert_eq!((first.sent.retransmits, first.received.retransmits), (3, 1));
-    connection.retransmits = [3, 5];
+    connection.retransmits_received = 5;
     let next = follower.look(&key(1), &connection, at(21), Entry::Stays);
     let next = next.unwrap();
     assert_eq!((next.sent.retransmits, next.received.retransmits), (0, 4));

@@ -297,7 +297,11 @@ impl Talk {
         if end.wrapping_sub(expected).cast_signed() > 0 {
             self.next[usize::from(way)] = end;
         } else {
-            self.entry.retransmits[usize::from(way)] += 1;
+            let again = match way {
+                0 => &mut self.entry.retransmits_sent,
+                _ => &mut self.entry.retransmits_received,
+            };
+            *again += 1;
         }
         let Some(limit) = self.wanted(way, payload.len(), sequence == expected) else {
             return false;

@@ -177,8 +177,8 @@ impl<'a> Entry<'a> {
         // SAFETY: an aligned word of a live, writable value, as in the writers above.
         unsafe {
             let count = match way {
-                Way::Forward => &raw mut (*entry).retransmits[0],
-                Way::Reply => &raw mut (*entry).retransmits[1],
+                Way::Forward => &raw mut (*entry).retransmits_sent,
+                Way::Reply => &raw mut (*entry).retransmits_received,
             };
             count.write_volatile(count.read_volatile().wrapping_add(1));
         }
