@@ -196,7 +196,10 @@ fn a_connection_that_lasts_is_told_in_parts_that_add_up() {
             assert_eq!(change.outcome, idle);
         }
     }
-    assert_eq!(sum, Traffic::of(&connection.sent));
+    assert_eq!(
+        sum,
+        Traffic::of(&connection.sent, connection.retransmits_sent)
+    );
 }
 
 #[test]
