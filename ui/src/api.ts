@@ -31,6 +31,8 @@ export type Counters = Partial<
     | "denied"
     | "dropped"
     | "syn_retransmits"
+    | "retransmits_sent"
+    | "retransmits_received"
     | "cut"
     | "packets_sent"
     | "packets_received"

@@ -123,7 +123,7 @@ function allowed(rows: Row[], failures: Failure[]): Step {
 }
 
 function connecting(rows: Row[], denied: Failure[], failures: Failure[]): Step {
-  const of = (name: "opened" | "denied" | "cut" | "dropped" | "syn_retransmits" | "reset_by_client" | "reset_by_server"): number => sum(rows, (row) => n(row.counters?.[name]));
+  const of = (name: "opened" | "denied" | "cut" | "dropped" | "syn_retransmits" | "retransmits_sent" | "retransmits_received" | "reset_by_client" | "reset_by_server"): number => sum(rows, (row) => n(row.counters?.[name]));
   const told = (of: CauseKind): number =>
     sum(
       failures.filter((failure) => kind(failure.cause) === of),
@@ -138,6 +138,7 @@ function connecting(rows: Row[], denied: Failure[], failures: Failure[]): Step {
   ];
   const failed = sum(words, ([times]) => times);
   const took = merged(rows.map((row) => row.connect));
+  const again = of("retransmits_sent") + of("retransmits_received");
   const resets = of("reset_by_client") + Math.max(0, of("reset_by_server") - of("cut"));
   return {
     name: "Connection",
@@ -155,6 +156,7 @@ function connecting(rows: Row[], denied: Failure[], failures: Failure[]): Step {
       ["First answer, p95", p95(took)],
       ["Ended by a reset", resets > 0 ? count(resets) : ""],
       ["Sent again (SYN)", of("syn_retransmits") > 0 ? count(of("syn_retransmits")) : ""],
+      ["Segments sent again", again > 0 ? count(again) : ""],
       ["Packets dropped", of("dropped") > 0 ? count(of("dropped")) : ""],
     ]),
     // Resets after both sides spoke are how many programs end.

@@ -111,6 +111,7 @@ fn attach(
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         worked.and(asked)
     });
+    log.step("pod");
     if let Err(error) = &outcome {
         log.warning(&format!("undo: {error}"));
         revert(&undo, arguments, config, agent, log);
@@ -132,11 +133,11 @@ struct Steps<'a> {
 impl Steps<'_> {
     fn run(self, undo: &mut Undo) -> Result<Success, Error> {
         let node = Node::of(self.agent.config()?, self.config)?;
-        self.log.debug("configuration read");
+        self.log.step("configuration");
         // A send fails only when the pod's thread ended, and then its error is the one reported.
         let _ = self.wanted.send(node.wanted());
         let allocated = self.allocate(&node, undo);
-        self.log.debug("addresses allocated");
+        self.log.step("addresses");
         let made = self.made.recv().unwrap_or_else(|_| {
             Err(Error::new(
                 Code::KernelRefused,
@@ -145,11 +146,11 @@ impl Steps<'_> {
         });
         undo.link = made.as_ref().ok().map(|made| made.host_index);
         let (made, (pair, addressing)) = (made?, allocated?);
-        self.log.debug("interface made");
+        self.log.step("interface");
         self.check_offload(&node, &made)?;
         let _ = self.addressing.send(addressing.clone());
         let endpoint = self.create(&made, pair, undo)?;
-        self.log.debug("endpoint in force");
+        self.log.step("endpoint");
         Ok(self.success(&made, &addressing, &endpoint))
     }
 

@@ -1,5 +1,7 @@
 //! The plugin's log file: one line per event, `key=value`, as the node's other logs. Failing to log never fails a call.
 
+use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -12,6 +14,8 @@ pub(crate) struct Log {
     debug: bool,
     context: String,
     start: Instant,
+    /// What each step took, as it is written, and when the last one ended.
+    steps: RefCell<(String, Instant)>,
 }
 
 impl Log {
@@ -29,7 +33,16 @@ impl Log {
             debug: config.debug,
             context: format!("command={}{attachment}", command.name()),
             start: Instant::now(),
+            steps: RefCell::new((String::new(), Instant::now())),
         }
+    }
+
+    /// A step is over: the lines from here on say what it took.
+    pub(crate) fn step(&self, name: &str) {
+        let mut steps = self.steps.borrow_mut();
+        let took = steps.1.elapsed().as_micros();
+        let _ = write!(steps.0, " {name}-us={took}");
+        steps.1 = Instant::now();
     }
 
     pub(crate) fn info(&self, message: &str) {
@@ -62,8 +75,9 @@ impl Log {
         let elapsed = self.start.elapsed().as_micros();
         // One write per line: several plugins append to the same file.
         let text = format!(
-            "time={time} level={level} msg={message:?} {} elapsed-us={elapsed}\n",
-            self.context
+            "time={time} level={level} msg={message:?} {} elapsed-us={elapsed}{}\n",
+            self.context,
+            self.steps.borrow().0
         );
         let _ = file.write_all(text.as_bytes());
     }

@@ -243,7 +243,14 @@ fn add_returns_what_it_made_and_the_agent_gets_what_it_needs() {
     let log = std::fs::read_to_string(bench.directory.path().join("cni.log")).expect("log");
     assert!(
         log.contains("level=info msg=\"done\" command=ADD attachment=")
-            && log.contains("elapsed-us="),
+            && [
+                " elapsed-us=",
+                " configuration-us=",
+                " endpoint-us=",
+                " pod-us="
+            ]
+            .iter()
+            .all(|time| log.contains(time)),
         "{log}"
     );
 }

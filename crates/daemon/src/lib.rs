@@ -6,3 +6,8 @@ mod run;
 pub mod settings;
 
 pub use run::{refuse, run};
+
+/// musl's own allocator has one lock for all threads and gives memory back to the kernel as soon as it can, to ask for it again.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -51,13 +51,15 @@ pub enum Outcome {
     CutByServer,
 }
 
-/// Packets and bytes (at the IP layer) of one direction.
+/// Packets, bytes (at the IP layer) and retransmitted segments of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Packets.
     pub packets: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Segments with payload that had been seen before, or were overtaken.
+    pub retransmits: u64,
 }
 
 /// What was added to a connection since it was last told.
@@ -204,8 +206,8 @@ impl Told {
         Self {
             created_ns: connection.created_ns,
             looked_ns: 0,
-            sent: Traffic::of(&connection.sent),
-            received: Traffic::of(&connection.received),
+            sent: Traffic::of(&connection.sent, connection.retransmits_sent),
+            received: Traffic::of(&connection.received, connection.retransmits_received),
             syn_retransmits: connection.sent.syn_retransmits,
             answered: is_answered(connection),
             unanswered: before.unanswered || outcome == Some(Outcome::Unanswered),
@@ -215,10 +217,11 @@ impl Told {
 }
 
 impl Traffic {
-    const fn of(direction: &Direction) -> Self {
+    fn of(direction: &Direction, retransmits: u32) -> Self {
         Self {
             packets: direction.packets,
             bytes: direction.bytes,
+            retransmits: retransmits.into(),
         }
     }
 
@@ -226,6 +229,7 @@ impl Traffic {
         Self {
             packets: self.packets.saturating_sub(before.packets),
             bytes: self.bytes.saturating_sub(before.bytes),
+            retransmits: self.retransmits.saturating_sub(before.retransmits),
         }
     }
 }

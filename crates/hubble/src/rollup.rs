@@ -1,4 +1,4 @@
-//! What was counted, edge by edge, in spans of ten seconds, a minute and an hour: bounded in memory and on disk, and the
+//! What was counted, edge by edge, in spans of ten seconds, a minute, ten minutes and an hour: bounded in memory and on disk, and the
 //! same after a restart but for the span that was open.
 
 mod disk;
@@ -125,9 +125,12 @@ impl Rollup {
         self.disk
             .write(Level::Minute, minute.start, &minute.window, (*first, edges))?;
         self.with(|state| state.saved = first + edges.len());
-        let hour = Level::Hour.start(minute.start);
-        if Level::Hour.start(now) != hour {
-            self.disk.close_hours(now)?;
+        let is_over = |level: Level| level.start(now) != level.start(minute.start);
+        if is_over(Level::TenMinutes) {
+            self.disk.close(Level::TenMinutes, now)?;
+        }
+        if is_over(Level::Hour) {
+            self.disk.close(Level::Hour, now)?;
             self.disk.prune(now)?;
             let oldest = self.disk.oldest()?;
             self.with(|state| state.since = oldest.unwrap_or(state.since));
@@ -249,7 +252,7 @@ struct Spans<'a> {
 impl Spans<'_> {
     /// Adds the largest span that begins at `at` and ends before `until`; the time at which it ends.
     fn step(&self, at: u64, until: u64, sum: &mut Open) -> Result<u64, DiskError> {
-        for level in [Level::Hour, Level::Minute] {
+        for level in [Level::Hour, Level::TenMinutes, Level::Minute] {
             let end = at + level.seconds();
             let is_whole = level.start(at) == at && end <= until;
             // The newest may be in memory in finer spans alone.

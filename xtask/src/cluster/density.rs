@@ -24,6 +24,9 @@ const PODS: usize = 100;
 /// Pods that are started one at a time beside them: as many as a 99th percentile needs to be none of the slowest alone.
 const SINGLE: usize = 200;
 
+/// Steps of the plugin, in their order.
+const STEPS: [&str; 5] = ["configuration", "addresses", "interface", "endpoint", "pod"];
+
 /// What one pod's start took on its node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Start {
@@ -31,6 +34,8 @@ struct Start {
     all: Duration,
     /// Of it, the network plugin.
     plugin: Duration,
+    /// Of that, its steps.
+    steps: [Duration; STEPS.len()],
 }
 
 /// From nothing to nodes full of pods, and back.
@@ -85,6 +90,7 @@ fn measure(layout: &Layout) -> Result<()> {
         part(&mut all, 50),
         100.0 * sum(&plugin) / sum(&all)
     );
+    println!("figure: of the slowest 5 %: {}", slowest(alone));
     steps.step("pods removed", || {
         kubectl(
             layout,
@@ -92,6 +98,21 @@ fn measure(layout: &Layout) -> Result<()> {
         )
         .map(drop)
     })
+}
+
+/// What the steps took in the mean of the slowest twentieth.
+fn slowest(mut starts: Vec<Start>) -> String {
+    starts.sort_by_key(|start| std::cmp::Reverse(start.plugin));
+    starts.truncate(starts.len().div_ceil(20));
+    let mean = |step: usize| {
+        let all: Vec<Duration> = starts.iter().map(|start| start.steps[step]).collect();
+        sum(&all) / all.len().max(1) as f64 * 1e3
+    };
+    let told = STEPS
+        .iter()
+        .enumerate()
+        .map(|(step, name)| format!("{name} {:.1} ms", mean(step)));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// So many pods at once, spread over the nodes.
@@ -189,12 +210,12 @@ fn plugin_log(layout: &Layout, node: &Node) -> Result<String> {
 
 /// Starts of pods by name: the runtime's log has the times of sandboxes and containers, the plugin's what it took.
 fn starts(runtime: &str, plugin: &str) -> Vec<(String, Start)> {
-    let added: BTreeMap<&str, u64> = plugin
+    let added: BTreeMap<&str, &str> = plugin
         .lines()
         .filter(|line| line.contains("msg=\"done\" command=ADD"))
         .filter_map(|line| {
             let sandbox = between(line, "attachment=", ":")?;
-            Some((sandbox, line.rsplit_once("elapsed-us=")?.1.parse().ok()?))
+            Some((sandbox, line))
         })
         .collect();
     let mut begun: BTreeMap<&str, Duration> = BTreeMap::new();
@@ -222,13 +243,22 @@ fn starts(runtime: &str, plugin: &str) -> Vec<(String, Start)> {
                 let sandbox = containers.get(container)?;
                 let name = sandboxes.get(sandbox)?;
                 let all = time.checked_sub(*begun.get(name)?)?;
-                let plugin = Duration::from_micros(*added.get(sandbox)?);
-                Some(((*name).to_owned(), Start { all, plugin }))
+                let line = added.get(sandbox)?;
+                let plugin = micros(line, "elapsed")?;
+                let steps = STEPS.map(|step| micros(line, step).unwrap_or_default());
+                Some(((*name).to_owned(), Start { all, plugin, steps }))
             });
             found.extend(start);
         }
     }
     found
+}
+
+/// A time of a line of the plugin's log.
+fn micros(line: &str, name: &str) -> Option<Duration> {
+    let mut words = line.split_whitespace();
+    let found = words.find_map(|word| word.strip_prefix(name)?.strip_prefix("-us="));
+    found?.parse().ok().map(Duration::from_micros)
 }
 
 /// The time of day of an RFC 3339 timestamp in UTC. A pod that starts before midnight and runs after it is left out.

@@ -141,6 +141,9 @@ fn tcp(rows: &[Row]) -> Cells {
         ];
         cells.extend(counts.map(|count| count.to_string()));
         cells.push(share(of.unanswered, of.opened));
+        let again = of.retransmits_sent.saturating_add(of.retransmits_received);
+        let packets = of.packets_sent.saturating_add(of.packets_received);
+        cells.push(share(again, packets));
         cells
     };
     Cells {
@@ -158,6 +161,7 @@ fn tcp(rows: &[Row]) -> Cells {
             "DENIED",
             "SYN AGAIN",
             "UNANSWERED %",
+            "SENT AGAIN %",
         ],
         rows: rows.map(row).collect(),
     }

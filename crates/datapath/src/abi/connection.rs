@@ -204,8 +204,15 @@ pub struct Connection {
     pub ifindex: u32,
     /// TCP: who sent payload last: 0 nobody, 1 the initiator, 2 the responder. Kept where that decides what is sampled.
     pub speaker: u8,
+    /// Always zero.
+    pub pad: [u8; 3],
+    /// TCP: segments with payload from the initiator, all of which was seen before or lies before what was seen: sent again, or
+    /// overtaken by later ones.
+    pub retransmits_sent: u32,
+    /// The same from the responder.
+    pub retransmits_received: u32,
     /// Room to grow; fills what is mostly read to a cache line.
-    pub reserved: [u8; 31],
+    pub reserved: [u8; 20],
     /// Responder to initiator.
     pub received: Direction,
 }

@@ -153,7 +153,7 @@ fn handshake<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
     }
 }
 
-/// Highest sequence, acknowledgement and window.
+/// Highest sequence, acknowledgement and window, and what is sent again.
 #[inline(always)]
 fn sequence<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
     let way = cx.way();
@@ -161,6 +161,8 @@ fn sequence<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
     let end = cx.sequence.wrapping_add(cx.payload).wrapping_add(marks);
     if old == 0 || (end.wrapping_sub(entry.seq_end(way)) as i32) > 0 {
         entry.set_seq_end(way, end);
+    } else if cx.payload != 0 {
+        entry.count_retransmit(way);
     }
     if cx.tcp_flags & ACK != 0 {
         let first = old & u32::from(ACK) == 0;

@@ -74,7 +74,8 @@ fn a_connection_that_closes_is_told_once_and_what_comes_after_it_as_well() {
         last.received,
         Traffic {
             packets: 1,
-            bytes: 40
+            bytes: 40,
+            retransmits: 0
         }
     );
     assert_eq!(last.sent, Traffic::default());
@@ -105,6 +106,21 @@ fn an_opening_without_an_answer_is_told_after_three_seconds_and_its_late_answer_
     let late = late.unwrap();
     assert!(late.late && late.outcome.is_none());
     assert_eq!(late.answered, Some(Duration::from_secs(5)));
+}
+
+#[test]
+fn what_is_sent_again_is_told_by_direction_as_often_as_it_was_since_the_last_look() {
+    let mut follower = follower();
+    let mut connection = answered();
+    connection.retransmits_sent = 3;
+    connection.retransmits_received = 1;
+    let first = follower.look(&key(1), &connection, at(11), Entry::Stays);
+    let first = first.unwrap();
+    assert_eq!((first.sent.retransmits, first.received.retransmits), (3, 1));
+    connection.retransmits_received = 5;
+    let next = follower.look(&key(1), &connection, at(21), Entry::Stays);
+    let next = next.unwrap();
+    assert_eq!((next.sent.retransmits, next.received.retransmits), (0, 4));
 }
 
 #[test]
@@ -180,7 +196,10 @@ fn a_connection_that_lasts_is_told_in_parts_that_add_up() {
             assert_eq!(change.outcome, idle);
         }
     }
-    assert_eq!(sum, Traffic::of(&connection.sent));
+    assert_eq!(
+        sum,
+        Traffic::of(&connection.sent, connection.retransmits_sent)
+    );
 }
 
 #[test]
@@ -215,7 +234,8 @@ fn what_was_before_the_follower_began_is_not_told_again() {
         change.sent,
         Traffic {
             packets: 1,
-            bytes: 100
+            bytes: 100,
+            retransmits: 0
         }
     );
     assert_eq!(

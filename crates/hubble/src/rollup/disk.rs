@@ -20,6 +20,8 @@ const VERSIONS: TableDefinition<'_, &str, u32> = TableDefinition::new("versions"
 const VERSION: u32 = 1;
 /// Minutes are kept for a week.
 const MINUTES: u64 = 7 * 24 * 3600;
+/// Tens of minutes are kept for two days: they are the ends of a time whose middle is hours.
+const TENS_OF_MINUTES: u64 = 2 * 24 * 3600;
 /// Hours are kept for ninety days.
 const HOURS: u64 = 90 * 24 * 3600;
 /// Bytes of all spans of one length, at most.
@@ -41,6 +43,8 @@ pub enum Level {
     Ten,
     /// A minute.
     Minute,
+    /// Ten minutes.
+    TenMinutes,
     /// An hour.
     Hour,
 }
@@ -51,7 +55,18 @@ impl Level {
         match self {
             Self::Ten => 10,
             Self::Minute => 60,
+            Self::TenMinutes => 600,
             Self::Hour => 3600,
+        }
+    }
+
+    /// Seconds for which its spans are kept on disk; those of ten seconds are in memory alone.
+    const fn kept(self) -> u64 {
+        match self {
+            Self::Ten => 0,
+            Self::Minute => MINUTES,
+            Self::TenMinutes => TENS_OF_MINUTES,
+            Self::Hour => HOURS,
         }
     }
 
@@ -212,19 +227,19 @@ impl Disk {
         })
     }
 
-    /// Writes all hours before `now` that have minutes and are not written yet: also those that ended while no agent ran.
-    pub(super) fn close_hours(&self, now: u64) -> Result<(), DiskError> {
-        let mut from = match self.edge_of(Level::Hour, Bound::Last)? {
-            Some(hour) => hour + Level::Hour.seconds(),
-            None => 0,
-        };
+    /// Writes all spans of a level before `now` that have minutes and are not written yet: also those that ended while no agent
+    /// ran.
+    pub(super) fn close(&self, level: Level, now: u64) -> Result<(), DiskError> {
+        let last = self.edge_of(level, Bound::Last)?;
+        let mut from = last.map_or(0, |last| last + level.seconds());
+        from = from.max(level.start(now.saturating_sub(level.kept())));
         while let Some(minute) = self.edge_of(Level::Minute, Bound::From(from))? {
-            let hour = Level::Hour.start(minute);
-            if hour >= Level::Hour.start(now) {
+            let start = level.start(minute);
+            if start >= level.start(now) {
                 break;
             }
-            self.close_hour(hour)?;
-            from = hour + Level::Hour.seconds();
+            self.close_span(level, start)?;
+            from = start + level.seconds();
         }
         Ok(())
     }
@@ -246,30 +261,30 @@ impl Disk {
         })
     }
 
-    /// Writes an hour out of its minutes.
-    fn close_hour(&self, hour: u64) -> Result<(), DiskError> {
+    /// Writes a span out of its minutes.
+    fn close_span(&self, level: Level, start: u64) -> Result<(), DiskError> {
         let mut sum = Open::default();
-        let mut minute = hour;
-        while minute < hour + Level::Hour.seconds() {
+        let mut minute = start;
+        while minute < start + level.seconds() {
             if let Some(window) = self.read(Level::Minute, minute)? {
                 sum.add(window);
             }
             minute += Level::Minute.seconds();
         }
-        self.write(Level::Hour, hour, &sum.into_window(), (0, &[]))
+        self.write(level, start, &sum.into_window(), (0, &[]))
     }
 
     /// Removes what is too old, and the oldest of what is too much.
     pub(super) fn prune(&self, now: u64) -> Result<(), DiskError> {
         self.change(|tables| {
             let mut spans = tables.open_table(SPANS)?;
-            for (level, age) in [(Level::Minute, MINUTES), (Level::Hour, HOURS)] {
+            for level in [Level::Minute, Level::TenMinutes, Level::Hour] {
                 let all = (level.seconds(), 0)..(level.seconds() + 1, 0);
                 let (mut bytes, mut gone) = (0, Vec::new());
                 for row in spans.range(all)?.rev() {
                     let (key, value) = row?;
                     bytes += value.value().len();
-                    if bytes > BYTES || key.value().1 + age < now {
+                    if bytes > BYTES || key.value().1 + level.kept() < now {
                         gone.push(key.value());
                     }
                 }

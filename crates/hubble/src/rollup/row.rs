@@ -107,6 +107,8 @@ impl OpenRow {
         counters.packets_received += change.received.packets;
         counters.bytes_received += change.received.bytes;
         counters.syn_retransmits += change.syn_retransmits;
+        counters.retransmits_sent += change.sent.retransmits;
+        counters.retransmits_received += change.received.retransmits;
         let (counter, kind) = match change.outcome {
             None => return,
             Some(Outcome::Closed) => (&mut counters.closed, None),
@@ -288,5 +290,5 @@ pub(crate) fn add(into: &mut Counters, of: &Counters) {
         ($($field:ident)+) => { Counters { $($field: into.$field.saturating_add(of.$field)),+ } };
     }
     *into = sum!(opened answered late closed idle refused unanswered reset_by_client reset_by_server denied dropped
-        syn_retransmits packets_sent packets_received bytes_sent bytes_received cut);
+        syn_retransmits packets_sent packets_received bytes_sent bytes_received cut retransmits_sent retransmits_received);
 }

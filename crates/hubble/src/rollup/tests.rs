@@ -48,6 +48,7 @@ fn change(outcome: Outcome) -> Change {
         sent: Traffic {
             packets: 2,
             bytes: 100,
+            retransmits: 1,
         },
         ..Change::default()
     }

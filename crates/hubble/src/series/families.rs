@@ -87,6 +87,11 @@ pub(crate) static FAMILIES: &[Family] = &[
         "SYN segments beyond the first of each connection",
         retransmits,
     ),
+    counter(
+        "hubble_tcp_retransmits_total",
+        "TCP segments with payload that were sent again, or overtaken on their way",
+        segments_again,
+    ),
     counter("hubble_edge_bytes_total", "Bytes at the IP layer", octets),
     counter("hubble_edge_packets_total", "Packets", packets),
     Family {
@@ -361,6 +366,18 @@ fn retransmits(_: &Edge, row: &Row, to: &mut Add<'_>) {
         &[],
         counters(row).syn_retransmits,
     );
+}
+
+fn segments_again(_: &Edge, row: &Row, to: &mut Add<'_>) {
+    let of = counters(row);
+    let directions = [
+        ("sent", of.retransmits_sent),
+        ("received", of.retransmits_received),
+    ];
+    for (direction, count) in directions {
+        let labels = [("direction", direction)];
+        add(to, "hubble_tcp_retransmits_total", &labels, count);
+    }
 }
 
 fn octets(_: &Edge, row: &Row, to: &mut Add<'_>) {

@@ -85,6 +85,8 @@ fn traffic(talk: &Talk, case: &mut Case) {
     counters.packets_received = received.packets;
     counters.bytes_received = received.bytes;
     counters.syn_retransmits = sent.syn_retransmits.into();
+    counters.retransmits_sent = talk.entry.retransmits_sent.into();
+    counters.retransmits_received = talk.entry.retransmits_received.into();
     if received.packets > 0 {
         counters.answered = 1;
         case.connect = Some(Duration::from_nanos(received.first_ns - sent.first_ns));

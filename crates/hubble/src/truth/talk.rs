@@ -296,6 +296,12 @@ impl Talk {
         let end = sequence.wrapping_add(payload.len() as u32);
         if end.wrapping_sub(expected).cast_signed() > 0 {
             self.next[usize::from(way)] = end;
+        } else {
+            let again = match way {
+                0 => &mut self.entry.retransmits_sent,
+                _ => &mut self.entry.retransmits_received,
+            };
+            *again += 1;
         }
         let Some(limit) = self.wanted(way, payload.len(), sequence == expected) else {
             return false;

@@ -26,6 +26,8 @@ const ANSWER: &[u8; MESSAGE] =
 const WRITE: usize = 128 * 1024;
 /// What comes before the window: caches, windows and neighbours are filled then.
 const WARM: Duration = Duration::from_millis(60);
+/// Connections per second of [`Kind::PacedConnections`]: a quarter of what two nodes on two processors do at their best.
+pub(super) const PACE: u32 = 2_000;
 /// After this a peer that says nothing is a failure.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -39,7 +41,9 @@ pub enum Kind {
     RequestResponse,
     /// A new connection for each request; the server closes first.
     ConnectRequestClose,
-    /// The same, but only the time of the connects counts, and it ends with a reset, so that neither side keeps a closed
+    /// The same, [`PACE`] times a second: who was late hurries.
+    PacedConnections,
+    /// As without a pace, but only the time of the connects counts, and it ends with a reset, so that neither side keeps a closed
     /// connection. The exchange shows that the server has accepted: a full queue would cost a retransmission.
     Connect,
     /// One request over HTTP/1 and its answer after the other, over one connection.
@@ -51,7 +55,7 @@ impl Kind {
         match self {
             Self::Throughput => 7001,
             Self::RequestResponse => 7002,
-            Self::ConnectRequestClose | Self::Connect => 7003,
+            Self::ConnectRequestClose | Self::PacedConnections | Self::Connect => 7003,
             Self::Http => 7004,
         }
     }
@@ -227,12 +231,15 @@ pub(super) fn make(kind: Kind, to: SocketAddr, window: Duration) -> anyhow::Resu
                 Ok(1)
             })
         }
-        Kind::ConnectRequestClose => measure(window, || {
-            let mut stream = TcpStream::connect(to).with_context(|| format!("connect to {to}"))?;
-            exchange(&mut stream)?;
-            ensure!(stream.read(&mut [0])? == 0, "more than one answer");
-            Ok(1)
-        }),
+        Kind::ConnectRequestClose => measure(window, || short(to)),
+        Kind::PacedConnections => {
+            let mut due = Instant::now();
+            measure(window, || {
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                due += Duration::from_secs(1) / PACE;
+                short(to)
+            })
+        }
         Kind::Connect => {
             let mut times = Vec::new();
             let done = measure(window, || {
@@ -250,6 +257,14 @@ pub(super) fn make(kind: Kind, to: SocketAddr, window: Duration) -> anyhow::Resu
             Ok(Done { seconds, ..done })
         }
     }
+}
+
+/// A connection for one request, which the server closes.
+fn short(to: SocketAddr) -> anyhow::Result<u64> {
+    let mut stream = TcpStream::connect(to).with_context(|| format!("connect to {to}"))?;
+    exchange(&mut stream)?;
+    ensure!(stream.read(&mut [0])? == 0, "more than one answer");
+    Ok(1)
 }
 
 fn exchange(stream: &mut TcpStream) -> anyhow::Result<()> {

@@ -23,8 +23,10 @@ pub(super) const TRAFFIC: Group = Group {
         "observe, throughput per CPU-second",
         "observe, request-response",
         "observe, connect-request-close",
+        "observe, 2,000 connections a second",
         "observe, requests over HTTP/1",
         "observe, CPU of both agents per 1,000 requests over HTTP/1",
+        "observe, CPU of both agents per 1,000 connections",
         "observe, agent RSS after the load",
         "observe, maps",
     ],
@@ -44,7 +46,7 @@ pub(super) const ANSWERS: Group = Group {
 };
 
 /// On over off: at most 2 % of a stream and of requests, at most 5 % of connections.
-const KINDS: [(Kind, &str, &str, f64); 4] = [
+const KINDS: [(Kind, &str, &str, f64); 5] = [
     (
         Kind::Throughput,
         "throughput per CPU-second",
@@ -58,10 +60,20 @@ const KINDS: [(Kind, &str, &str, f64); 4] = [
         "1/s",
         0.95,
     ),
+    (
+        Kind::PacedConnections,
+        "2,000 connections a second",
+        "1/s",
+        0.95,
+    ),
     (Kind::Http, "requests over HTTP/1", "1/s", 0.98),
 ];
-/// Milliseconds of both agents together for 1,000 requests, of which each makes a record: 100,000 a second of a processor.
-const CPU: f64 = 20.0;
+/// What both agents do for 1,000 of a kind, and at most how many milliseconds that may take: 100,000 requests and 150,000 connections
+/// a second of a processor, each of which makes a record on each node.
+const WORK: [(Kind, &str, f64); 2] = [
+    (Kind::Http, "requests over HTTP/1", 20.0),
+    (Kind::PacedConnections, "connections", 14.0),
+];
 /// MiB of an agent, and of its maps.
 const MEMORY: f64 = 100.0;
 
@@ -142,33 +154,35 @@ fn worked(pids: &[u32]) -> anyhow::Result<f64> {
     all.sum()
 }
 
-/// Milliseconds of both agents for each 1,000 requests within a window, and what they still do for them.
-fn of_requests(two: &mut Two, window: Duration) -> anyhow::Result<f64> {
+/// Milliseconds of both agents for each 1,000 of a kind within a window, and what they still do for them.
+fn spent(two: &mut Two, kind: Kind, window: Duration) -> anyhow::Result<f64> {
     let agents = two.agents()?;
     machine::settle(Duration::from_secs(2))?;
     let before = worked(&agents)?;
-    let done = two.lane.make(Kind::Http, window)?;
+    let done = two.lane.make(kind, window)?;
     std::thread::sleep(Duration::from_millis(500));
     let spent = worked(&agents)? - before;
     Ok(spent * 1e3 / (done.units as f64 / 1e3))
 }
 
 fn processors(bench: &mut Bench, on: &mut Two, off: &mut Two) -> anyhow::Result<()> {
-    let name = "observe, CPU of both agents per 1,000 requests over HTTP/1";
-    if !bench.wants(name) {
-        return Ok(());
-    }
     // An agent's time is told in hundredths of a second.
     let window = bench.window * 6;
     let rounds = if bench.options.quick { 2 } else { 7 };
-    let mut differences = Vec::new();
-    for _ in 0..rounds {
-        let idle = of_requests(off, window)?;
-        differences.push(of_requests(on, window)? - idle);
+    for (kind, what, most) in WORK {
+        let name = format!("observe, CPU of both agents per 1,000 {what}");
+        if !bench.wants(&name) {
+            continue;
+        }
+        let mut differences = Vec::new();
+        for _ in 0..rounds {
+            let idle = spent(off, kind, window)?;
+            differences.push(spent(on, kind, window)? - idle);
+        }
+        let value = median(&differences).context("no round")?;
+        let row = Row::figure(name, value, "ms", differences.len());
+        bench.add([row.wanted(Target::AtMost(most))]);
     }
-    let value = median(&differences).context("no round")?;
-    let row = Row::figure(name, value, "ms", differences.len());
-    bench.add([row.wanted(Target::AtMost(CPU))]);
     Ok(())
 }
 

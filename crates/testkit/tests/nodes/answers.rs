@@ -1,6 +1,9 @@
 //! What the questions answer of faults that the test makes: the cause, who is at fault, and how often, in the words that a person
 //! reads and from all nodes at once.
 
+#[path = "answers/again.rs"]
+mod again;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -88,7 +91,11 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
             fail(&pods[from].sandbox, at(&pods[to], *port), cause);
         }
     }
-    let told = within(FRESH, || answers(cluster, &since));
+    let again = again::lose(&pods["a"], &pods["c"]);
+    let told = within(FRESH, || {
+        answers(cluster, &since)?;
+        again::told(&ask(cluster, "map", &since)?, again)
+    });
     told.expect("the answers tell of all faults and of nothing else");
     println!(
         "ok    {} faults are told with cause, fault and count",

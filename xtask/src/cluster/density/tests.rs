@@ -12,14 +12,29 @@ no line of a log
 
 #[test]
 fn a_start_is_from_the_sandbox_to_the_container_and_knows_the_plugin() {
-    let plugin = "time=x level=info msg=\"done\" command=ADD attachment=aa:eth0 elapsed-us=12500\n\
+    let plugin = "time=x level=info msg=\"done\" command=ADD attachment=aa:eth0 elapsed-us=12500 configuration-us=500 endpoint-us=9000\n\
                   time=x level=info msg=\"done\" command=DEL attachment=aa:eth0 elapsed-us=99\n";
     let start = Start {
         all: Duration::from_millis(350),
         plugin: Duration::from_micros(12_500),
+        steps: [500, 0, 0, 9000, 0].map(Duration::from_micros),
     };
     assert_eq!(starts(RUNTIME, plugin), [("one".to_owned(), start)]);
     assert_eq!(starts(RUNTIME, ""), []);
+}
+
+#[test]
+fn the_slowest_are_told_by_their_steps() {
+    let start = |millis| Start {
+        all: Duration::from_secs(1),
+        plugin: Duration::from_millis(millis),
+        steps: [0, 0, 0, millis, 0].map(Duration::from_millis),
+    };
+    let starts = (1..=40).map(start).collect();
+    assert_eq!(
+        slowest(starts),
+        "configuration 0.0 ms, addresses 0.0 ms, interface 0.0 ms, endpoint 39.5 ms, pod 0.0 ms"
+    );
 }
 
 #[test]

@@ -170,6 +170,20 @@ impl<'a> Entry<'a> {
         unsafe { (&raw mut (*self.value.as_ptr()).speaker).write_volatile(speaker) }
     }
 
+    /// Counts a segment that was sent again. Who is overtaken by another processor counts once for both.
+    #[inline(always)]
+    pub fn count_retransmit(self, way: Way) {
+        let entry = self.value.as_ptr();
+        // SAFETY: an aligned word of a live, writable value, as in the writers above.
+        unsafe {
+            let count = match way {
+                Way::Forward => &raw mut (*entry).retransmits_sent,
+                Way::Reply => &raw mut (*entry).retransmits_received,
+            };
+            count.write_volatile(count.read_volatile().wrapping_add(1));
+        }
+    }
+
     sides! {
         /// Packets so far.
         packets, set_packets: u64;

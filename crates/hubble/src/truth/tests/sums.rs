@@ -502,4 +502,6 @@ fn add(into: &mut Counters, of: &Counters) {
     into.bytes_sent += of.bytes_sent;
     into.bytes_received += of.bytes_received;
     into.cut += of.cut;
+    into.retransmits_sent += of.retransmits_sent;
+    into.retransmits_received += of.retransmits_received;
 }

@@ -98,3 +98,11 @@ fn of_a_connect_only_the_connect_counts() {
         "{done:?}: the answers counted too"
     );
 }
+
+#[test]
+fn paced_connections_come_as_often_as_they_are_due_and_no_oftener() {
+    let (done, _) = with_connections(Kind::PacedConnections, Duration::ZERO);
+    // Those that were due in the warm time may be made within the window.
+    let due = (done.seconds + WARM.as_secs_f64()) * f64::from(PACE) + 1.0;
+    assert!(done.units > 0 && done.units as f64 <= due, "{done:?}");
+}

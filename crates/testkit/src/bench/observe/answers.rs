@@ -95,6 +95,7 @@ fn fill(rollup: &Rollup, minutes: u64) -> anyhow::Result<()> {
                 sent: Traffic {
                     packets: 5,
                     bytes: 400,
+                    retransmits: 0,
                 },
                 ..Change::default()
             };

@@ -1,0 +1,91 @@
+//! Segments that are sent again: as many as the kernel of who sent them says.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use netlink::Namespace;
+use serde_json::Value;
+use testkit::kubelet::RunningPod;
+
+use super::{at, ends, number};
+
+const PORT: u16 = 9090;
+/// Long enough for two segments more: Linux sends again after 200 ms, and then after twice as long.
+const DEAF: Duration = Duration::from_millis(900);
+
+/// A connection whose server loses all that comes for a while; how many segments were sent again.
+pub(super) fn lose(client: &RunningPod, server: &RunningPod) -> u64 {
+    let to = at(server, PORT);
+    let listener = server.sandbox.run(|| TcpListener::bind(to));
+    let listener = listener.expect("it is entered").expect("the pod listens");
+    let stream = client.sandbox.run(|| TcpStream::connect(to));
+    let mut stream = stream.expect("it is entered").expect("it is answered");
+    let (mut accepted, _) = listener.accept().expect("a connection");
+    let before = sent_again(&client.sandbox);
+    takes(&accepted, false);
+    stream.write_all(b"x").expect("it is sent");
+    std::thread::sleep(DEAF);
+    takes(&accepted, true);
+    accepted.read_exact(&mut [0]).expect("it comes at last");
+    sent_again(&client.sandbox) - before
+}
+
+/// Whether a socket takes what comes: a filter (socket(7), `SO_ATTACH_FILTER`) that is asked before anything is acknowledged.
+fn takes(socket: &TcpStream, everything: bool) {
+    let mut nothing = libc::sock_filter {
+        // BPF_RET | BPF_K
+        code: 0x06,
+        jt: 0,
+        jf: 0,
+        k: 0,
+    };
+    let program = libc::sock_fprog {
+        len: 1,
+        filter: &raw mut nothing,
+    };
+    let option = if everything {
+        libc::SO_DETACH_FILTER
+    } else {
+        libc::SO_ATTACH_FILTER
+    };
+    // SAFETY: the program is one valid instruction, which the kernel copies; it outlives the call.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const program).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// `RetransSegs` of RFC 4022, of a namespace.
+fn sent_again(namespace: &Namespace) -> u64 {
+    let text = namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp"));
+    let text = text.expect("it is entered").expect("counters of TCP");
+    let mut of_tcp = text.lines().filter(|line| line.starts_with("Tcp:"));
+    let (names, values) = (
+        of_tcp.next().expect("names"),
+        of_tcp.next().expect("values"),
+    );
+    let mut both = names.split(' ').zip(values.split(' '));
+    let found = both.find(|(name, _)| *name == "RetransSegs");
+    found.expect("a counter").1.parse().expect("a number")
+}
+
+/// The map must have them on the edge, in the client's direction alone.
+pub(super) fn told(map: &Value, again: u64) -> anyhow::Result<()> {
+    ensure!(again >= 2, "{again} segments were sent again");
+    let edges = map["edges"].as_array().context("edges")?;
+    let is_it = |edge: &&Value| ends(edge) == ("a".to_owned(), "c".to_owned(), PORT);
+    let edge = edges.iter().find(is_it).context("the edge is on the map")?;
+    let counters = &edge["counters"];
+    let told = ["retransmits_sent", "retransmits_received"].map(|of| number(&counters[of]));
+    ensure!(told == [again, 0], "{told:?} and not {again}: {edge}");
+    Ok(())
+}
