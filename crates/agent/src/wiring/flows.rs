@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use hubble::export::otlp::Otlp;
 use hubble::history::{History, Place};
 use hubble::intake::Intake;
 use hubble::names::Names;
@@ -53,6 +54,11 @@ pub(super) async fn start_flows(
     {
         intake = intake.kept_by(history);
     }
+    let otlp = hubble.exports.otlp.clone().map(Otlp::new).transpose();
+    let otlp = otlp.context("export flows (hubble-otlp-endpoint)")?;
+    if let Some(meter) = otlp.as_ref().and_then(Otlp::meter) {
+        intake = intake.metered_by(Arc::clone(meter));
+    }
     let intake = Arc::new(intake);
     let settings = observer::Config {
         cluster: config.cluster.clone(),
@@ -60,7 +66,7 @@ pub(super) async fn start_flows(
         ..observer::Config::default()
     };
     let observer = Observer::new(&intake, settings, tasks.token());
-    let exported = start_exports(&hubble.exports, &intake, tasks)?;
+    let exported = start_exports(&hubble.exports, otlp, &intake, tasks)?;
     if let Some(wanted) = &hubble.metrics {
         serve_flow_metrics(wanted, &intake, exported, &observer, tasks).await?;
         tasks.spawn("pods of flow metrics", {
