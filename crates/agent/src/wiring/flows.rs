@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use hubble::export::otlp::Otlp;
 use hubble::history::{History, Place};
 use hubble::intake::Intake;
 use hubble::names::Names;
@@ -58,6 +59,11 @@ pub(super) async fn start_flows(
     {
         intake = intake.kept_by(history);
     }
+    let otlp = hubble.exports.otlp.clone().map(Otlp::new).transpose();
+    let otlp = otlp.context("export flows (hubble-otlp-endpoint)")?;
+    if let Some(meter) = otlp.as_ref().and_then(Otlp::meter) {
+        intake = intake.metered_by(Arc::clone(meter));
+    }
     let intake = Arc::new(intake);
     let settings = observer::Config {
         cluster: config.cluster.clone(),
@@ -65,7 +71,7 @@ pub(super) async fn start_flows(
         ..observer::Config::default()
     };
     let observer = Observer::new(&intake, settings, tasks.token());
-    let exported = start_exports(&hubble.exports, &intake, tasks)?;
+    let exported = start_exports(&hubble.exports, otlp, &intake, tasks)?;
     if let Some(wanted) = &hubble.metrics {
         serve_flow_metrics(wanted, &intake, exported, &observer, tasks).await?;
         tasks.spawn("pods of flow metrics", {
