@@ -145,6 +145,8 @@ fn trouble() -> Row {
             reset_by_server: 5,
             closed: 5,
             syn_retransmits: 5,
+            retransmits_sent: 20,
+            packets_sent: 200,
             ..Counters::default()
         }),
         connect: Some(lasted(690, 15)),
