@@ -169,7 +169,7 @@ fn a_request_without_an_answer_says_how_it_ended() {
             ..get()
         };
         let record = of_request(Record::Http(Box::new(request)));
-        value(&record.attributes, "error.type").to_owned()
+        value(&record.attributes, "error.type")
     };
     assert_eq!(cut(Ending::Closed), "closed");
     assert_eq!(cut(Ending::Refused), "refused");

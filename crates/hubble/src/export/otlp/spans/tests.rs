@@ -12,15 +12,15 @@ fn traced(traceparent: &str) -> Http {
 }
 
 /// The span of a request, by the last of its flows.
-fn span_of(of: Http) -> Option<Span> {
+fn span_of(of: &Http) -> Option<Span> {
     told(Record::Http(Box::new(of.clone())), |told, spoken| {
-        span(told, spoken, &of, 7)
+        span(told, spoken, of, 7)
     })
 }
 
 #[test]
 fn a_span_is_the_child_of_what_was_on_the_wire_and_no_part_of_either_program() {
-    let span = span_of(traced(TRACED)).unwrap();
+    let span = span_of(&traced(TRACED)).unwrap();
     assert_eq!(
         span.trace_id,
         0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes()
@@ -51,7 +51,7 @@ fn a_span_is_the_child_of_what_was_on_the_wire_and_no_part_of_either_program() {
 
 #[test]
 fn no_span_is_invented() {
-    assert!(span_of(get()).is_none());
+    assert!(span_of(&get()).is_none());
     for text in [
         // Its client does not record it.
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00",
@@ -60,13 +60,13 @@ fn no_span_is_invented() {
         "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
         "00-4bf9",
     ] {
-        assert!(span_of(traced(text)).is_none(), "{text}");
+        assert!(span_of(&traced(text)).is_none(), "{text}");
     }
     let never_began = Http {
         start_ns: None,
         ..traced(TRACED)
     };
-    assert!(span_of(never_began).is_none());
+    assert!(span_of(&never_began).is_none());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_call_is_called_by_its_method_and_has_no_status_where_it_went_well() {
         traceparent: Seen::Known(TRACED.into()),
         ..called(0)
     };
-    let span = span_of(call).unwrap();
+    let span = span_of(&call).unwrap();
     assert_eq!(span.name, "shop.Carts/Get");
     assert!(span.status.is_none());
     assert!(!names_of(&span.attributes).contains(&"http.request.method"));
