@@ -206,7 +206,10 @@ export type Requests = {
   served?: Sketch;
 };
 
-export type HttpAnswer = Answer & { requests?: Requests[]; encrypted?: Count };
+/** Connections to a service that were not read, and why. */
+export type Unread = { destination?: Party; service?: string; port?: number; connections?: Count; encrypted?: Count; server_names?: { name?: string; count?: Count }[]; other?: Count; host_network?: Count };
+
+export type HttpAnswer = Answer & { requests?: Requests[]; encrypted?: Count; unread?: Unread[] };
 
 export type Lookup = { edge?: Edge; counters?: DnsCounters };
 

@@ -1,6 +1,7 @@
 // What is said on edges: requests, questions, topics; the same rules as those of the command line.
-import { type Cause, type CodeCount, type DnsCounters, type HttpCounters, type KafkaCounters, type Party, type Requests, type Row, type Sketch, type Topic, n } from "./api";
+import { type Cause, type CodeCount, type DnsCounters, type HttpCounters, type KafkaCounters, type Party, type Requests, type Row, type Sketch, type Topic, type Unread, n } from "./api";
 import { merged, quantile, shown, total } from "./edges";
+import { plural, share } from "./format";
 
 /** Answers with the codes that are chosen. */
 export const counted = (codes: CodeCount[] | undefined, chosen: (code: number) => boolean): number =>
@@ -105,6 +106,18 @@ export const kafkaErrors = (of: KafkaCounters | undefined): Named => sorted([...
 /** By which service or workload requests were asked for. */
 export const asked = (of: Requests): string => of.service || shown(of.destination);
 
+/** Of which connections of a service the requests are not seen, and why. */
+export function notSeen(of: Unread): string {
+  const names = (of.server_names ?? []).map((one) => one.name ?? "").join(", ");
+  const why: [number, string][] = [
+    [n(of.encrypted), names ? `encrypted, SNI ${names}` : "encrypted"],
+    [n(of.other), "not understood"],
+    [n(of.host_network), "between networks of nodes: not looked at"],
+  ];
+  const shares = why.filter(([count]) => count > 0).map(([count, what]) => `${share(count, n(of.connections))} ${what}`);
+  return `${of.service || shown(of.destination)}:${of.port ?? 0}: of ${plural(n(of.connections), "connection")} ${shares.join("; ")}`;
+}
+
 /** A method and path; what is in a sum of many has none. */
 export const call = (of: HttpCounters | undefined): string => `${of?.method ?? ""} ${of?.path ?? ""}`.trim() || "(not seen)";
 
@@ -117,12 +130,14 @@ export type Use = { topic: string; who: Party | undefined; broker: Party | undef
 export function uses(topics: Topic[]): Use[] {
   return topics.flatMap(({ edge, counters: of }) => {
     const groups = (of?.groups ?? []).map((group) => group.name ?? "");
-    const base = { topic: topicName(of), who: edge?.source, broker: edge?.destination, port: edge?.port ?? 0, errors: kafkaErrors(of) };
+    // Who produces or fetches does so of some topic, seen or not.
+    const topic = of?.topic || of?.id ? topicName(of) : "(unknown)";
+    const base = { topic, who: edge?.source, broker: edge?.destination, port: edge?.port ?? 0, errors: kafkaErrors(of) };
     // Groups fetch.
     const all: Use[] = [
       { ...base, does: "produces", groups: [], requests: n(of?.produces), octets: n(of?.produced_octets), ...(of?.produce_latency ? { latency: of.produce_latency } : {}) },
       { ...base, does: "fetches", groups, requests: n(of?.fetches), octets: n(of?.fetched_octets), ...(of?.fetch_latency ? { latency: of.fetch_latency } : {}) },
-      { ...base, does: "other", groups, requests: n(of?.others), octets: 0 },
+      { ...base, topic: topicName(of), does: "other", groups, requests: n(of?.others), octets: 0 },
     ];
     return all.filter((use) => use.requests > 0);
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Row, Topic } from "../src/api";
 import { worstCause } from "../src/edges";
-import { call, coded, dnsAnswers, dnsFailed, dnsType, httpAnswers, httpErrors, httpFailed, kafkaErrors, kafkaFailed, missing, ofClass, quantiles, summary, topicName, uses } from "../src/said";
+import { call, coded, dnsAnswers, dnsFailed, dnsType, httpAnswers, httpErrors, httpFailed, kafkaErrors, kafkaFailed, missing, notSeen, ofClass, quantiles, summary, topicName, uses } from "../src/said";
 
 const party = (name: string) => ({ namespace: "shop", name });
 const edge = { source: party("web"), destination: party("api"), port: 80, protocol: 6 };
@@ -38,17 +38,26 @@ describe("what is said", () => {
     const topics: Topic[] = [
       { edge, counters: { topic: "orders", produces: "4", produced_octets: "400", fetches: "2", groups: [{ name: "mail" }], errors: [{ code: 3, count: "1" }], unanswered: "2" } },
       { edge, counters: { id: "f00", others: "1" } },
+      { edge, counters: { fetches: "3", others: "5" } },
     ];
     const all = uses(topics);
     expect(all.map((of) => [of.topic, of.does, of.groups.join(), of.requests])).toEqual([
       ["orders", "produces", "", 4],
       ["orders", "fetches", "mail", 2],
       ["(id f00)", "other", "", 1],
+      ["(unknown)", "fetches", "", 3],
+      ["(none)", "other", "", 5],
     ]);
     expect(kafkaErrors(topics[0]?.counters)).toEqual([["no answer", 2], ["UNKNOWN_TOPIC_OR_PARTITION", 1]]);
     expect(kafkaFailed(topics[0]?.counters)).toBe(3);
     expect(topicName({})).toBe("(none)");
     expect(call({})).toBe("(not seen)");
+  });
+
+  it("says of which connections requests are not seen, and why", () => {
+    const pay = { service: "shop/pay", port: 443, connections: "100", encrypted: "92", server_names: [{ name: "pay.example.com", count: "92" }], other: "8" };
+    expect(notSeen(pay)).toBe("shop/pay:443: of 100 connections 92.0 % encrypted, SNI pay.example.com; 8.0 % not understood");
+    expect(notSeen({ destination: { name: "host" }, port: 22, connections: "2", host_network: "2" })).toBe("host:22: of 2 connections 100.0 % between networks of nodes: not looked at");
   });
 
   it("is summed up for an edge, without the waiting of fetches", () => {

@@ -4,6 +4,8 @@ pub mod doings;
 mod gone;
 mod names;
 mod samples;
+pub mod topics;
+mod waiting;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,11 +26,14 @@ use tokio_util::sync::CancellationToken;
 pub use gone::forget_pods;
 pub use names::NamesNow;
 pub use samples::follow_samples;
+pub use waiting::{HeardUpTo, Unheard};
+use waiting::{Waiting, positions};
 
 use crate::metrics::{Metrics, Outcome, Walk};
 
-/// Events taken from the ring at once.
+/// Events taken from the ring at once, and so many times before it is looked at what is due.
 const BATCH: usize = 4096;
+const BATCHES: usize = 4;
 /// The programs wake nobody, because that costs more than the event: the ring is read on a timer. At this pace a ring of
 /// 1 MiB overflows above 200,000 events a second, and what overflows is counted.
 const READ_EVERY: Duration = Duration::from_millis(25);
@@ -36,27 +41,35 @@ const READ_EVERY: Duration = Duration::from_millis(25);
 const SLICE: u32 = 8192;
 
 /// Reads the ring until `stop`. A connection that its ends close is looked at while its entry is there: its ports may be used
-/// for another one soon.
+/// for another one soon. What is read waits until the samples of before are heard; `unheard` is none where nobody hears them.
 pub async fn follow_ring(
     mut events: Events,
     maps: kernel::Maps,
-    hops: Map<u32, Hop>,
+    unheard: Option<Unheard>,
     intake: Arc<Intake>,
     stop: CancellationToken,
 ) {
     let watch = Watch {
-        hops: &hops,
+        hops: &maps.hops,
         intake: &intake,
     };
-    let mut batch = Vec::with_capacity(BATCH);
+    let mut waiting = Waiting::default();
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(READ_EVERY) => {}
+        let is_over = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(READ_EVERY) => false,
+        };
+        for _ in 0..BATCHES {
+            let mut batch = Vec::new();
+            if events.read(BATCH, &mut batch) == 0 {
+                break;
+            }
+            waiting.push(monotonic_ns(), positions(unheard.as_ref()), batch);
         }
         let clock = clock_now();
-        while events.read(BATCH, &mut batch) > 0 {
-            for event in batch.drain(..) {
+        let now_ns = if is_over { u64::MAX } else { monotonic_ns() };
+        while let Some(batch) = waiting.due(now_ns, positions(unheard.as_ref())) {
+            for event in batch {
                 if let Some(record) = decode(&event, clock) {
                     intake.record(record);
                 } else if event.kind == event::kind::CLOSING {
@@ -67,6 +80,9 @@ pub async fn follow_ring(
         match events.lost() {
             Ok(lost) => intake.lost(LossSource::KernelRing, lost),
             Err(error) => tracing::warn!(%error, "lost events cannot be counted"),
+        }
+        if is_over {
+            return;
         }
     }
 }

@@ -9,6 +9,7 @@ mod pairs;
 mod resolved;
 mod sentence;
 mod spans;
+pub mod unread;
 pub mod words;
 
 use std::collections::HashMap;
@@ -271,13 +272,16 @@ impl<R: Rows> Service for Answers<R> {
         let pairs = known.pairs();
         let mut requests = http::requests(&pairs, &known.question);
         let encrypted = pairs::handshakes(&pairs);
+        let mut unread = unread::unread(&pairs);
         limit(&mut requests, &known.question);
+        limit(&mut unread, &known.question);
         Ok(Response::new(HttpAnswer {
             since: known.since,
             until: known.until,
             requests,
             completeness: Some(known.completeness),
             encrypted,
+            unread,
         }))
     }
 

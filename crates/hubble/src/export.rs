@@ -1,4 +1,4 @@
-//! Exporters: what is seen, as lines of JSON in files that are rotated.
+//! Exporters: what is seen, as lines of JSON in files that are rotated, or to a collector ([`otlp`]).
 //!
 //! An exporter reads the ring like any client ([`run`]), so that a slow disk costs what is overwritten meanwhile, and nobody
 //! waits for it; what it missed is counted, and told in its file. Which exporters there are is set at the start or by a
@@ -7,6 +7,7 @@
 mod aggregate;
 mod dynamic;
 mod file;
+pub mod otlp;
 mod run;
 mod settings;
 
@@ -60,7 +61,7 @@ impl Collector for Shown {
         let families: [(&str, &str, Value); 2] = [
             (
                 "hubble_export_events",
-                "Lines written, by exporter",
+                "Lines written, or items that a collector took, by exporter",
                 |counts| &counts.written,
             ),
             (

@@ -103,6 +103,16 @@ impl Selection {
             && !self.deny.iter().any(|filter| filter.matches(flow))
     }
 
+    /// Whether flows of the same request are selected: one of them is allowed, and none denied.
+    pub(crate) fn matches_one_of(&self, flows: &[&Flow]) -> bool {
+        let is_one_of = |filters: &[Filter]| {
+            flows
+                .iter()
+                .any(|flow| filters.iter().any(|of| of.matches(flow)))
+        };
+        (self.allow.is_empty() || is_one_of(&self.allow)) && !is_one_of(&self.deny)
+    }
+
     /// Whether what is no flow is selected: an allow list names flows only.
     pub fn takes_others(&self) -> bool {
         self.allow.is_empty()

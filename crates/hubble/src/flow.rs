@@ -12,6 +12,7 @@ use crate::{
     enrich::Enriched,
     names::{EndpointNames, PolicyOrigin, ServiceName},
     records::{Judgement, Mode, Party, Point, Record, Side, Way, What, protocol},
+    spoken::Spoken,
 };
 
 pub(crate) use summary::{icmpv4, icmpv6};
@@ -76,6 +77,21 @@ impl Observed {
     /// The same with an id that it had before.
     pub(crate) fn named(self, uuid: Uuid) -> Self {
         Self { uuid, ..self }
+    }
+
+    /// The record and its names, from who sent to who got it.
+    pub(crate) fn enriched(&self) -> &Enriched {
+        &self.enriched
+    }
+
+    /// What was said, of a flow of that.
+    pub(crate) fn spoken(&self) -> Option<&Arc<Spoken>> {
+        self.said.as_deref().map(said::Said::spoken)
+    }
+
+    /// Whether no other flow of what was said comes after it, but for those of other topics.
+    pub(crate) fn is_last(&self) -> bool {
+        self.said.as_deref().is_none_or(said::Said::is_last)
     }
 
     /// When it was seen.

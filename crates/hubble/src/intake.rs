@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use crate::{
     connections::Change,
     enrich::{self, Enriched},
+    export::otlp::Meter,
     flow::{Node, Observed, said},
     history::{self, History, Kept, Row},
     metrics::Metrics,
@@ -41,6 +42,7 @@ pub struct Intake {
     names: Arc<dyn Names>,
     namespaces: Arc<Namespaces>,
     recorder: Option<Arc<Recorder>>,
+    meter: Option<Arc<Meter>>,
     history: Option<Arc<History>>,
     node: Arc<ArcSwap<Node>>,
     metrics: Arc<Metrics>,
@@ -56,6 +58,7 @@ impl Intake {
             names,
             namespaces: Arc::new(Namespaces::default()),
             recorder: None,
+            meter: None,
             history: None,
             node: Arc::default(),
             metrics: Arc::default(),
@@ -67,6 +70,14 @@ impl Intake {
     pub fn counted_by(self, recorder: Arc<Recorder>) -> Self {
         Self {
             recorder: Some(recorder),
+            ..self
+        }
+    }
+
+    /// The same, and `meter` counts what goes to a collector.
+    pub fn metered_by(self, meter: Arc<Meter>) -> Self {
+        Self {
+            meter: Some(meter),
             ..self
         }
     }
@@ -121,16 +132,25 @@ impl Intake {
     /// The same of the record of a connection that ended, with what became of it since it was last told.
     pub fn ended(&self, record: Record, change: Option<Change>) {
         let enriched = Arc::new(self.named(record));
-        if let (Some(recorder), Some(change)) = (&self.recorder, change) {
-            recorder.changed(&enriched, change);
+        if let Some(change) = change {
+            self.count(&enriched, change);
         }
         self.append(enriched);
     }
 
     /// Counts what became of a connection that goes on, by its record.
     pub fn changed(&self, record: Record, change: Change) {
+        if self.recorder.is_some() || self.meter.is_some() {
+            self.count(&self.named(record), change);
+        }
+    }
+
+    fn count(&self, enriched: &Enriched, change: Change) {
+        if let Some(meter) = &self.meter {
+            meter.changed(enriched, &change);
+        }
         if let Some(recorder) = &self.recorder {
-            recorder.changed(&self.named(record), change);
+            recorder.changed(enriched, change);
         }
     }
 
@@ -143,6 +163,9 @@ impl Intake {
         }
         if let Some(recorder) = &self.recorder {
             recorder.said(&enriched, &spoken.record);
+        }
+        if let Some(meter) = &self.meter {
+            meter.said(&enriched, spoken);
         }
         let spoken = Arc::new(spoken.clone());
         let (node, counts) = (self.node.load(), self.metrics.counts_flows());

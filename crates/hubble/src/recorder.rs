@@ -141,7 +141,7 @@ impl Recorder {
 }
 
 /// What stacks tell their link (solicitations, reports of groups) is nobody's talk, and what has no addresses has no ends.
-const fn is_nobodys(record: &Record) -> bool {
+pub(crate) const fn is_nobodys(record: &Record) -> bool {
     let (from, to) = (record.source.address, record.destination.address);
     if from.is_unspecified() || to.is_unspecified() {
         return true;

@@ -22,6 +22,10 @@ mod web;
 mod wire;
 pub mod wiring;
 
+pub use link::ClientFiles;
+pub(crate) use link::set_options;
+pub(crate) use wire::Raw;
+
 /// Response header with the version of the relay.
 pub const VERSION_HEADER: &str = "hubble-relay-version";
 

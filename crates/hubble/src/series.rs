@@ -7,10 +7,10 @@ mod families;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use api::hubble::answers::{Edge, Row, Side, Span};
+use api::hubble::answers::{Edge, Part, Row, Side, Span};
 use promql::{Error, Found, Labels, Matcher, NAME, Sample, Series};
 
-pub(crate) use families::{FAMILIES, Family};
+pub(crate) use families::{BOUNDS, FAMILIES, Family};
 
 /// Increments that are kept, of all series together.
 const INCREMENTS: usize = 10_000_000;
@@ -149,6 +149,7 @@ impl Counts {
         if end > self.times.since {
             self.lost = self.lost.saturating_add(part.lost);
         }
+        self.add_seen(&part, (start, end));
         for mut row in part.rows {
             if let Some(edge) = row.edge.take() {
                 let labels = families::labels(&edge);
@@ -169,6 +170,22 @@ impl Counts {
             }
             if let Some(known) = edges.0.get_mut(&row.number) {
                 self.add_row(known, &row, (start, end));
+            }
+        }
+    }
+
+    /// Adds how much a span saw, and how much not.
+    #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+    fn add_seen(&mut self, part: &Part, (start, end): (u64, u64)) {
+        for (name, count) in [
+            (families::RECORDS, part.seen),
+            (families::LOST_RECORDS, part.lost),
+        ] {
+            if self.wanted.iter().any(|family| family.name == name) {
+                let labels = Labels::default().with(NAME, name);
+                let place = self.place((labels, Side::Client));
+                let count = count as f64;
+                self.push(place, Increment { start, end, count });
             }
         }
     }

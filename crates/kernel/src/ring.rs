@@ -8,7 +8,7 @@ use crate::sys;
 
 mod mapped;
 
-use mapped::Records;
+use mapped::{Records, Written};
 
 /// Why a ring cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,11 @@ impl Ring {
         }
     }
 
+    /// Up to where it was read; see [`Backlog::written`].
+    pub(crate) fn position(&self) -> usize {
+        self.records.position()
+    }
+
     /// How many records found no room since the last call.
     pub(crate) fn lost(&mut self) -> Result<u64, RingError> {
         let total: u64 = self.lost.get(&0)?.iter().sum();
@@ -64,5 +69,19 @@ impl Ring {
     /// Records of another shape than this release's, which were skipped.
     pub(crate) fn malformed(&self) -> u64 {
         self.malformed
+    }
+}
+
+/// Whether anything waits in a ring, for somebody who does not read it.
+pub struct Backlog(Written);
+
+impl Backlog {
+    pub(crate) fn open(ring: &OwnedFd) -> Result<Self, RingError> {
+        Ok(Self(Written::map(ring.as_fd())?))
+    }
+
+    /// Up to where the programs have written, in octets since the ring was made; wraps around.
+    pub fn written(&self) -> usize {
+        self.0.position()
     }
 }

@@ -3,7 +3,7 @@
 use datapath::abi::{Plain, sample::Sample};
 
 use crate::maps::Maps;
-use crate::ring::{Ring, RingError};
+use crate::ring::{Backlog, Ring, RingError};
 
 /// The reader of the ring of samples; there can be one per node.
 pub struct Samples(Ring);
@@ -12,6 +12,16 @@ impl Samples {
     /// Opens the ring. Samples lost before this moment are not reported.
     pub fn open(maps: &Maps) -> Result<Self, RingError> {
         Ring::open(&maps.samples, &maps.lost_samples).map(Self)
+    }
+
+    /// What is written of it, for somebody who waits until that was read.
+    pub fn backlog(maps: &Maps) -> Result<Backlog, RingError> {
+        Backlog::open(&maps.samples)
+    }
+
+    /// Up to where it was read; see [`Backlog::written`].
+    pub fn position(&self) -> usize {
+        self.0.position()
     }
 
     /// Gives the next sample that waits, with its octets of payload; `None` when there is none. Does not wait.

@@ -167,6 +167,7 @@ fn records_that_cross_the_end_of_the_ring_are_whole() {
     let first = node.pod(1, Policy::None, Offloads::On);
     let second = node.pod(2, Policy::None, Offloads::On);
     let mut samples = kernel::samples::Samples::open(&node.kernel.maps).expect("samples");
+    let backlog = kernel::samples::Samples::backlog(&node.kernel.maps).expect("backlog");
     let server = SocketAddr::new(second.address(Family::V4), 53);
     let client = first.namespace.run(|| UdpSocket::bind("0.0.0.0:0"));
     let client = client.expect("enter").expect("bind");
@@ -174,7 +175,10 @@ fn records_that_cross_the_end_of_the_ring_are_whole() {
     for number in 0..DATAGRAMS {
         let length = 12 + number * 37 % 480;
         let sent: Vec<u8> = (0..length).map(|at| (at * 7 + number) as u8).collect();
+        assert_eq!(backlog.written(), samples.position(), "datagram {number}");
         client.send_to(&sent, server).expect("send");
+        let waiting = backlog.written().wrapping_sub(samples.position());
+        assert!(waiting > length, "{waiting} octets, datagram {number}");
         let seen = samples.next(|_, octets| octets.to_vec());
         assert_eq!(seen, Some(sent), "datagram {number}");
         octets_read += length;

@@ -16,6 +16,9 @@ pub(crate) use marks::{PREFACE, begins_http1_request, dns_over_tcp, frame_length
 /// Packets with payload, in both directions, after which an unknown protocol is given up.
 pub const PACKETS: u8 = 4;
 
+/// Turns of a connection that was joined midway, after which an unknown protocol is given up.
+const TURNS: u8 = 16;
+
 /// Octets of each direction that are looked at.
 pub const PREFIX_OCTETS: usize = 512;
 
@@ -55,7 +58,13 @@ pub(crate) enum Mark {
 pub struct Classifier {
     prefixes: [Prefix; 2],
     packets: u8,
+    turns: u8,
+    /// Who spoke last.
+    speaker: Option<Direction>,
     hint: Option<Protocol>,
+    /// What is seen first may be the midst of something, of any number of packets: turns are counted.
+    midway: bool,
+    beginnings: u8,
 }
 
 /// The first octets of one direction.
@@ -65,10 +74,18 @@ pub(crate) struct Prefix {
     pub(crate) octets: Vec<u8>,
     /// Octets of the first segment, those that were not sampled included.
     pub(crate) first_segment: u64,
-    /// The first octets of the latest segment.
+    /// The first octets of the latest segment, and of the latest one after the other direction spoke.
     pub(crate) latest: Vec<u8>,
+    pub(crate) turn: Vec<u8>,
     /// Nothing follows, or not without a gap.
     pub(crate) closed: bool,
+}
+
+impl Prefix {
+    /// Where messages may begin.
+    pub(crate) fn segments(&self) -> [&[u8]; 3] {
+        [&self.octets, &self.latest, &self.turn]
+    }
 }
 
 type Marks = fn(&Prefix, &Prefix) -> Mark;
@@ -91,6 +108,32 @@ impl Classifier {
         }
     }
 
+    /// Says whether the connection's beginning was missed.
+    pub(crate) fn joined_midway(&mut self, midway: bool) {
+        self.midway = midway;
+    }
+
+    /// Forgets what was said; not who said it last. `counts`: for one more beginning.
+    pub(crate) fn begin_anew(&mut self, counts: bool) {
+        *self = Self {
+            speaker: self.speaker,
+            hint: self.hint,
+            midway: self.midway,
+            beginnings: self.beginnings + u8::from(counts),
+            ..Self::default()
+        };
+    }
+
+    /// How often it began anew.
+    pub(crate) fn beginnings(&self) -> u8 {
+        self.beginnings
+    }
+
+    /// Whether somebody else speaks than before.
+    pub(crate) fn takes_turn(&self, direction: Direction) -> bool {
+        self.speaker != Some(direction)
+    }
+
     /// Takes octets; answers as soon as it can be said.
     pub fn octets(
         &mut self,
@@ -98,10 +141,16 @@ impl Classifier {
         octets: &[u8],
         begins: bool,
     ) -> Option<Protocol> {
+        let takes_turn = self.takes_turn(direction);
+        self.speaker = Some(direction);
+        self.turns = self.turns.saturating_add(takes_turn.into());
         let prefix = &mut self.prefixes[direction as usize];
         if begins {
             let count = octets.len().min(LATEST_OCTETS);
             prefix.latest = octets[..count].to_vec();
+        }
+        if begins && takes_turn {
+            prefix.turn.clone_from(&prefix.latest);
         }
         if !prefix.closed {
             if prefix.octets.is_empty() {
@@ -112,7 +161,7 @@ impl Classifier {
             prefix.closed = octets.len() > room;
         }
         if begins {
-            self.packets += 1;
+            self.packets = self.packets.saturating_add(1);
         }
         self.decide()
     }
@@ -139,6 +188,11 @@ impl Classifier {
             return Some(protocol);
         }
         let hopeless = all(Mark::Maybe).next().is_none();
-        (hopeless || self.packets >= PACKETS).then_some(Protocol::Other)
+        let patient = if self.midway {
+            self.turns < TURNS
+        } else {
+            self.packets < PACKETS
+        };
+        (hopeless || !patient).then_some(Protocol::Other)
     }
 }

@@ -240,6 +240,15 @@ struct Side {
 }
 
 impl OverTcp {
+    /// A connection; `midway`: its beginning was not seen.
+    pub fn new(midway: bool) -> Self {
+        let mut connection = Self::default();
+        for side in &mut connection.sides {
+            side.lost = midway;
+        }
+        connection
+    }
+
     /// Octets that this connection takes.
     pub fn octets(&self) -> usize {
         let sides: usize = self.sides.iter().map(|side| side.octets.capacity()).sum();

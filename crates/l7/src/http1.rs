@@ -232,12 +232,15 @@ impl Http1 {
             return true;
         }
         let open = self.waiting.front().is_some_and(|front| front.endless);
+        // The head of the answer to the first was seen, and what was missed came after the second was sent.
+        let answered = self.waiting.front().is_some_and(|front| front.answered);
+        let missed = answered && self.waiting.get(1).is_some_and(|next| next.endless);
         match (direction, self.waiting.len()) {
             // The next request comes after the answer to the last one.
             (Direction::ToServer, 0) => true,
             (Direction::ToServer, _) => open,
             // The next request was sent, so the answer to the last one is over.
-            (Direction::ToClient, 2) if open && !self.pipelined => {
+            (Direction::ToClient, 2) if open && !missed && !self.pipelined => {
                 self.finish_front(out);
                 true
             }

@@ -47,6 +47,8 @@ pub struct Http2 {
     ended: VecDeque<u32>,
     /// The last stream that the server answers.
     last: u32,
+    /// What was said first is known: streams that were not seen are not there.
+    from_start: bool,
     /// How often something was missed.
     pub doubts: u64,
     /// Streams that were not followed.
@@ -66,6 +68,7 @@ impl Http2 {
             text_octets: 0,
             ended: VecDeque::new(),
             last: u32::MAX,
+            from_start: !midway,
             doubts: midway.into(),
             over_budget: 0,
         }
@@ -95,11 +98,15 @@ impl Http2 {
                 if let Some(event) = self.sides[mine].skip(octets) {
                     self.event(direction, event, time_ns, out);
                 }
+                if direction == Direction::ToClient && self.sides[mine].is_lost() {
+                    self.end_cancelled(out);
+                }
                 return;
             }
         };
         if begins && direction == Direction::ToServer && octets.starts_with(PREFACE) {
             // Nobody can have sent fields before, whatever was missed.
+            self.from_start = true;
             self.sides[0] = Frames::new(true);
             if self.sides[1].is_lost() {
                 self.sides[1].begin_anew();
@@ -107,7 +114,13 @@ impl Http2 {
         }
         if self.sides[mine].is_lost() && !(begins && self.resume(direction, octets)) {
             self.missed(direction);
+            if direction == Direction::ToClient {
+                self.end_cancelled(out);
+            }
             return;
+        }
+        if direction == Direction::ToClient {
+            self.end_cancelled(out);
         }
         let mut rest = octets;
         while !rest.is_empty() {
@@ -125,12 +138,14 @@ impl Http2 {
             sides,
             streams,
             ended,
+            from_start,
             ..
         } = self;
         let opened = streams.keys().chain(ended.iter()).max().copied();
         let can_be = |id: u32| {
-            let Some(latest) = opened else {
-                return true;
+            let Some(latest) = opened.or(from_start.then_some(0)) else {
+                // Streams of even numbers are a server's own, which hardly any opens.
+                return id == 0 || id % 2 == 1;
             };
             let is_next = direction == Direction::ToServer && id % 2 == 1 && id > latest;
             let known = id == 0 || streams.contains_key(&id) || ended.contains(&id);
@@ -143,7 +158,7 @@ impl Http2 {
     pub fn tick(&mut self, now_ns: u64, out: &mut Vec<Http>) {
         let old = self.streams.iter().filter(|(_, stream)| {
             let since = stream.record.start_ns.or(stream.record.answer_ns);
-            stream.may_have_ended()
+            (stream.may_have_ended() || stream.cancelled.is_some())
                 && since.is_none_or(|since| now_ns.saturating_sub(since) >= DOUBT_NS)
         });
         for id in old.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -153,6 +168,10 @@ impl Http2 {
 
     /// The connection is over: tells of streams without a whole answer. `certain`: nothing was missed that is not in a gap.
     pub fn closed(&mut self, certain: bool, out: &mut Vec<Http>) {
+        if !certain {
+            self.missed(Direction::ToClient);
+        }
+        self.end_cancelled(out);
         while let Some((id, stream)) = self.streams.first_key_value() {
             let ending = if certain && !stream.may_have_ended() {
                 Ending::Closed
@@ -196,7 +215,7 @@ impl Http2 {
                 }
                 self.goes_on(direction, stream, ends, time_ns, out);
             }
-            Event::Reset { stream, code } => self.end(stream, Ending::Reset(direction, code), out),
+            Event::Reset { stream, code } => self.reset(direction, stream, code, out),
             Event::GoAway { last } if direction == Direction::ToClient => {
                 self.last = last;
                 self.refuse(out);
@@ -206,6 +225,27 @@ impl Http2 {
                 self.doubts += 1;
                 self.missed(direction);
             }
+        }
+    }
+
+    fn reset(&mut self, direction: Direction, id: u32, code: u32, out: &mut Vec<Http>) {
+        let stream = self.streams.get_mut(&id);
+        if direction == Direction::ToServer
+            && let Some(stream) = stream.filter(|stream| !stream.is_answered())
+        {
+            // Whether an answer was lost shows with what the server says next.
+            stream.cancelled = Some(code);
+            return;
+        }
+        self.end(id, Ending::Reset(direction, code), out);
+    }
+
+    /// Streams that the client let go of are over.
+    fn end_cancelled(&mut self, out: &mut Vec<Http>) {
+        let cancelled = self.streams.iter();
+        let cancelled = cancelled.filter_map(|(id, stream)| Some((*id, stream.cancelled?)));
+        for (id, code) in cancelled.collect::<Vec<_>>() {
+            self.end(id, Ending::Reset(Direction::ToServer, code), out);
         }
     }
 

@@ -110,6 +110,18 @@ pub(crate) fn answer_number(octets: &[u8]) -> Option<i32> {
         .then_some(correlation.cast_signed())
 }
 
+/// The numbers of the answers of a segment that begins with one.
+pub(crate) fn answer_numbers(octets: &[u8]) -> impl Iterator<Item = i32> {
+    let mut rest = octets;
+    std::iter::from_fn(move || {
+        let number = answer_number(rest)?;
+        let mut message = Octets::new(rest);
+        let length = message.u32()? as usize;
+        rest = message.take(length).map_or(&[][..], |_| message.rest());
+        Some(number)
+    })
+}
+
 impl Connection {
     /// A connection; `midway`: its beginning was not seen.
     pub fn new(midway: bool) -> Self {
@@ -174,12 +186,14 @@ impl Connection {
                 self.missed(direction);
                 return;
             }
-            // A number alone is a weak sign; a request has its client's name too.
-            self.sides[mine].resume(direction == Direction::ToServer);
+            // A number alone is a weak sign; a request has its client's name too, and two numbers are two signs.
+            let is_proven = direction == Direction::ToServer || self.is_followed(octets);
+            self.sides[mine].resume(is_proven);
         }
         let mut rest = octets;
         while !rest.is_empty() {
-            let (message, after) = self.sides[mine].read(rest, time_ns);
+            let Self { sides, waiting, .. } = self;
+            let (message, after) = sides[mine].read(rest, time_ns, |next| answers(waiting, next));
             rest = after;
             if let Some(message) = message {
                 self.message(direction, &message, time_ns, names, out);
@@ -209,12 +223,20 @@ impl Connection {
     fn begins_message(&self, direction: Direction, octets: &[u8]) -> bool {
         match direction {
             Direction::ToServer => self.follows(octets),
-            Direction::ToClient => answer_number(octets).is_some_and(|number| {
-                self.waiting
-                    .iter()
-                    .any(|waiting| waiting.correlation == number)
-            }),
+            Direction::ToClient => answers(&self.waiting, octets) || self.is_followed(octets),
         }
+    }
+
+    /// Whether what begins like an answer ends where one with a later number begins, whose request waits.
+    fn is_followed(&self, octets: &[u8]) -> bool {
+        let mut rest = Octets::new(octets);
+        let length = rest.u32().map(|length| length as usize);
+        let next = length.and_then(|length| rest.take(length).map(|_| rest.rest()));
+        let Some(next) = next.filter(|next| answers(&self.waiting, next)) else {
+            return false;
+        };
+        let numbers = answer_number(octets).zip(answer_number(next));
+        numbers.is_some_and(|(first, next)| (1..=AHEAD).contains(&next.wrapping_sub(first)))
     }
 
     /// Whether octets behind a gap begin a request: of the same client and with a number that follows, or, of a connection
@@ -369,6 +391,8 @@ impl Connection {
         self.text_octets -= waiting.text_octets;
         let key = waiting.record.api;
         let body = api::answer(key, waiting.version, octets.rest());
+        // What its octets say may be said by others.
+        let body = body.filter(|_| !message.is_unproven);
         let told = body
             .map(|mut body| answers::read(key, &mut body))
             .unwrap_or_default();
@@ -382,9 +406,18 @@ impl Connection {
         record.tell(&told, names);
         // What was sent first may have come last.
         record.end_ns = Some(time_ns.max(message.begin_ns));
-        record.response_octets = Seen::Known(u64::from(message.length) + 4);
+        if !message.is_unproven {
+            record.response_octets = Seen::Known(u64::from(message.length) + 4);
+        }
         out.push(record);
     }
+}
+
+/// Whether octets begin with the number of a request that waits.
+fn answers(waiting: &VecDeque<Waiting>, octets: &[u8]) -> bool {
+    let number = answer_number(octets);
+    let mut waiting = waiting.iter();
+    number.is_some_and(|number| waiting.any(|waiting| waiting.correlation == number))
 }
 
 impl Waiting {

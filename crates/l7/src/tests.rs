@@ -1,3 +1,4 @@
 //! What the tests of several modules use.
 
 pub(crate) mod corpus;
+mod recorded;

@@ -3,12 +3,13 @@
 mod connection;
 #[cfg(test)]
 mod tests;
+mod undecided;
 
 use std::{collections::HashMap, hash::Hash};
 
 use crate::{
-    classify::Protocol, conversation::Direction, dns, record::Record, stream::Sample,
-    template::Templates,
+    classify::Protocol, conversation::Direction, dns, kafka::TopicNames, record::Record,
+    stream::Sample, template::Templates,
 };
 use connection::{Connection, Shared};
 
@@ -304,6 +305,11 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
     /// Templates of the services' paths, for one that is gone.
     pub fn templates(&mut self) -> &mut Templates {
         &mut self.shared.templates
+    }
+
+    /// Names of Kafka's topics.
+    pub fn topics(&mut self) -> &mut TopicNames {
+        &mut self.shared.topics
     }
 
     fn over_budget(&mut self, protocol: Protocol) {

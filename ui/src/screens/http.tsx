@@ -9,9 +9,12 @@ import { Details, Facts } from "../parts/details";
 import { Bad, Chips, Counted, Seen, durations, timed } from "../parts/said";
 import { FILTERED, None, Rows } from "../parts/rows";
 import type { Column } from "../parts/table";
-import { asked, call, httpAnswers, httpErrors, httpFailed, ofClass, quantiles } from "../said";
+import { asked, call, httpAnswers, httpErrors, httpFailed, notSeen, ofClass, quantiles } from "../said";
 import { Who } from "./failing";
 import { view } from "../view";
+
+/** Services that are named of which not all connections were read. */
+const UNREAD = 3;
 
 const key = (of: Requests): string => `${asked(of)} ${shown(of.destination)} ${of.port ?? 0} ${call(of.counters)}`;
 const callers = (of: Requests): string => (of.callers ?? []).map((caller) => shown(caller.party)).join(", ");
@@ -60,17 +63,21 @@ export function Http(props: { answers: Answers }): JSX.Element {
   });
   const all = createMemo(() => columns(spanOf(answer().value)));
   const encrypted = () => n(answer().value?.encrypted);
+  const unread = () => {
+    const all = (answer().value?.unread ?? []).slice(0, UNREAD).map(notSeen);
+    return all.length > 0 ? ` Not seen at ${all.join(". At ")}.` : "";
+  };
   return (
     <Rows
       answer={answer()}
       label="Requests over HTTP" rows={rows()} columns={all()} key={key}
       head={<Chips bad="Not answered well" />}
-      none={<None what={view().bad ? "Every request was answered well" : "No request over HTTP was seen"} more={encrypted() > 0 ? `${plural(encrypted(), "connection")} of this time ${encrypted() === 1 ? "is" : "are"} encrypted (TLS): their requests are not seen.` : FILTERED} />}
+      none={<None what={view().bad ? "Every request was answered well" : "No request over HTTP was seen"} more={encrypted() > 0 ? `${plural(encrypted(), "connection")} of this time ${encrypted() === 1 ? "is" : "are"} encrypted (TLS): their requests are not seen.${unread()}` : `${FILTERED}${unread()}`} />}
       foot={<Seen
           of={answer().value?.completeness}
           count={rows().reduce((sum, of) => sum + n(of.counters?.requests), 0)}
           what="request"
-          more={encrypted() > 0 ? `${plural(encrypted(), "connection")} more ${encrypted() === 1 ? "is" : "are"} encrypted (TLS): what they ask is not seen.` : "None of the connections is encrypted."}
+          more={encrypted() > 0 ? `${plural(encrypted(), "connection")} more ${encrypted() === 1 ? "is" : "are"} encrypted (TLS): what they ask is not seen.${unread()}` : `None of the connections is encrypted.${unread()}`}
         />}
       details={(of) => <One of={of()} seconds={spanOf(answer().value)} />}
     />

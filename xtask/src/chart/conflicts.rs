@@ -64,6 +64,33 @@ pub(super) const CONFLICTS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "hubble.export.otlp.endpoint",
+        &[("hubble.export.otlp.enabled", "true")],
+    ),
+    (
+        "hubble.export.otlp.tls.existingSecret",
+        &[
+            ("hubble.export.otlp.enabled", "true"),
+            ("hubble.export.otlp.endpoint", "\"https://collector:4317\""),
+        ],
+    ),
+    (
+        "hubble.export.otlp.tls.existingSecret",
+        &[
+            ("hubble.export.otlp.enabled", "true"),
+            ("hubble.export.otlp.endpoint", "\"http://collector:4317\""),
+            ("hubble.export.otlp.tls.existingSecret", "\"collector\""),
+        ],
+    ),
+    (
+        "hubble.export.otlp.signals",
+        &[
+            ("hubble.export.otlp.enabled", "true"),
+            ("hubble.export.otlp.endpoint", "\"http://collector:4317\""),
+            ("hubble.export.otlp.signals", "[]"),
+        ],
+    ),
+    (
         "hubble.relay.enabled",
         &[
             ("hubble.relay.enabled", "true"),

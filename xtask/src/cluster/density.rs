@@ -105,8 +105,9 @@ fn slowest(mut starts: Vec<Start>) -> String {
     starts.sort_by_key(|start| std::cmp::Reverse(start.plugin));
     starts.truncate(starts.len().div_ceil(20));
     let mean = |step: usize| {
-        let all: Vec<Duration> = starts.iter().map(|start| start.steps[step]).collect();
-        sum(&all) / all.len().max(1) as f64 * 1e3
+        let all: Duration = starts.iter().map(|start| start.steps[step]).sum();
+        let count = u32::try_from(starts.len()).unwrap_or(u32::MAX);
+        all.checked_div(count).unwrap_or_default().as_secs_f64() * 1e3
     };
     let told = STEPS
         .iter()

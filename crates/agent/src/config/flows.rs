@@ -1,9 +1,12 @@
 //! Settings of flows: the server, metrics, exporters.
 
+mod otlp;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use daemon::settings::{Error, Reader};
+use hubble::export::otlp::Settings as Otlp;
 use hubble::export::{Target, filters};
 use hubble::history::Place;
 use hubble::metrics::page::Formats;
@@ -68,6 +71,8 @@ pub struct Exports {
     pub fixed: Option<Target>,
     /// By the exporters of a file, which may change.
     pub file: Option<PathBuf>,
+    /// To a collector of OpenTelemetry.
+    pub otlp: Option<Otlp>,
 }
 
 pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
@@ -103,6 +108,7 @@ pub(super) fn hubble(read: &Reader<'_>) -> Result<Hubble, Error> {
         exports: Exports {
             fixed: fixed_export(read)?,
             file: read.path("hubble-flowlogs-config-path"),
+            otlp: otlp::settings(read)?,
         },
     })
 }

@@ -225,6 +225,85 @@ fn exporters_are_what_upstreams_keys_say() {
 }
 
 #[test]
+fn a_collector_is_told_what_the_keys_say() {
+    const KEY: &str = "hubble-otlp-endpoint";
+    assert!(config(&[]).unwrap().hubble.exports.otlp.is_none());
+    let plain = config(&[
+        (KEY, "http://collector.observability:4317"),
+        ("cluster-name", "east"),
+    ]);
+    let plain = plain.unwrap().hubble.exports.otlp.unwrap();
+    assert!(plain.signals.logs && plain.signals.metrics && plain.signals.traces);
+    assert_eq!(plain.interval, Duration::from_mins(1));
+    assert_eq!(
+        (plain.cluster.as_str(), plain.node.as_str()),
+        ("east", "node1")
+    );
+    assert!(plain.tls.is_none() && plain.headers.is_none());
+
+    let given = config(&[
+        (KEY, "https://collector"),
+        ("hubble-otlp-signals", "metrics,traces"),
+        ("hubble-otlp-interval", "15s"),
+        ("hubble-otlp-allowlist", r#"{"source_pod":["shop/"]}"#),
+        ("hubble-otlp-headers-file", "/otlp/headers"),
+        ("hubble-otlp-tls-ca-files", "/otlp/ca.crt"),
+        ("hubble-otlp-tls-cert-file", "/otlp/tls.crt"),
+        ("hubble-otlp-tls-key-file", "/otlp/tls.key"),
+    ]);
+    let given = given.unwrap().hubble.exports.otlp.unwrap();
+    assert!(given.collector.is_encrypted());
+    assert!(!given.signals.logs && given.signals.metrics && given.signals.traces);
+    assert_eq!(given.include_filters.len(), 1);
+    assert_eq!(given.headers.unwrap(), Path::new("/otlp/headers"));
+    let tls = given.tls.unwrap();
+    assert_eq!(tls.server_authorities, [Path::new("/otlp/ca.crt")]);
+    assert_eq!(tls.identity.unwrap().1, Path::new("/otlp/tls.key"));
+}
+
+#[test]
+fn a_collector_that_cannot_be_meant_is_refused_by_its_key() {
+    let plain = ("hubble-otlp-endpoint", "http://collector:4317");
+    let encrypted = ("hubble-otlp-endpoint", "https://collector:4317");
+    let authority = ("hubble-otlp-tls-ca-files", "/ca.crt");
+    for (pairs, key) in [
+        (
+            &[("hubble-otlp-endpoint", "collector:4317")][..],
+            "hubble-otlp-endpoint: ",
+        ),
+        (
+            &[plain, ("hubble-otlp-signals", "profiles")],
+            "hubble-otlp-signals: ",
+        ),
+        (
+            &[plain, ("hubble-otlp-signals", " ")],
+            "hubble-otlp-signals: ",
+        ),
+        (
+            &[plain, ("hubble-otlp-interval", "5ms")],
+            "hubble-otlp-interval: ",
+        ),
+        (
+            &[plain, ("hubble-otlp-denylist", r#"{"source_ip":["x"]}"#)],
+            "hubble-otlp-denylist: ",
+        ),
+        (&[encrypted], "hubble-otlp-tls-ca-files: "),
+        (&[plain, authority], "hubble-otlp-tls-ca-files: "),
+        (
+            &[
+                encrypted,
+                authority,
+                ("hubble-otlp-tls-cert-file", "/tls.crt"),
+            ],
+            "hubble-otlp-tls-cert-file, hubble-otlp-tls-key-file: ",
+        ),
+    ] {
+        let refusal = refusal(pairs);
+        assert!(refusal.starts_with(key), "{refusal}");
+    }
+}
+
+#[test]
 fn the_list_of_spared_destinations_has_upstreams_place_unless_told_otherwise() {
     assert_eq!(config(&[]).unwrap().datapath.masquerade_list, None);
     let path = |pairs| config(pairs).unwrap().datapath.masquerade_list.unwrap();

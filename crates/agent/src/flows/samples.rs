@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use datapath::abi::connection::ConnectionKey;
@@ -20,7 +21,8 @@ use l7::record::Record;
 use l7::track::{Tracker, Want};
 use tokio_util::sync::CancellationToken;
 
-use super::{NamesNow, clock_now, monotonic_ns};
+use super::topics::Topics;
+use super::{HeardUpTo, NamesNow, clock_now, monotonic_ns};
 
 /// The programs wake nobody. At this pace a ring of 4 MiB overflows above 250,000 samples of 512 octets a second.
 const READ_EVERY: Duration = Duration::from_millis(25);
@@ -49,6 +51,8 @@ pub async fn follow_samples(
     followed: Map<ConnectionKey, u32>,
     intake: Arc<Intake>,
     names: Arc<NamesNow>,
+    heard: HeardUpTo,
+    mut topics: Topics,
     stop: CancellationToken,
 ) {
     // What an agent before this one said was of connections that may be others by now.
@@ -60,6 +64,7 @@ pub async fn follow_samples(
         tracing::warn!(%error, "what was said about connections is not forgotten");
     }
     let mut listener = Listener::new(Box::new(move |address| names.is_private(address)));
+    topics.teach(listener.tracker.topics());
     let (mut lost, mut ticked_ns) = (0, monotonic_ns());
     loop {
         tokio::select! {
@@ -76,6 +81,7 @@ pub async fn follow_samples(
                 left -= 1;
             }
             listener.hand_on(&followed, &intake);
+            heard.store(samples.position(), Ordering::Release);
             if left > 0 {
                 break;
             }
@@ -95,6 +101,7 @@ pub async fn follow_samples(
         }
         listener.tracker.tick(now_ns, &mut listener.records);
         listener.hand_on(&followed, &intake);
+        topics.tell(listener.tracker.topics());
         intake.metrics().captured(Captured {
             lost: lost + samples.malformed(),
             totals: listener.tracker.totals().clone(),

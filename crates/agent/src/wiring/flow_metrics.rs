@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use hubble::export::otlp::Otlp;
 use hubble::export::{self, Dynamic, Exporter, Tally};
 use hubble::follow::Followed;
 use hubble::intake::Intake;
@@ -18,13 +19,17 @@ use crate::config::{Exports, FlowMetrics, WhichMetrics};
 /// What exporters show.
 pub(super) type Exported = (Arc<Tally>, Option<Arc<export::Status>>);
 
-/// Starts all exporters.
+/// Starts all exporters; `otlp` is the one of which the intake knows the meter.
 pub(super) fn start_exports(
     exports: &Exports,
+    otlp: Option<Otlp>,
     intake: &Arc<Intake>,
     tasks: &TaskGroup,
 ) -> anyhow::Result<Exported> {
     let tally = Arc::new(Tally::default());
+    if let Some(otlp) = otlp {
+        otlp.start(intake, &tally, tasks);
+    }
     if let Some(target) = &exports.fixed {
         let exporter = Exporter::new(target.clone(), intake, &tally)
             .context("export flows (hubble-export-file-path)")?;

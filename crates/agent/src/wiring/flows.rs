@@ -1,9 +1,12 @@
 //! The flow server: ring, names, observer, peers, sockets.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use hubble::export::otlp::Otlp;
 use hubble::history::{History, Place};
 use hubble::intake::Intake;
 use hubble::names::Names;
@@ -19,7 +22,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::flows::{NamesNow, doings, follow_ring, follow_samples, forget_pods, monotonic_ns};
+use crate::flows::topics::{self, Topics};
+use crate::flows::{
+    NamesNow, Unheard, doings, follow_ring, follow_samples, forget_pods, monotonic_ns,
+};
 use crate::inputs::Inputs;
 use crate::node::Devices;
 use crate::view::{View, ViewReader};
@@ -53,6 +59,11 @@ pub(super) async fn start_flows(
     {
         intake = intake.kept_by(history);
     }
+    let otlp = hubble.exports.otlp.clone().map(Otlp::new).transpose();
+    let otlp = otlp.context("export flows (hubble-otlp-endpoint)")?;
+    if let Some(meter) = otlp.as_ref().and_then(Otlp::meter) {
+        intake = intake.metered_by(Arc::clone(meter));
+    }
     let intake = Arc::new(intake);
     let settings = observer::Config {
         cluster: config.cluster.clone(),
@@ -60,7 +71,7 @@ pub(super) async fn start_flows(
         ..observer::Config::default()
     };
     let observer = Observer::new(&intake, settings, tasks.token());
-    let exported = start_exports(&hubble.exports, &intake, tasks)?;
+    let exported = start_exports(&hubble.exports, otlp, &intake, tasks)?;
     if let Some(wanted) = &hubble.metrics {
         serve_flow_metrics(wanted, &intake, exported, &observer, tasks).await?;
         tasks.spawn("pods of flow metrics", {
@@ -69,18 +80,25 @@ pub(super) async fn start_flows(
         });
     }
     let events = kernel::events::Events::open(maps).context("open the ring of events")?;
-    tasks.spawn("events", {
-        let (maps, hops, intake) = (maps.clone(), maps.hops.clone(), Arc::clone(&intake));
-        move |stop| follow_ring(events, maps, hops, intake, stop)
-    });
+    let mut unheard = None;
     if hubble.capture {
         let samples = kernel::samples::Samples::open(maps).context("open the ring of samples")?;
+        let heard = Arc::new(AtomicUsize::new(samples.position()));
+        let backlog = kernel::samples::Samples::backlog(maps);
+        let backlog = backlog.context("see what is in the ring of samples")?;
+        unheard = Some(Unheard::new(backlog, Arc::clone(&heard)));
+        let (topics, keeper) = Topics::open(counted_in(config));
+        tasks.spawn("topics", move |stop| topics::keep(keeper, stop));
         tasks.spawn("samples", {
             let followed = maps.followed.clone();
             let (intake, names) = (Arc::clone(&intake), Arc::clone(&names));
-            move |stop| follow_samples(samples, followed, intake, names, stop)
+            move |stop| follow_samples(samples, followed, intake, names, heard, topics, stop)
         });
     }
+    tasks.spawn("events", {
+        let (maps, intake) = (maps.clone(), Arc::clone(&intake));
+        move |stop| follow_ring(events, maps, unheard, intake, stop)
+    });
     let (nodes, peers) = watch::channel(Arc::from([]));
     let tls = if hubble.disable_tls || hubble.tls.is_none() {
         PeerTls::Plain
@@ -147,12 +165,17 @@ fn start_keeping(place: &Place, tasks: &TaskGroup) -> Option<Arc<History>> {
     Some(history)
 }
 
+/// The directory of counts, and of what is known of whom they are of.
+fn counted_in(config: &Config) -> &Path {
+    let directory = config.hubble.data_dir.as_ref();
+    directory.unwrap_or(&config.state_dir)
+}
+
 /// Counts, and who closes their spans.
 fn start_counting(config: &Config, tasks: &TaskGroup) -> anyhow::Result<Arc<Recorder>> {
     let now = unix_seconds();
     // Without a file there are answers all the same, until the next restart.
-    let directory = config.hubble.data_dir.as_ref();
-    let directory = directory.unwrap_or(&config.state_dir);
+    let directory = counted_in(config);
     if let Err(error) = std::fs::create_dir_all(directory) {
         tracing::warn!(%error, directory = %directory.display(), "hubble-data-dir cannot be made");
     }

@@ -23,6 +23,10 @@ pub(super) fn name(answer: &mut Answer) {
                     party(&mut caller.party);
                 }
             }
+            for unread in &mut of.unread {
+                service(&mut unread.service, unread.destination.as_ref());
+                party(&mut unread.destination);
+            }
         }
         Answer::Dns(of) => edges(of.lookups.iter_mut().map(|of| &mut of.edge)),
         Answer::Kafka(of) => edges(of.topics.iter_mut().map(|of| &mut of.edge)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::hubble::answers::{
     CodeCount, DnsCounters, HttpCounters, KafkaCounters, Lookup, Requests, Resolution, Row,
-    Sketch as Message, Topic,
+    Sketch as Message, Topic, Unread,
 };
 use hubble::answers::http::counted;
 use hubble::answers::{dns, http, kafka, words};
@@ -180,7 +180,7 @@ pub(super) fn topics(all: &[Topic], seconds: f64) -> Cells {
             .map(|(way, requests, octets, latency)| {
                 let [who, broker, ..] = ends(of.edge.as_ref());
                 vec![
-                    topic(&counters),
+                    topic(&counters, way),
                     who,
                     way.to_owned(),
                     // Groups fetch.
@@ -208,9 +208,11 @@ pub(super) fn topics(all: &[Topic], seconds: f64) -> Cells {
     }
 }
 
-fn topic(of: &KafkaCounters) -> String {
+/// Who produces or fetches does so of some topic, seen or not.
+fn topic(of: &KafkaCounters, way: &str) -> String {
     match (of.topic.as_str(), of.id.as_str()) {
-        ("", "") => "(none)".to_owned(),
+        ("", "") if way == "other" => "(none)".to_owned(),
+        ("", "") => "(unknown)".to_owned(),
         ("", id) => format!("(id {id})"),
         (name, _) => name.to_owned(),
     }
@@ -225,6 +227,35 @@ fn errors(of: &KafkaCounters) -> String {
     let mut counts = named(&of.errors, words::kafka_code);
     counts.push(("no answer".to_owned(), of.unanswered));
     listed(counts)
+}
+
+/// Of which connections of a service requests are not seen, and why.
+pub(super) fn not_seen(of: &Unread) -> String {
+    let whom = match (of.service.as_str(), &of.destination) {
+        ("", Some(party)) => shown(party),
+        ("", None) => "(unknown)".to_owned(),
+        (service, _) => service.to_owned(),
+    };
+    let mut why = Vec::new();
+    let mut add = |count: u64, what: &str| {
+        if count > 0 {
+            why.push(format!("{} {what}", share(count, of.connections)));
+        }
+    };
+    let names: Vec<&str> = of.server_names.iter().map(|of| of.name.as_str()).collect();
+    let encrypted = if names.is_empty() {
+        "encrypted".to_owned()
+    } else {
+        format!("encrypted, SNI {}", names.join(", "))
+    };
+    add(of.encrypted, &encrypted);
+    add(of.other, "not understood");
+    add(of.host_network, "between networks of nodes: not looked at");
+    let (port, connections) = (of.port, of.connections);
+    format!(
+        "not seen at {whom}:{port}: of {connections} connections {}",
+        why.join("; ")
+    )
 }
 
 /// Names, and who resolved them.

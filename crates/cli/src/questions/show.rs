@@ -8,8 +8,11 @@ use serde_json::Value;
 
 use super::ask::Answer;
 use super::tables::{self, Cells, cells, clock};
-use super::{Format, View, picture};
+use super::{Format, View, picture, said};
 use crate::output::{Paint, Table, visible};
+
+/// Services that are named of which not all connections were read.
+const UNREAD: usize = 5;
 
 /// Writes an answer.
 pub(super) fn show(
@@ -80,12 +83,18 @@ fn table(answer: &Answer, view: &View, limit: u32, out: &mut dyn Write) -> anyho
         }
     }
     writeln!(out)?;
-    if let Answer::Http(HttpAnswer { encrypted, .. }) = answer
-        && *encrypted > 0
+    if let Answer::Http(HttpAnswer {
+        encrypted, unread, ..
+    }) = answer
     {
-        let text =
-            format!("{encrypted} connections are encrypted (TLS): their requests are not seen");
-        writeln!(out, "{}", paint.warn(&text))?;
+        if *encrypted > 0 {
+            let text =
+                format!("{encrypted} connections are encrypted (TLS): their requests are not seen");
+            writeln!(out, "{}", paint.warn(&text))?;
+        }
+        for of in unread.iter().take(UNREAD) {
+            writeln!(out, "{}", visible(&said::not_seen(of)))?;
+        }
     }
     footer_of(answer, out)
 }

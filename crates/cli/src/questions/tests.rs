@@ -328,6 +328,13 @@ fn requests_are_shown_with_what_is_encrypted_and_what_was_not_seen() {
             ..Completeness::default()
         }),
         encrypted: 12,
+        unread: vec![api::hubble::answers::Unread {
+            service: "shop/pay\x1b[2J".into(),
+            port: 443,
+            connections: 16,
+            encrypted: 12,
+            ..Default::default()
+        }],
     });
     let args = Http::parse_from(["http"]).args;
     let text = shown(answer, QuestionArgs::Http(args));
@@ -339,6 +346,10 @@ fn requests_are_shown_with_what_is_encrypted_and_what_was_not_seen() {
     );
     assert!(
         text.contains("12 connections are encrypted (TLS): their requests are not seen"),
+        "{text}"
+    );
+    assert!(
+        text.contains(":443: of 16 connections 75.0% encrypted"),
         "{text}"
     );
     assert!(

@@ -27,7 +27,7 @@ pub struct SettingError {
 }
 
 impl SettingError {
-    fn new(field: impl Into<String>, reason: &impl ToString) -> Self {
+    pub(super) fn new(field: impl Into<String>, reason: &impl ToString) -> Self {
         Self {
             field: field.into(),
             reason: reason.to_string(),

@@ -129,6 +129,17 @@ fn reversed(of: &Enriched) -> Enriched {
 }
 
 impl Said {
+    pub(super) const fn spoken(&self) -> &Arc<Spoken> {
+        &self.spoken
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        match self.part {
+            Part::Request => parts(&self.spoken).len() == 1,
+            Part::Response | Part::Topic(_) => true,
+        }
+    }
+
     /// Adds it to a flow of the packets.
     #[allow(deprecated, reason = "clients print the deprecated summary")]
     pub(super) fn tell(&self, flow: &mut pb::Flow, enriched: &Enriched) {

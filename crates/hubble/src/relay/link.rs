@@ -238,7 +238,8 @@ impl Dialer {
     }
 }
 
-fn set_options(stream: &TcpStream) -> std::io::Result<()> {
+/// A dead host is noticed, and small messages do not wait.
+pub(crate) fn set_options(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new()

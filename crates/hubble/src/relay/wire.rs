@@ -16,7 +16,7 @@ use crate::schema::{self, Wire};
 
 /// Messages that are neither decoded nor encoded.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Raw;
+pub(crate) struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

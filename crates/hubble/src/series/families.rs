@@ -174,10 +174,17 @@ pub(crate) static FAMILIES: &[Family] = &[
         "Handshakes of TLS by the server's name and how they ended",
         requests::tls,
     ),
+    // Of nodes and not of edges: what a span says beside its rows.
+    counter(RECORDS, "Records that came, of all kinds", |_, _, _| {}),
+    counter(LOST_RECORDS, "Records that never came", |_, _, _| {}),
 ];
 
+/// Metrics of how much was seen.
+pub(crate) const RECORDS: &str = "hubble_records_total";
+pub(crate) const LOST_RECORDS: &str = "hubble_lost_records_total";
+
 /// Upper bounds of the buckets of a histogram, seconds, in order.
-const BOUNDS: &[(f64, &str)] = &[
+pub(crate) const BOUNDS: &[(f64, &str)] = &[
     (0.0001, "0.0001"),
     (0.00025, "0.00025"),
     (0.0005, "0.0005"),

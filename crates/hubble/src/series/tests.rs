@@ -114,6 +114,27 @@ fn a_counter_goes_on_from_the_days_beginning_and_grows_by_what_each_span_counted
 }
 
 #[test]
+fn how_much_was_seen_of_all_nodes_and_how_much_not_is_one_series_each() {
+    let since = times().since;
+    let span = |seen, lost| Span {
+        start: since,
+        end: since + 10,
+        part: Some(Part {
+            seen,
+            lost,
+            ..Part::default()
+        }),
+    };
+    let counts = all(vec![vec![span(990, 10)], vec![span(10, 0)]]);
+    let share = "hubble_lost_records_total / (hubble_records_total + hubble_lost_records_total)";
+    assert_eq!(value(&counts, "hubble_records_total", 10), Some(1000.0));
+    let share = value(&counts, share, 10).unwrap();
+    assert!((share - 10.0 / 1010.0).abs() < 1e-9, "{share}");
+    let none = all(vec![vec![span(10, 0)]]);
+    assert_eq!(value(&none, "hubble_lost_records_total", 10), Some(0.0));
+}
+
+#[test]
 fn a_series_that_begins_grows_from_nothing_so_that_its_first_counts_are_an_increase() {
     let since = times().since;
     let counts = all(vec![vec![span(

@@ -220,6 +220,8 @@ fn kafka(of: &Kafka) -> Vec<KafkaCounters> {
         name: name.clone(),
         count: 1,
     });
+    // With its last fetch a consumer says that it fetches nothing any more.
+    let fetches = of.api == FETCH && !(of.topics.is_empty() && of.all_topics);
     let counters = |topic: &KafkaTopic| {
         let octets = topic.octets.known().copied().unwrap_or_default();
         let (topic_name, id) = named(topic);
@@ -228,16 +230,16 @@ fn kafka(of: &Kafka) -> Vec<KafkaCounters> {
             topic: topic_name,
             id,
             produces: u64::from(of.api == PRODUCE),
-            fetches: u64::from(of.api == FETCH),
-            others: u64::from(of.api != PRODUCE && of.api != FETCH),
+            fetches: u64::from(fetches),
+            others: u64::from(of.api != PRODUCE && !fetches),
             produced_octets: if of.api == PRODUCE { octets } else { 0 },
-            fetched_octets: if of.api == FETCH { octets } else { 0 },
+            fetched_octets: if fetches { octets } else { 0 },
             errors: error.map(one).unwrap_or_default(),
             unanswered: u64::from(of.ending == Ending::Closed),
             unknown: u64::from(is_unknown),
             groups: group.clone().into_iter().collect(),
             produce_latency: latency.clone().filter(|_| of.api == PRODUCE),
-            fetch_latency: latency.clone().filter(|_| of.api == FETCH),
+            fetch_latency: latency.clone().filter(|_| fetches),
         }
     };
     topics.iter().map(counters).collect()

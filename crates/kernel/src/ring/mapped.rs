@@ -66,6 +66,11 @@ impl Records {
         None
     }
 
+    /// Up to where the records were read, in octets since the ring was made; wraps around.
+    pub(super) fn position(&self) -> usize {
+        self.position
+    }
+
     /// Header of the record at the position. The programs publish it last.
     fn header(&self) -> u32 {
         // SAFETY: positions are multiples of 8, so the header lies inside of the mapping and is aligned.
@@ -103,6 +108,22 @@ impl Records {
         self.reader
             .position()
             .store(self.position, Ordering::Release);
+    }
+}
+
+/// Up to where the programs have written a ring.
+pub(super) struct Written(Mapping);
+
+impl Written {
+    /// Maps that number of the ring `fd`.
+    pub(super) fn map(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let page = page_size()?;
+        Mapping::new(fd, page, page, libc::PROT_READ).map(Self)
+    }
+
+    /// Octets since the ring was made, those of records that are still written included; wraps around.
+    pub(super) fn position(&self) -> usize {
+        self.0.position().load(Ordering::Acquire)
     }
 }
 

@@ -266,11 +266,18 @@ pub(crate) fn dns_over_tcp(octets: &[u8], answer: bool) -> Mark {
     crate::dns::looks_like_message(rest.rest(), length.into(), answer)
 }
 
-/// A request, and an answer that has its number: either alone is no proof. The first segments of both sides, and the latest.
+/// A request, and an answer that has its number: either alone is no proof. The first segments of both sides, the latest, and
+/// those after the other side spoke: what fills several segments begins there.
 pub(super) fn kafka(to_server: &Prefix, to_client: &Prefix) -> Mark {
-    let asked = [&to_server.octets, &to_server.latest].map(|octets| kafka::is_request(octets));
-    let told = [&to_client.octets, &to_client.latest].map(|octets| kafka::answer_number(octets));
-    let answered = |number: &i32| told.contains(&Some(*number));
+    let asked = to_server.segments().map(kafka::is_request);
+    let told = to_client.segments().map(kafka::answer_number);
+    let answered = |number: &i32| {
+        let mut all = to_client
+            .segments()
+            .into_iter()
+            .flat_map(kafka::answer_numbers);
+        all.any(|answer| answer == *number)
+    };
     if asked.iter().flatten().any(answered) {
         return Mark::Yes;
     }

@@ -26,6 +26,8 @@ pub(super) struct Stream {
     halves: [Half; 2],
     /// Frames may have been missed, a reset among them.
     missed: bool,
+    /// The client let go of it, with this code.
+    pub(super) cancelled: Option<u32>,
     grpc: Seen<bool>,
     grpc_status: Seen<u32>,
 }
@@ -39,6 +41,7 @@ impl Default for Stream {
             },
             halves: [Half::default(); 2],
             missed: false,
+            cancelled: None,
             grpc: Seen::Unknown,
             grpc_status: Seen::Absent,
         }
@@ -122,6 +125,11 @@ impl Stream {
         let half = &mut self.halves[direction as usize];
         half.missed |= !half.ended;
         self.missed = true;
+    }
+
+    /// Whether anything of an answer was seen.
+    pub(super) fn is_answered(&self) -> bool {
+        self.halves[Direction::ToClient as usize].begun
     }
 
     /// Whether its end may have been missed.

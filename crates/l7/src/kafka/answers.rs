@@ -3,7 +3,7 @@
 use super::{
     api::{
         API_VERSIONS, CONSUMER_GROUP_HEARTBEAT, CREATE_TOPICS, FETCH, FIND_COORDINATOR, HEARTBEAT,
-        JOIN_GROUP, LEAVE_GROUP, METADATA, OFFSET_COMMIT, PRODUCE, SYNC_GROUP,
+        JOIN_GROUP, LEAVE_GROUP, METADATA, OFFSET_COMMIT, OFFSET_FETCH, PRODUCE, SYNC_GROUP,
     },
     requests::{COMMIT_BY_ID, FETCH_BY_ID, PRODUCE_BY_ID, push, topic},
     topics::Topic,
@@ -59,6 +59,7 @@ pub(super) fn read(key: i16, body: &mut Body<'_>) -> Told {
         FETCH => fetch(body, &mut told),
         METADATA => metadata(body, &mut told),
         OFFSET_COMMIT => commit(body, &mut told),
+        OFFSET_FETCH => committed(body, &mut told),
         FIND_COORDINATOR => coordinator(body, &mut told),
         JOIN_GROUP => code(body, 2, &mut told),
         HEARTBEAT | LEAVE_GROUP | SYNC_GROUP => code(body, 1, &mut told),
@@ -252,6 +253,42 @@ fn commit(body: &mut Body<'_>, told: &mut Told) -> Option<()> {
         body.tags()?;
     }
     body.tags()
+}
+
+fn committed(body: &mut Body<'_>, told: &mut Told) -> Option<()> {
+    body.skip_from(3, 4)?;
+    if body.version < 8 {
+        committed_of_topics(body, told)?;
+        if body.version >= 2 {
+            let code = body.i16()?;
+            told.note(code);
+        }
+        return body.tags();
+    }
+    for _ in 0..body.array()? {
+        body.string()?;
+        committed_of_topics(body, told)?;
+        let code = body.i16()?;
+        told.note(code);
+        body.tags()?;
+    }
+    body.tags()
+}
+
+fn committed_of_topics(body: &mut Body<'_>, told: &mut Told) -> Option<()> {
+    for _ in 0..body.array()? {
+        topic(body, COMMIT_BY_ID)?;
+        for _ in 0..body.array()? {
+            body.skip(4 + 8)?;
+            body.skip_from(5, 4)?;
+            body.string()?;
+            let code = body.i16()?;
+            told.note(code);
+            body.tags()?;
+        }
+        body.tags()?;
+    }
+    Some(())
 }
 
 fn coordinator(body: &mut Body<'_>, told: &mut Told) -> Option<()> {

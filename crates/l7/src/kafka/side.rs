@@ -9,6 +9,8 @@ pub(super) struct Message {
     pub(super) length: u32,
     /// When its first octet was seen.
     pub(super) begin_ns: u64,
+    /// Nothing but its number says that it is one.
+    pub(super) is_unproven: bool,
 }
 
 impl Message {
@@ -60,11 +62,13 @@ impl Side {
         self.message.octets.capacity() + self.head.capacity()
     }
 
-    /// Reads up to the end of a message, and gives the octets behind it. Nothing more comes of what cannot be a message.
+    /// Reads up to the end of a message, and gives the octets behind it. Nothing more comes of what cannot be a message, nor of
+    /// one that is not proven and behind which none `may_follow`.
     pub(super) fn read<'a>(
         &mut self,
         octets: &'a [u8],
         time_ns: u64,
+        may_follow: impl Fn(&[u8]) -> bool,
     ) -> (Option<Message>, &'a [u8]) {
         if self.left > 0 {
             let count = octets
@@ -79,7 +83,7 @@ impl Side {
                 self.holed = count > room;
             }
             let rest = &octets[count..];
-            if self.unproven && self.left == 0 && !rest.is_empty() {
+            if self.unproven && self.left == 0 && !rest.is_empty() && !may_follow(rest) {
                 self.lose();
                 return (None, &[]);
             }
@@ -120,7 +124,7 @@ impl Side {
     fn ended(&mut self) -> Option<Message> {
         (self.left == 0).then(|| {
             self.holed = false;
-            self.unproven = false;
+            self.message.is_unproven = std::mem::take(&mut self.unproven);
             std::mem::take(&mut self.message)
         })
     }

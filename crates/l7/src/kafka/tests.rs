@@ -519,6 +519,36 @@ fn every_version_of_offset_commit_has_its_group_and_topics() {
     }
 }
 
+/// Offsets of two partitions, of which the second has this error.
+fn offsets_fetched(version: i16, code: i16) -> ResponseKind {
+    use kp::offset_fetch_response as ofr;
+    if version < 8 {
+        let partition = ofr::OffsetFetchResponsePartition::default()
+            .with_metadata(Some(text("m")))
+            .with_committed_offset(7);
+        let topic = ofr::OffsetFetchResponseTopic::default()
+            .with_name(name("orders"))
+            .with_partitions(vec![partition.clone(), partition.with_error_code(code)]);
+        return ResponseKind::OffsetFetch(
+            kp::OffsetFetchResponse::default().with_topics(vec![topic]),
+        );
+    }
+    let partition = ofr::OffsetFetchResponsePartitions::default()
+        .with_metadata(Some(text("m")))
+        .with_committed_offset(7);
+    let mut topic = ofr::OffsetFetchResponseTopics::default()
+        .with_partitions(vec![partition.clone(), partition.with_error_code(code)]);
+    topic = if version >= 10 {
+        topic.with_topic_id(ORDERS)
+    } else {
+        topic.with_name(name("orders"))
+    };
+    let group = ofr::OffsetFetchResponseGroup::default()
+        .with_group_id(kp::GroupId(text("billing")))
+        .with_topics(vec![topic]);
+    ResponseKind::OffsetFetch(kp::OffsetFetchResponse::default().with_groups(vec![group]))
+}
+
 #[test]
 fn every_version_of_offset_fetch_and_api_versions_is_read() {
     let group = || kp::GroupId(text("billing"));
@@ -540,6 +570,10 @@ fn every_version_of_offset_fetch_and_api_versions_is_read() {
             Some(&b"billing"[..]),
             "version {version}"
         );
+        for code in [0, 16] {
+            let answer = offsets_fetched(version, code);
+            assert_eq!(told(&answer, ApiKey::OffsetFetch, version), code);
+        }
     }
     for version in 0..=kp::ApiVersionsRequest::VERSIONS.max {
         let answer =
@@ -820,10 +854,23 @@ fn hostile_connections_take_no_more_than_their_share() {
     assert!(connection.over_budget > 0);
     assert!(most > MEMORY_OCTETS / 4, "{most}");
     assert!(most <= MEMORY_OCTETS, "{most}");
-    for number in 0..TOPIC_NAMES as u128 + 10 {
-        names.learn(number.to_be_bytes(), b"x");
-    }
-    assert_eq!(names.names.len(), TOPIC_NAMES);
     connection.closed(true, &names, &mut Vec::new());
     assert_eq!(connection.text_octets, 0);
+}
+
+#[test]
+fn as_many_names_of_topics_are_kept_as_there_is_room_for_those_that_are_used_the_longest() {
+    let mut names = TopicNames::default();
+    for number in 0..2 * TOPIC_NAMES as u128 {
+        names.learn(number.to_be_bytes(), b"passing");
+        names.learn([0xff; 16], b"orders");
+        assert!(names.iter().count() <= TOPIC_NAMES);
+    }
+    assert!(names.iter().any(|known| known == ([0xff; 16], "orders")));
+    assert!(!names.iter().any(|(id, _)| id == [0; 16]));
+    let learnt = names.learnt();
+    names.learn([0xff; 16], b"orders");
+    assert_eq!(names.learnt(), learnt);
+    names.learn([0xfe; 16], b"mails");
+    assert_eq!(names.learnt(), learnt + 1);
 }

@@ -271,6 +271,11 @@ pub(crate) struct Faith {
 
 /// Plays the script in all ways: where nothing is missing the answers are the same, elsewhere they fit.
 pub(crate) fn play_all(script: &Script, expected: &[Record]) -> Faith {
+    play_in_segments(&[16, 32, 100], script, expected)
+}
+
+/// The same, in segments of these sizes: where it takes a whole message to know a protocol, it must fit into a few.
+pub(crate) fn play_in_segments(sizes: &[usize], script: &Script, expected: &[Record]) -> Faith {
     let same = |played: &Script, how: &str| {
         assert_eq!(sorted(&played.play()), sorted(expected), "{how}");
     };
@@ -281,7 +286,7 @@ pub(crate) fn play_all(script: &Script, expected: &[Record]) -> Faith {
         same(&split, "split");
         same(&split.overlapping(), "overlapping");
     }
-    for most in [16, 32, 100] {
+    for most in sizes.iter().copied() {
         let small = script.in_segments_of(most);
         same(&small, "small");
         same(&small.reordered(), "reordered");

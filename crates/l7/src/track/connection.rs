@@ -1,18 +1,15 @@
 //! One TCP connection: first its protocol is found, then that protocol's parser reads on.
 
-use super::{Counts, IDLE_NS, OPAQUE_NS, Origin, Totals, Want};
+use super::{Counts, IDLE_NS, OPAQUE_NS, Origin, Totals, Want, undecided::Undecided};
 use crate::{
-    classify::{self, Classifier, Protocol},
+    classify::Protocol,
     conversation::{Conversation, Direction, Kept},
     dns, http1, http2, kafka,
     record::{Http, Kafka, Record, Seen, Tls},
-    stream::{Hole, Piece, Sample},
+    stream::{Piece, Sample},
     template::Templates,
     tls,
 };
-
-/// Octets that are kept until the protocol is known; a connection that says more before is something else.
-const UNDECIDED_OCTETS: usize = 32 << 10;
 
 /// What connections share.
 #[derive(Debug, Default)]
@@ -42,11 +39,7 @@ impl Shared {
 /// Who reads the connection.
 #[derive(Debug)]
 enum Reader {
-    Undecided {
-        classifier: Box<Classifier>,
-        kept: Vec<(Direction, Kept)>,
-        octets: usize,
-    },
+    Undecided(Undecided),
     Http1(Box<http1::Http1>),
     Http2(Box<http2::Http2>),
     Dns(Box<dns::OverTcp>),
@@ -82,11 +75,7 @@ struct Reading {
 
 impl Connection {
     pub(super) fn new(origin: Origin) -> Self {
-        let reader = Reader::Undecided {
-            classifier: Box::new(Classifier::new(origin.hint)),
-            kept: Vec::new(),
-            octets: 0,
-        };
+        let reader = Reader::Undecided(Undecided::new(origin.hint));
         let live = Live {
             conversation: Conversation::default(),
             service: origin.service,
@@ -187,7 +176,7 @@ impl Connection {
             return Want::Nothing;
         };
         match live.reading.reader {
-            Reader::Undecided { .. } | Reader::Tls(_) => Want::Beginning,
+            Reader::Undecided(_) | Reader::Tls(_) => Want::Beginning,
             Reader::Http1(_) => Want::Heads,
             // Questions do not wait for answers: a length before each says where the next one is.
             Reader::Http2(_) | Reader::Kafka(_) | Reader::Dns(_) => Want::Frames,
@@ -203,9 +192,7 @@ impl Connection {
     pub(super) fn octets(&self) -> usize {
         let live = self.live.as_ref().map_or(0, |live| {
             let reader = match &live.reading.reader {
-                Reader::Undecided { octets, .. } => {
-                    *octets + size_of::<Classifier>() + 2 * classify::PREFIX_OCTETS
-                }
+                Reader::Undecided(undecided) => undecided.octets(),
                 Reader::Http1(http) => http.octets(),
                 Reader::Http2(http) => http.octets(),
                 Reader::Dns(dns) => dns.octets(),
@@ -262,11 +249,11 @@ impl Reading {
             };
             shared.totals.add(self.protocol, counts);
         }
-        if !matches!(self.reader, Reader::Undecided { .. }) {
+        let Reader::Undecided(undecided) = &mut self.reader else {
             self.read(direction, piece, shared, out);
             return;
-        }
-        let Some(protocol) = self.undecided(direction, piece) else {
+        };
+        let Some(protocol) = undecided.take(direction, piece, self.midway) else {
             return;
         };
         let kept = self.decided(protocol, shared);
@@ -275,33 +262,13 @@ impl Reading {
         }
     }
 
-    /// Keeps a piece until the protocol is known.
-    fn undecided(&mut self, direction: Direction, piece: Piece<'_>) -> Option<Protocol> {
-        let Reader::Undecided {
-            classifier,
-            kept,
-            octets: held,
-        } = &mut self.reader
-        else {
-            return None;
-        };
-        let protocol = match piece {
-            Piece::Octets { octets, begins, .. } => classifier.octets(direction, octets, begins),
-            Piece::Gap { octets, hole, .. } => classifier.gap(direction, octets, hole == Hole::Cut),
-        };
-        let piece = Kept::from(piece);
-        *held += piece.len() + size_of::<Kept>();
-        kept.push((direction, piece));
-        protocol.or((*held > UNDECIDED_OCTETS).then_some(Protocol::Other))
-    }
-
     /// Begins to read as this protocol; gives what was kept until now.
     fn decided(&mut self, protocol: Protocol, shared: &mut Shared) -> Vec<(Direction, Kept)> {
         self.protocol = protocol;
         let reader = match protocol {
             Protocol::Http1 => Reader::Http1(Box::new(http1::Http1::new(self.midway))),
             Protocol::Http2 => Reader::Http2(Box::new(http2::Http2::new(self.midway))),
-            Protocol::Dns => Reader::Dns(Box::default()),
+            Protocol::Dns => Reader::Dns(Box::new(dns::OverTcp::new(self.midway))),
             Protocol::Kafka => Reader::Kafka(Box::new(kafka::Connection::new(self.midway))),
             Protocol::Tls => Reader::Tls(Box::new(tls::Handshake::new(self.midway))),
             Protocol::Other => Reader::Opaque,
@@ -313,7 +280,7 @@ impl Reading {
         };
         shared.totals.add(protocol, counts);
         match std::mem::replace(&mut self.reader, reader) {
-            Reader::Undecided { kept, .. } => kept,
+            Reader::Undecided(undecided) => undecided.into_kept(),
             _ => Vec::new(),
         }
     }
@@ -377,7 +344,7 @@ impl Reading {
                 shared.totals.add(Protocol::Kafka, counts);
                 push_kafka(records, out);
             }
-            Reader::Undecided { .. } | Reader::Opaque => {}
+            Reader::Undecided(_) | Reader::Opaque => {}
         }
     }
 
@@ -418,7 +385,7 @@ impl Reading {
                 http.tick(now_ns, &mut records);
                 push_http(records, out);
             }
-            Reader::Undecided { .. }
+            Reader::Undecided(_)
             | Reader::Http1(_)
             | Reader::Tls(_)
             | Reader::Kafka(_)
@@ -427,7 +394,7 @@ impl Reading {
     }
 
     fn closed(&mut self, certain: bool, shared: &mut Shared, out: &mut Vec<Record>) {
-        if matches!(self.reader, Reader::Undecided { .. }) {
+        if matches!(self.reader, Reader::Undecided(_)) {
             self.decided(Protocol::Other, shared);
         }
         match &mut self.reader {
@@ -457,7 +424,7 @@ impl Reading {
                 kafka.closed(certain, &shared.topics, &mut records);
                 push_kafka(records, out);
             }
-            Reader::Undecided { .. } | Reader::Opaque => {}
+            Reader::Undecided(_) | Reader::Opaque => {}
         }
     }
 }

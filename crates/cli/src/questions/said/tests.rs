@@ -133,16 +133,24 @@ fn topics_have_a_line_for_each_way_and_one_without_a_name_its_number() {
         fetches: 1,
         ..KafkaCounters::default()
     };
+    let of_none = KafkaCounters {
+        fetches: 1,
+        others: 2,
+        ..KafkaCounters::default()
+    };
     let topic = |counters| Topic {
         edge: Some(edge("web", "kafka")),
         counters: Some(counters),
     };
+    let all = [topic(orders), topic(unnamed), topic(of_none)];
     assert_eq!(
-        lines(&topics(&[topic(orders), topic(unnamed)], 10.0)),
+        lines(&topics(&all, 10.0)),
         [
             "orders | shop/web | produces |  | shop/kafka | 2.00 | 1.0kB | UNKNOWN_TOPIC_OR_PARTITION (2) | 4.97ms | 4.97ms",
             "orders | shop/web | fetches | billing | shop/kafka | 1.00 | 0.0B | UNKNOWN_TOPIC_OR_PARTITION (2) |  | ",
             "(id 07070707-0707-0707-0707-070707070707) | shop/web | fetches |  | shop/kafka | 0.10 | 0.0B |  |  | ",
+            "(unknown) | shop/web | fetches |  | shop/kafka | 0.10 | 0.0B |  |  | ",
+            "(none) | shop/web | other |  | shop/kafka | 0.20 | 0.0B |  |  | ",
         ]
     );
 }
@@ -186,5 +194,38 @@ fn a_row_is_summed_up_with_what_the_server_and_the_network_took_of_its_requests(
     assert!(
         near(server, 20.0) && near(network, 10.0),
         "{server:?} {network:?}"
+    );
+}
+
+#[test]
+fn what_is_not_seen_has_its_share_and_why() {
+    let pay = Unread {
+        service: "shop/pay".into(),
+        port: 443,
+        connections: 100,
+        encrypted: 92,
+        server_names: ["pay.example.com", "old.example.com"]
+            .map(|name| NameCount {
+                name: name.into(),
+                count: 1,
+            })
+            .into(),
+        ..Unread::default()
+    };
+    assert_eq!(
+        not_seen(&pay),
+        "not seen at shop/pay:443: of 100 connections 92.0% encrypted, SNI pay.example.com, old.example.com"
+    );
+    let db = Unread {
+        destination: Some(party("db")),
+        port: 5432,
+        connections: 8,
+        other: 6,
+        host_network: 2,
+        ..Unread::default()
+    };
+    assert_eq!(
+        not_seen(&db),
+        "not seen at shop/db:5432: of 8 connections 75.0% not understood; 25.0% between networks of nodes: not looked at"
     );
 }

@@ -185,6 +185,22 @@ fn a_request_to_kafka_counts_for_each_of_its_topics_and_an_unknown_one_by_its_nu
 }
 
 #[test]
+fn a_fetch_of_unknown_topics_is_a_fetch_and_one_of_none_is_not() {
+    let fetch = |all_topics| {
+        let fetch = Kafka {
+            api: FETCH,
+            all_topics,
+            ending: Ending::Whole,
+            ..Kafka::default()
+        };
+        let row = row_of(&Record::Kafka(Box::new(fetch)));
+        (row.kafka[0].fetches, row.kafka[0].others)
+    };
+    assert_eq!(fetch(false), (1, 0));
+    assert_eq!(fetch(true), (0, 1));
+}
+
+#[test]
 fn what_kafka_says_in_its_ordinary_course_is_no_failure() {
     let heartbeat = |error: i16| Kafka {
         api: 12,

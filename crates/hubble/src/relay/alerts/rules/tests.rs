@@ -145,6 +145,8 @@ fn trouble() -> Row {
             reset_by_server: 5,
             closed: 5,
             syn_retransmits: 5,
+            retransmits_sent: 20,
+            packets_sent: 200,
             ..Counters::default()
         }),
         connect: Some(lasted(690, 15)),
@@ -238,20 +240,28 @@ fn health() -> Row {
 #[test]
 fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_well() {
     let times = Times {
-        base: DAY,
-        since: DAY + 600,
+        base: DAY - 24 * 3600,
+        since: NOW - 25 * 3600,
         until: NOW,
         seconds: 10,
     };
-    // An hour and a half ago all was well.
+    // A day ago all was well also with who came from outside, and an hour and a half ago it was.
+    let mut from_outside = health();
+    from_outside.edge = trouble().edge;
+    let long_before = (NOW - 89_400..NOW - 88_800).step_by(10);
+    let long_before = long_before.map(|start| (start, vec![from_outside.clone()]));
     let before = (NOW - 6000..NOW - 5400).step_by(10);
-    let before = before.map(|start| (start, vec![health()]));
-    let counts = |rows: Vec<Row>| {
+    let before = long_before.chain(before.map(|start| (start, vec![health()])));
+    let counts = |rows: Vec<Row>, lost: u64| {
         let mut counts = Counts::new(times, FAMILIES.iter().collect());
         let now = (NOW - 240..NOW).step_by(10);
-        for (start, rows) in before.clone().chain(now.map(|start| (start, rows.clone()))) {
+        let now = now.map(|start| (start, rows.clone(), lost));
+        let before = before.clone().map(|(start, rows)| (start, rows, 0));
+        for (start, rows, lost) in before.chain(now) {
             let part = Part {
                 rows,
+                lost,
+                seen: 1000,
                 ..Part::default()
             };
             let span = Span {
@@ -263,12 +273,12 @@ fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_wel
         }
         counts
     };
-    let bad = counts(vec![
+    let bad = vec![
         trouble(),
         unheard_of(party(PartyKind::Workload, "cache")),
         unheard_of(party(PartyKind::DnsName, "api.example.com")),
-    ]);
-    let good = counts(vec![health()]);
+    ];
+    let (bad, good) = (counts(bad, 2), counts(vec![health()], 0));
     let groups = read(super::super::BUILT_IN).unwrap();
     for rule in groups.iter().flat_map(|group| &group.rules) {
         let expr = promql::parse(&rule.query).unwrap();
