@@ -53,7 +53,15 @@ pub(crate) fn holds(spoken: &Spoken) -> bool {
                 });
                 let trace = of.traceparent.known().and_then(|of| trace(of));
                 let has_trace = trace.is_none_or(|trace| !trace.is_empty());
-                has_times && is_in_order && has_trace && is_text(&of.method) && is_text(&of.host)
+                // An empty path would be read as its template.
+                let has_path =
+                    is_text(&of.path) || of.template.known().is_none_or(String::is_empty);
+                has_times
+                    && is_in_order
+                    && has_trace
+                    && has_path
+                    && is_text(&of.method)
+                    && is_text(&of.host)
             }
             Said::Dns(of) => {
                 let latency_ns = of.latency_ns.unwrap_or_default();

@@ -227,6 +227,10 @@ fn what_is_common_is_held_and_what_has_no_place_is_not() {
             ..get()
         },
         Http {
+            path: Seen::Known(String::new()),
+            ..get()
+        },
+        Http {
             start_ns: None,
             ..get()
         },
