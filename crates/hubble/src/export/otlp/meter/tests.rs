@@ -229,10 +229,12 @@ fn bytes_of_an_edge_are_told_by_the_way_they_went() {
         sent: Traffic {
             packets: 1,
             bytes: sent,
+            ..Traffic::default()
         },
         received: Traffic {
             packets: 1,
             bytes: received,
+            ..Traffic::default()
         },
         ..Change::default()
     };
