@@ -99,7 +99,9 @@ pub(crate) fn release_program(place: &Place, name: &str) -> Result<Command> {
     command.args(["build", "--bins"]).args(packages());
     let folder = ship::as_shipped(place, &mut command)?;
     run(&mut command)?;
-    Ok(Command::new(folder.join(name)))
+    let mut program = Command::new(folder.join(name));
+    program.envs(ship::ENVIRONMENT);
+    Ok(program)
 }
 
 fn packages() -> impl Iterator<Item = &'static str> {
