@@ -325,6 +325,35 @@ fn records_that_were_lost_are_told_with_the_span_in_which_they_were() {
 }
 
 #[test]
+fn tens_of_minutes_are_kept_for_two_days_and_are_made_also_of_minutes_of_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |at| Rollup::open(Some(directory.path()), at).unwrap();
+    let rollup = open(START);
+    for minute in 0..5 {
+        opened(&rollup, "api", START + 60 * minute);
+        rollup.tick(START + 60 * (minute + 1)).unwrap();
+    }
+    let kept = |rollup: &Rollup| {
+        let found = rollup.disk.read(Level::TenMinutes, START).unwrap();
+        found.map(|of| of.rows[0].counters.unwrap().opened)
+    };
+    assert_eq!(kept(&rollup), None, "they are not over");
+    drop(rollup);
+    let rollup = open(START + 700);
+    opened(&rollup, "db", START + 700);
+    rollup.tick(START + 1200).unwrap();
+    assert_eq!(kept(&rollup), Some(5));
+    let late = START + 2 * 24 * 3600 + 3600;
+    opened(&rollup, "db", late);
+    rollup.tick(late + 3600).unwrap();
+    assert_eq!(kept(&rollup), None, "they are too old");
+    assert_eq!(
+        opened_of(&rollup.rows(START, START + 300).unwrap(), "api"),
+        5
+    );
+}
+
+#[test]
 fn what_is_too_old_goes() {
     let rollup = node();
     opened(&rollup, "api", START);
