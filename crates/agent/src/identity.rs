@@ -4,8 +4,10 @@
 //! try failed after it had its effect, so try to create one object and not two; and labels whose identity was deleted
 //! although they are in use get their number back.
 
+mod ahead;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use api::cilium::CiliumIdentity;
@@ -16,6 +18,7 @@ use model::identity::{
     to_security_labels,
 };
 use model::labels::{Label, LabelFilter, LabelSet, NAMESPACE, PodLabels, Source, pod_labels};
+use reconcile::table::{Changes, Revision};
 use reconcile::{Backoff, Table};
 use store::Client;
 use tokio::sync::{Mutex, mpsc};
@@ -78,6 +81,14 @@ pub struct Identities {
     etcd: Option<Numbers>,
     // One at a time: two endpoints with the same new labels must not create two identities.
     creating: Arc<Mutex<()>>,
+    index: Arc<std::sync::Mutex<Index>>,
+}
+
+/// The table by labels too, as of a revision.
+#[derive(Default)]
+struct Index {
+    seen: Revision,
+    known: KnownIdentities,
 }
 
 impl Identities {
@@ -96,6 +107,7 @@ impl Identities {
             by_need: None,
             etcd: None,
             creating: Arc::default(),
+            index: Arc::default(),
         }
     }
 
@@ -154,6 +166,12 @@ impl Identities {
     /// The identity of labels, created if there is none.
     pub async fn identity(&self, labels: &LabelSet) -> Result<Identity, Error> {
         self.inputs.identities.until_initialized().await;
+        // Nobody waits for the making of another's.
+        if self.etcd.is_none()
+            && let Allocation::Exists(id) = self.choice(labels)
+        {
+            return Ok(id);
+        }
         let _one = self.creating.lock().await;
         if let Some(etcd) = &self.etcd {
             return tokio::time::timeout(ETCD_PATIENCE, self.number(labels, etcd))
@@ -161,13 +179,7 @@ impl Identities {
                 .unwrap_or(Err(Error::Late(ETCD_PATIENCE)));
         }
         for _ in 0..16 {
-            match allocate(
-                labels,
-                &self.known(),
-                &[],
-                self.numbers,
-                first_choice(labels),
-            ) {
+            match self.choice(labels) {
                 Allocation::Exists(id) => return Ok(id),
                 Allocation::Exhausted => return Err(Error::Exhausted),
                 Allocation::Create(id) => match self.client.create(&object(id, labels)).await {
@@ -208,10 +220,10 @@ impl Identities {
             let mut rows = view.endpoints.iter();
             rows.any(|row| row.identity == Some(id) && row.labels == *labels)
         };
-        if let Some(id) = exists.filter(|id| used(*id)) {
+        let text = to_key(labels);
+        if let Some(id) = exists.filter(|id| used(*id) || etcd.holds.keep(&text, *id)) {
             return Ok(id);
         }
-        let text = to_key(labels);
         let numbers = free.iter().copied();
         let known = exists.map(|id| id.0);
         let number = etcd.keys.number(&text, known, numbers).await?;
@@ -222,12 +234,38 @@ impl Identities {
         Ok(id)
     }
 
+    fn choice(&self, labels: &LabelSet) -> Allocation {
+        allocate(
+            labels,
+            &self.known(),
+            &[],
+            self.numbers,
+            first_choice(labels),
+        )
+    }
+
+    /// What the table holds now; of ten thousand only what changed is looked at.
     fn known(&self) -> KnownIdentities {
-        let mut known = KnownIdentities::default();
-        for (id, labels) in self.inputs.identities.snapshot().iter() {
-            known.insert(*id, labels.clone());
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.inputs.identities.snapshot();
+        match now.changes_since(index.seen) {
+            Changes::Since(changes) => {
+                for change in changes {
+                    match change.value {
+                        Some(labels) => index.known.insert(change.key, (*labels).clone()),
+                        None => index.known.remove(change.key),
+                    }
+                }
+            }
+            Changes::Everything => {
+                index.known = KnownIdentities::default();
+                for (id, labels) in now.iter() {
+                    index.known.insert(*id, labels.clone());
+                }
+            }
         }
-        known
+        index.seen = now.revision();
+        index.known.clone()
     }
 
     /// Answers the engine's requests until `stop`; one that fails is tried again.

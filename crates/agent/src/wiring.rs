@@ -147,6 +147,10 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
         let (identities, commands) = (identities.clone(), commands.clone());
         move |stop| identities.serve(wanting, commands, stop)
     });
+    tasks.spawn("identities of pods that come", {
+        let identities = identities.clone();
+        move |stop| identities.ahead(stop)
+    });
     let pools = Pools::follow(&client, &config, &identities, &tasks);
     let drift = drift::follow(&client, &config, &tasks);
     start_policy_conditions(&client, &inputs, &tasks);

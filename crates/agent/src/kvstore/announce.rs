@@ -53,6 +53,20 @@ impl Holds {
         self.changed.send_replace(());
     }
 
+    /// Keeps an identity for longer if it is kept; says whether it is.
+    pub fn keep(&self, labels: &str, identity: Identity) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let Some((_, until)) = held
+            .get_mut(labels)
+            .filter(|(of, until)| *of == identity && *until > now)
+        else {
+            return false;
+        };
+        *until = now + self.time;
+        true
+    }
+
     /// What is kept now, and until when the first of it is.
     fn now(&self) -> (BTreeMap<String, Identity>, Option<Instant>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

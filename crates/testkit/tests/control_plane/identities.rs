@@ -9,10 +9,12 @@ use agent::identity::{Identities, first_choice};
 use agent::inputs::{Announcements, Inputs, Shared};
 use agent::last_good::LastGood;
 use axum::http::Method;
+use model::endpoint::PodName;
 use model::identity::{ClusterNumbers, Identity, MaxClusters};
 use model::labels::{LabelFilter, LabelSet, PodLabels, pod_labels};
 use model::policy::ParseOptions;
 use reconcile::TaskGroup;
+use serde_json::json;
 
 use crate::stores::{Store, client, until};
 
@@ -62,6 +64,20 @@ impl Agent {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("app {app} gets no identity");
+    }
+
+    /// As the endpoint of a pod does.
+    async fn number_of(&self, pod: &str) -> Identity {
+        let name = PodName {
+            namespace: "shop".into(),
+            name: pod.into(),
+        };
+        let pod = self.identities.pod(&name).await.expect("a pod");
+        let labels = self.identities.labels(&name, &pod).await.expect("labels");
+        self.identities
+            .identity(&labels)
+            .await
+            .expect("an identity")
     }
 
     async fn numbers(&self, apps: &[usize]) -> BTreeMap<usize, Identity> {
@@ -204,5 +220,60 @@ async fn while_the_store_is_away_what_is_known_is_found_and_what_is_new_waits() 
     store.proxy.percent.store(10, Ordering::Relaxed);
     let new = agent.number(2).await;
     assert_stored(&stored(&store).await, &[(1, known), (2, new)].into());
+    tasks.shutdown(Duration::from_secs(2)).await;
+}
+
+/// A pod of node n1, as the scheduler leaves it.
+async fn schedule(store: &Store, name: &str, app: usize, host_network: bool) {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "namespace": "shop", "labels": { "app": app.to_string() } },
+        "spec": {
+            "nodeName": "n1", "hostNetwork": host_network,
+            "containers": [{ "name": "main", "image": "pause" }],
+        },
+    });
+    store
+        .send(Method::POST, "/api/v1/namespaces/shop/pods", Some(&pod))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_comes_to_the_node_has_its_identity_before_it_asks() {
+    let store = Store::start(0, 11).await;
+    let tasks = TaskGroup::new();
+    let shop = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+    store
+        .send(Method::POST, "/api/v1/namespaces", Some(&shop))
+        .await;
+    schedule(&store, "ended", 1, false).await;
+    let agent = Agent::start(&store, &tasks).await;
+    tasks.spawn("ahead", {
+        let identities = agent.identities.clone();
+        move |stop| identities.ahead(stop)
+    });
+    until("the pod of before is known", || async {
+        (agent.inputs.pods.snapshot().len() == 1).then_some(())
+    })
+    .await;
+    schedule(&store, "of-the-node", 2, true).await;
+    schedule(&store, "new", 3, false).await;
+    until("an identity is known", || async {
+        (!agent.inputs.identities.snapshot().is_empty()).then_some(())
+    })
+    .await;
+    let made = stored(&store).await;
+    let apps: Vec<&str> = made.values().map(String::as_str).collect();
+    assert_eq!(
+        apps,
+        ["3"],
+        "neither of pods of before nor of the node's network"
+    );
+    store.proxy.percent.store(100, Ordering::Relaxed);
+    let id = agent.number_of("new").await;
+    assert!(
+        made.contains_key(&u64::from(id.0)),
+        "the store is not asked"
+    );
     tasks.shutdown(Duration::from_secs(2)).await;
 }
