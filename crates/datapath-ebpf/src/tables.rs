@@ -19,7 +19,7 @@ use datapath::{
         ipcache::{AddressKey, AddressRow},
         node::Node,
         policy::{PeerKey, PolicyHead, PortKey, PortVerdict},
-        sample::{Record, Sample},
+        sample::{BUDGET, Record, Sample},
         service::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, SocketKey, SocketPeer,
         },
@@ -107,6 +107,10 @@ static SCRATCH: PerCpuArray<Connection, 1> = PerCpuArray::new();
 /// Where a sample is put together: the ring takes no record whose length is known only then. Not of the ABI, not pinned.
 #[btf_map(name = "record")]
 static RECORD: PerCpuArray<Record, 1> = PerCpuArray::new();
+
+/// Samples of a pod in the window whose number is in the upper half. Not of the ABI, not pinned.
+#[btf_map(name = "sampled")]
+static SAMPLED: LruHashMap<u32, u64, 4096> = LruHashMap::new();
 
 /// What the stages know of the packet in hand: too large for the stack. Not of the ABI, not pinned.
 #[btf_map(name = "state")]
@@ -394,6 +398,31 @@ impl Maps for Tables {
     }
 
     #[inline(always)]
+    fn may_sample(&self, pod: u16, window: u32) -> bool {
+        let (key, first) = (u32::from(pod), (u64::from(window) << 32) | 1);
+        let Some(row) = SAMPLED.get_ptr_mut(&key) else {
+            // If there is no room the pod has no budget.
+            let _ = SAMPLED.insert(&key, &first, 0);
+            return true;
+        };
+        // Processors may count two samples as one: the budget is none to the unit.
+        // SAFETY: an aligned word of a live row, which everybody reads and writes as a whole.
+        let seen = unsafe { row.read_volatile() };
+        let next = if (seen >> 32) as u32 == window {
+            seen + 1
+        } else {
+            first
+        };
+        if next as u32 > BUDGET {
+            count_lost_sample();
+            return false;
+        }
+        // SAFETY: as above.
+        unsafe { row.write_volatile(next) };
+        true
+    }
+
+    #[inline(always)]
     fn sample(&self, fill: impl FnOnce(&mut Record) -> u32) {
         let Some(record) = RECORD.get_ptr_mut(0) else {
             return;
@@ -406,12 +435,17 @@ impl Maps for Tables {
         let octets = unsafe { core::slice::from_raw_parts(record.cast::<u8>(), length) };
         // One reader has a timer here, too.
         let result = SAMPLES.output_untyped::<[u8]>(octets, BPF_RB_NO_WAKEUP.into());
-        if result.is_err()
-            && let Some(lost) = LOST_SAMPLES.get_ptr_mut(0)
-        {
-            // SAFETY: the row belongs to this CPU.
-            unsafe { *lost += 1 };
+        if result.is_err() {
+            count_lost_sample();
         }
+    }
+}
+
+#[inline(always)]
+fn count_lost_sample() {
+    if let Some(lost) = LOST_SAMPLES.get_ptr_mut(0) {
+        // SAFETY: the row belongs to this CPU.
+        unsafe { *lost += 1 };
     }
 }
 

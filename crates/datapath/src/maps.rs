@@ -125,6 +125,9 @@ pub trait Maps {
 
     /// Row of `followed`: how user space wants this connection to be sampled, see [`crate::abi::sample::mode`].
     fn followed(&self, key: &ConnectionKey) -> Option<u8>;
+    /// Takes a sample out of the budget that a pod has for a window ([`crate::abi::sample::BUDGET`]); where nothing is left of it, counts
+    /// in `lost_samples`. `pod` is the number of an endpoint, 0 for all that is of none.
+    fn may_sample(&self, pod: u16, window: u32) -> bool;
     /// Lets `fill` write a record of the ring `samples` (the memory is not zeroed: every field of its head must be written)
     /// and say how many octets of payload there are; appends as much to the ring. Where there is no room, counts in `lost_samples`.
     fn sample(&self, fill: impl FnOnce(&mut Record) -> u32);

@@ -79,6 +79,7 @@ pub struct World {
     /// What the ring holds.
     pub events: RefCell<Vec<Event>>,
     pub(crate) followed: HashMap<ConnectionKey, u32>,
+    pub(crate) sampled: RefCell<HashMap<u16, (u32, u32)>>,
     /// What the ring of samples holds: heads and octets.
     pub samples: RefCell<Vec<(Sample, Vec<u8>)>>,
     /// Answers of the routing table by destination.
@@ -141,6 +142,7 @@ impl Default for World {
             hooks: RefCell::default(),
             events: RefCell::default(),
             followed: HashMap::new(),
+            sampled: RefCell::default(),
             samples: RefCell::default(),
             routes: HashMap::new(),
             sockets: HashSet::new(),
@@ -167,6 +169,7 @@ impl World {
         self.traffic.get_mut().clear();
         self.hooks.get_mut().clear();
         self.events.get_mut().clear();
+        self.sampled.get_mut().clear();
         self.samples.get_mut().clear();
         self.counter.set(0);
     }

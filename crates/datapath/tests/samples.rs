@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use datapath::{
-    abi::sample::{FRAME_OCTETS, OCTETS, UNDECIDED, mode},
+    abi::sample::{BUDGET, FRAME_OCTETS, OCTETS, UNDECIDED, mode},
     world::{World, run_case},
 };
 
@@ -51,4 +51,26 @@ fn a_connection_about_which_nobody_says_anything_becomes_one_of_heads() {
         turns,
         [Some((mode::HEADS, 10)), Some((mode::HEADS, OCTETS))]
     );
+}
+
+/// How many samples come of each packet.
+fn samples_of(text: &str) -> Vec<usize> {
+    let outcomes = run_case(text, &mut World::default());
+    let counts = outcomes.iter().map(|outcome| outcome.samples.len());
+    counts.collect()
+}
+
+#[test]
+fn a_pod_that_asks_without_end_has_a_budget_of_its_own_in_each_window() {
+    let first =
+        "packet from_container 5 | eth m5>m105 | ipv4 10.0.1.5>10.0.1.6 | udp 40000>53 | data 30\n";
+    let second =
+        "packet from_container 6 | eth m6>m106 | ipv4 10.0.1.6>10.0.1.5 | udp 40000>53 | data 30\n";
+    let budget = BUDGET as usize;
+    let asked = format!(
+        "topology\nset capture=1\n{}{second}time ns=17000000\n{first}",
+        first.repeat(budget + 10)
+    );
+    let expected = [vec![1; budget], vec![0; 10], vec![1, 1]].concat();
+    assert_eq!(samples_of(&asked), expected);
 }

@@ -1,6 +1,7 @@
 //! All connections: samples in, records out.
 
 mod connection;
+mod shares;
 #[cfg(test)]
 mod tests;
 mod undecided;
@@ -12,6 +13,7 @@ use crate::{
     stream::Sample, template::Templates,
 };
 use connection::{Connection, Shared};
+use shares::Shares;
 
 /// Connections that are followed; further ones are counted as over budget.
 pub const CONNECTIONS: usize = 65_536;
@@ -45,9 +47,11 @@ pub struct Origin {
     pub service: u64,
     /// What the port's name or `appProtocol` says.
     pub hint: Option<Protocol>,
+    /// The pod of this node on whose account it goes: number of its endpoint, 0 for none.
+    pub pod: u16,
 }
 
-/// How much may be kept.
+/// How much may be kept, of all pods together. Each has its share of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     /// Connections.
@@ -127,9 +131,17 @@ impl Totals {
 pub struct Tracker<K> {
     budget: Budget,
     connections: HashMap<K, Connection>,
-    resolvers: HashMap<K, dns::Questions>,
-    octets: usize,
+    taken: Shares,
+    resolvers: HashMap<K, Resolver>,
+    resolving: Shares,
     shared: Shared,
+}
+
+/// Questions over UDP from one port.
+#[derive(Debug)]
+struct Resolver {
+    questions: dns::Questions,
+    pod: u16,
 }
 
 impl<K: Copy + Eq + Hash> Tracker<K> {
@@ -138,8 +150,9 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
         Self {
             budget,
             connections: HashMap::new(),
+            taken: Shares::default(),
             resolvers: HashMap::new(),
-            octets: 0,
+            resolving: Shares::default(),
             shared: Shared::default(),
         }
     }
@@ -160,50 +173,58 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
         if other {
             self.closed(key, None, out);
         }
-        let new = !self.connections.contains_key(&key);
-        let full =
-            self.connections.len() >= self.budget.connections || self.octets >= self.budget.octets;
-        if new && full {
-            self.over_budget(Protocol::Other);
-            return;
+        if !self.connections.contains_key(&key) {
+            if !self.taken.has_room(origin.pod, self.budget) {
+                self.over_budget(Protocol::Other);
+                return;
+            }
+            let connection = Connection::new(origin);
+            self.taken.add(origin.pod, connection.octets());
+            self.connections.insert(key, connection);
         }
-        let connection = self
-            .connections
-            .entry(key)
-            .or_insert_with(|| Connection::new(origin));
-        let before = if new { 0 } else { connection.octets() };
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return;
+        };
+        let (pod, before) = (connection.pod(), connection.octets());
         let records = connection.segment(direction, sample, &mut self.shared);
-        self.octets = self.octets + connection.octets() - before;
-        if self.octets > self.budget.octets {
-            let protocol = connection.protocol();
-            let kept = connection.octets();
+        self.taken.change(pod, before, connection.octets());
+        if self.taken.is_over(pod, self.budget) && connection.is_read() {
+            let (protocol, kept) = (connection.protocol(), connection.octets());
             connection.drop_state();
-            self.octets = self.octets + connection.octets() - kept;
+            self.taken.change(pod, kept, connection.octets());
             self.over_budget(protocol);
         }
         out.extend(records.into_iter().map(|record| (key, record)));
     }
 
-    /// Takes a sample of a UDP datagram that is one of DNS.
+    /// Takes a sample of a UDP datagram that is one of DNS, on the account of that pod.
     pub fn datagram(
         &mut self,
         key: K,
+        pod: u16,
         direction: Direction,
         octets: &[u8],
         time_ns: u64,
         out: &mut Vec<(K, Record)>,
     ) {
-        let full = self.resolvers.len() >= self.budget.connections;
-        if full && !self.resolvers.contains_key(&key) {
-            self.over_budget(Protocol::Dns);
-            return;
+        if !self.resolvers.contains_key(&key) {
+            if !self.resolving.has_room(pod, self.budget) {
+                self.over_budget(Protocol::Dns);
+                return;
+            }
+            self.resolving.add(pod, 0);
         }
-        let questions = self.resolvers.entry(key).or_default();
+        let resolver = self.resolvers.entry(key).or_insert_with(|| Resolver {
+            questions: dns::Questions::default(),
+            pod,
+        });
+        let (questions, pod) = (&mut resolver.questions, resolver.pod);
         let mut records = Vec::new();
         questions.message(direction, octets, time_ns, &mut records);
         let losses = std::mem::take(&mut questions.losses);
         if questions.is_idle() {
             self.resolvers.remove(&key);
+            self.resolving.remove(pod, 0);
         }
         self.shared.dns(losses, records.len());
         out.extend(
@@ -217,11 +238,12 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
     /// direction, without FIN: only who has them can say that an answer did not come.
     pub fn closed(&mut self, key: K, ends: Option<[u32; 2]>, out: &mut Vec<(K, Record)>) {
         if let Some(mut connection) = self.connections.remove(&key) {
-            self.octets -= connection.octets();
+            self.taken.remove(connection.pod(), connection.octets());
             let records = connection.closed(ends, &mut self.shared);
             out.extend(records.into_iter().map(|record| (key, record)));
         }
-        if let Some(mut questions) = self.resolvers.remove(&key) {
+        if let Some(Resolver { mut questions, pod }) = self.resolvers.remove(&key) {
+            self.resolving.remove(pod, 0);
             let mut records = Vec::new();
             questions.closed(true, &mut records);
             self.shared.dns(questions.losses, records.len());
@@ -236,28 +258,31 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
     /// Samples were lost, of which connections nobody knows. A stream shows by its numbers what is missing; of datagrams any may
     /// have been an answer.
     pub fn lost(&mut self) {
-        self.resolvers.values_mut().for_each(dns::Questions::missed);
+        for resolver in self.resolvers.values_mut() {
+            resolver.questions.missed();
+        }
     }
 
     /// What time alone brings: time-outs, gaps that nobody fills, connections whose end was missed. To be called once a
     /// second or so.
     pub fn tick(&mut self, now_ns: u64, out: &mut Vec<(K, Record)>) {
         let shared = &mut self.shared;
-        let mut octets = 0;
+        let (taken, resolving) = (&mut self.taken, &mut self.resolving);
         self.connections.retain(|key, connection| {
             let idle = connection.is_idle(now_ns);
+            let (pod, before) = (connection.pod(), connection.octets());
             let records = if idle {
+                taken.remove(pod, before);
                 connection.closed(None, shared)
             } else {
                 let records = connection.tick(now_ns, shared);
-                octets += connection.octets();
+                taken.change(pod, before, connection.octets());
                 records
             };
             out.extend(records.into_iter().map(|record| (*key, record)));
             !idle
         });
-        self.octets = octets;
-        self.resolvers.retain(|key, questions| {
+        self.resolvers.retain(|key, Resolver { questions, pod }| {
             let mut records = Vec::new();
             questions.tick(now_ns, &mut records);
             shared.dns(std::mem::take(&mut questions.losses), records.len());
@@ -266,7 +291,11 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
                     .into_iter()
                     .map(|dns| (*key, Record::Dns(Box::new(dns)))),
             );
-            !questions.is_idle()
+            let idle = questions.is_idle();
+            if idle {
+                resolving.remove(*pod, 0);
+            }
+            !idle
         });
     }
 
@@ -294,7 +323,7 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
 
     /// Octets that all TCP connections take.
     pub fn octets(&self) -> usize {
-        self.octets
+        self.taken.octets()
     }
 
     /// What was counted since the start.

@@ -140,6 +140,7 @@ impl Listener {
         if !is_tcp {
             self.tracker.datagram(
                 connection,
+                connection.pod(),
                 direction,
                 octets,
                 sample.time_ns,

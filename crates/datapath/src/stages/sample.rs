@@ -5,7 +5,7 @@ use crate::{
     abi::{
         Address, Drop,
         connection::{Entry, Way, flags},
-        sample::{BEGINNING, FRAME_OCTETS, OCTETS, Record, Sample, UNDECIDED, marks, mode},
+        sample::{BEGINNING, FRAME_OCTETS, OCTETS, Record, Sample, UNDECIDED, marks, mode, window},
     },
     apart::{Apart, call},
     context::{Cx, Fragment, Seams, Step},
@@ -162,9 +162,22 @@ fn udp_payload<S: Seams>(cx: &Cx<'_, S>) -> (u32, u32) {
     (at, (cx.payload + eth::LENGTH).saturating_sub(at))
 }
 
-/// Appends a record of the packet with at most `limit` octets of its payload, whose place and length are given.
+/// On whose account a sample goes: the client's endpoint if it is of this node, else the server's.
+#[inline(always)]
+fn pod(entry: Entry<'_>) -> u16 {
+    match entry.source_endpoint() {
+        0 => entry.destination_endpoint(),
+        pod => pod,
+    }
+}
+
+/// Appends a record of the packet with at most `limit` octets of its payload, whose place and length are given; nothing if the pod
+/// has none left.
 #[inline(always)]
 fn ship<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, (at, payload): (u32, u32), limit: u32) {
+    if !cx.maps.may_sample(pod(entry), window(cx.env.now_ns())) {
+        return;
+    }
     cx.maps.sample(|record| {
         let Record { sample, octets } = record;
         head(cx, entry, sample);

@@ -12,7 +12,7 @@ use crate::{
         ipcache::{AddressKey, AddressRow},
         node::Node,
         policy::{PeerKey, PolicyHead, PortKey, PortVerdict},
-        sample::Record,
+        sample::{BUDGET, Record},
         service::{
             Affinity, AffinityKey, Backend, Frontend, FrontendKey, SlotKey, SocketKey, SocketPeer,
         },
@@ -256,6 +256,16 @@ impl Maps for World {
 
     fn followed(&self, key: &ConnectionKey) -> Option<u8> {
         self.followed.get(key).map(|mode| *mode as u8)
+    }
+
+    fn may_sample(&self, pod: u16, window: u32) -> bool {
+        let mut sampled = self.sampled.borrow_mut();
+        let row = sampled.entry(pod).or_insert((window, 0));
+        if row.0 != window {
+            *row = (window, 0);
+        }
+        row.1 += 1;
+        row.1 <= BUDGET
     }
 
     fn sample(&self, fill: impl FnOnce(&mut Record) -> u32) {

@@ -57,6 +57,15 @@ impl Heard {
         Origin {
             service,
             hint: None,
+            pod: self.pod(),
+        }
+    }
+
+    /// On whose account its reading goes: the client's endpoint if it is of this node, else the server's, 0 for none.
+    pub const fn pod(&self) -> u16 {
+        match self.ends.client.endpoint {
+            0 => self.ends.server.endpoint,
+            pod => pod,
         }
     }
 }

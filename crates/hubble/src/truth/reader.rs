@@ -159,7 +159,7 @@ impl Reader {
                 .segment(connection, origin, direction, segment, out);
         } else {
             self.tracker
-                .datagram(connection, direction, octets, sample.time_ns, out);
+                .datagram(connection, connection.pod(), direction, octets, sample.time_ns, out);
         }
     }
 }

@@ -94,6 +94,9 @@ impl Loaded {
                 self.scripted.remove(table, &key).expect("remove");
             }
         }
+        for (key, _) in self.scripted.rows("sampled").expect("rows") {
+            self.scripted.remove("sampled", &key).expect("remove");
+        }
         self.scripted.events();
         self.scripted.samples();
         (self.features, self.now_ns, self.jiffies) = self.initial;

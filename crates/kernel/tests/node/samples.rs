@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use datapath::abi::connection::ConnectionKey;
-use datapath::abi::sample::{Sample, marks, mode};
+use datapath::abi::sample::{BUDGET, Sample, marks, mode};
 use kernel::samples::Samples;
 use l7::conversation::Direction;
 use l7::record::{Dns, DnsOutcome, Http, HttpVersion, Record, Seen};
@@ -93,7 +93,7 @@ fn take(
     let key = sample.key;
     let direction = [Direction::ToServer, Direction::ToClient][usize::from(sample.way)];
     if key.protocol == 17 {
-        tracker.datagram(key, direction, octets, sample.time_ns, out);
+        tracker.datagram(key, 0, direction, octets, sample.time_ns, out);
         return None;
     }
     if sample.marks & marks::CLOSED != 0 {
@@ -513,4 +513,48 @@ fn requests_over_http2_become_one_record_each() {
         assert_eq!(record.response_octets, Seen::Known(100));
     }
     listener.assert_complete();
+}
+
+/// Offset of the destination port in a datagram of IPv4.
+const DESTINATION_PORT: usize = 14 + 20 + 2;
+
+#[test]
+fn questions_of_one_pod_beyond_its_budget_are_counted_and_leave_room_in_the_ring() {
+    let Some(stage) = Stage::new("budget") else {
+        return;
+    };
+    let node = Node::new(&stage, "b");
+    let [first, second] = [1, 2].map(|number| node.pod(number, Policy::None, Offloads::On));
+    let mut question = node.datagram(&first, &second, 40_000);
+    question[DESTINATION_PORT..][..2].copy_from_slice(&53_u16.to_be_bytes());
+    node.make_delivery_repeatable(&first, &second);
+    let origin = kernel::program_run::Origin {
+        ifindex: first.ifindex,
+        ingress_ifindex: first.ifindex,
+        ..kernel::program_run::Origin::default()
+    };
+    let mut samples = Samples::open(&node.kernel.maps).expect("ring");
+    let ask = || {
+        let programs = &node.kernel.programs;
+        let hook = kernel::Hook::FromContainer;
+        kernel::program_run::run(programs, hook, &question, origin, 20_000)
+    };
+    // A machine that is busy asks too slowly.
+    for _ in 0..20 {
+        let begun = Instant::now();
+        node.namespace.run(ask).expect("enter").expect("run");
+        let windows = begun.elapsed().as_nanos() as u64 / (1 << 24) + 2;
+        let mut read = 0;
+        while samples.next(|_, _| ()).is_some() {
+            read += 1;
+        }
+        let lost = samples.lost().expect("lost");
+        assert_eq!(read + lost, 20_000);
+        assert!(read <= windows * u64::from(BUDGET), "{read} in {windows}");
+        if lost > 0 {
+            println!("{read} samples of 20000 questions in {windows} windows");
+            return;
+        }
+    }
+    panic!("20,000 questions never take less than ten windows");
 }

@@ -398,6 +398,7 @@ fn datagrams_of_many_clients_are_told_apart() {
     for client in 0..10_u16 {
         tracker.datagram(
             client,
+            0,
             Direction::ToServer,
             &question(1, "a", 1),
             10,
@@ -408,13 +409,14 @@ fn datagrams_of_many_clients_are_told_apart() {
         let answer = answer(1, client & 3, "a", 1, &[]);
         tracker.datagram(
             client,
+            0,
             Direction::ToClient,
             &answer,
             20 + u64::from(client),
             &mut out,
         );
     }
-    tracker.datagram(3, Direction::ToServer, b"noise", 30, &mut out);
+    tracker.datagram(3, 0, Direction::ToServer, b"noise", 30, &mut out);
     assert_eq!(tracker.len(), 1);
     tracker.tick(11 + TIMEOUT_NS, &mut out);
     let outcomes: Vec<_> = out
@@ -451,6 +453,7 @@ fn a_question_whose_answer_may_be_among_lost_samples_is_unknown_and_the_next_one
     let ask = |tracker: &mut Tracker<u32>, id, at_ns, out: &mut Vec<_>| {
         tracker.datagram(
             7,
+            0,
             Direction::ToServer,
             &question(id, "a.shop", 1),
             at_ns,

@@ -54,6 +54,7 @@ pub(super) struct Connection {
     /// Not there once nothing more is read of it.
     live: Option<Box<Live>>,
     protocol: Protocol,
+    pod: u16,
     seen_ns: u64,
 }
 
@@ -88,6 +89,7 @@ impl Connection {
         Self {
             live: Some(Box::new(live)),
             protocol: Protocol::Other,
+            pod: origin.pod,
             seen_ns: 0,
         }
     }
@@ -186,6 +188,16 @@ impl Connection {
 
     pub(super) fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// On whose account it goes.
+    pub(super) const fn pod(&self) -> u16 {
+        self.pod
+    }
+
+    /// Whether anything is read of it.
+    pub(super) const fn is_read(&self) -> bool {
+        self.live.is_some()
     }
 
     /// Octets that it takes.

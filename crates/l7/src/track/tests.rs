@@ -11,6 +11,8 @@ struct Player {
     tracker: Tracker<u32>,
     out: Vec<(u32, Record)>,
     time_ns: u64,
+    /// Connections are of so many pods in turn.
+    pods: u32,
 }
 
 impl Player {
@@ -22,8 +24,19 @@ impl Player {
                 time_ns: self.time_ns,
                 ..Sample::default()
             };
+            let origin = Origin {
+                pod: self.pod(key),
+                ..Origin::default()
+            };
             self.tracker
-                .segment(key, Origin::default(), direction, sample, &mut self.out);
+                .segment(key, origin, direction, sample, &mut self.out);
+        }
+    }
+
+    fn pod(&self, key: u32) -> u16 {
+        match self.pods {
+            0 => 0,
+            pods => (key % pods) as u16,
         }
     }
 
@@ -32,6 +45,7 @@ impl Player {
         let origin = Origin {
             service: 7,
             hint: None,
+            pod: self.pod(key),
         };
         let sample = Sample {
             sequence,
@@ -147,6 +161,7 @@ fn memory_over_all_connections_has_a_bound() {
     };
     let mut player = Player {
         tracker: Tracker::new(budget),
+        pods: 10,
         ..Player::default()
     };
     let mut most = 0;
@@ -170,6 +185,62 @@ fn memory_over_all_connections_has_a_bound() {
         player.tracker.closed(key, None, &mut player.out);
     }
     assert_eq!((player.tracker.octets(), player.tracker.len()), (0, 0));
+}
+
+#[test]
+fn a_pod_that_takes_all_it_can_leaves_room_for_the_others() {
+    let budget = Budget {
+        connections: 1000,
+        ..Budget::default()
+    };
+    let mut player = Player {
+        tracker: Tracker::new(budget),
+        pods: 1000,
+        ..Player::default()
+    };
+    // Of pod 7, and then of two more.
+    for key in (0..2000).map(|number| number * 1000 + 7) {
+        player.say(key, ToServer, 10, REQUEST);
+    }
+    assert_eq!(player.tracker.len(), 750);
+    for pod in [8, 9] {
+        for key in (0..20).map(|number| number * 1000 + pod) {
+            player.say(key, ToServer, 10, REQUEST);
+            assert_eq!(player.tracker.wants(key), Want::Heads, "connection {key}");
+        }
+    }
+    let over = player.tracker.totals().of(Protocol::Other).over_budget;
+    assert_eq!(over, 1250, "and they are counted");
+    for key in (0..2000).map(|number| number * 1000 + 7) {
+        player.tracker.closed(key, None, &mut player.out);
+    }
+    for key in (0..2000).map(|number| number * 1000 + 8) {
+        player.say(key, ToServer, 10, REQUEST);
+    }
+    assert_eq!(player.tracker.len(), 20 + 735, "three times what two leave");
+}
+
+#[test]
+fn octets_of_one_pod_do_not_take_the_room_of_others() {
+    let budget = Budget {
+        octets: 200_000,
+        ..Budget::default()
+    };
+    let mut player = Player {
+        tracker: Tracker::new(budget),
+        pods: 1000,
+        ..Player::default()
+    };
+    for key in (0..200).map(|number| number * 1000 + 7) {
+        player.say(key, ToServer, 10, b"GET /a HTTP/1.1\r\nCookie: ");
+        player.say(key, ToServer, 34, &[b'x'; 3000]);
+        assert!(player.tracker.octets() <= 151_000);
+    }
+    let before = player.tracker.totals().of(Protocol::Http1).over_budget;
+    assert!(before > 0);
+    player.say(8, ToServer, 10, REQUEST);
+    player.say(8, ToClient, 10, ANSWER);
+    assert_eq!(player.paths().last(), Some(&(8, "/users/17")));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn what_became_of_samples_is_shown_where_there_are_any() {
     assert!(!shown().contains("hubble_capture"));
     let mut tracker = Tracker::<u8>::default();
     let mut out = Vec::new();
-    tracker.datagram(1, Direction::ToServer, b"no message", 0, &mut out);
+    tracker.datagram(1, 0, Direction::ToServer, b"no message", 0, &mut out);
     metrics.captured(Captured {
         lost: 7,
         totals: tracker.totals().clone(),
