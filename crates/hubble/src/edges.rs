@@ -4,7 +4,7 @@ use api::hubble::answers::{Edge, Party, PartyKind, Side};
 
 use crate::enrich::Enriched;
 use crate::names::{EndpointNames, ServiceName};
-use crate::records::{self, Record};
+use crate::records;
 
 /// Letters and digits of the random part of a pod's name (Kubernetes, `k8s.io/apimachinery/pkg/util/rand`).
 const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
@@ -26,7 +26,7 @@ pub fn edge(enriched: &Enriched) -> Edge {
         service: service.map(service_name).unwrap_or_default(),
         port: record.destination.port.into(),
         protocol: record.protocol.into(),
-        side: side(record, source).into(),
+        side: side(enriched).into(),
     }
 }
 
@@ -34,10 +34,11 @@ fn service_name(of: &ServiceName) -> String {
     format!("{}/{}", of.namespace, of.name)
 }
 
-/// Of a pod elsewhere its own node sees the connection, too.
-fn side(record: &Record, source: Option<&EndpointNames>) -> Side {
+/// Of a pod elsewhere its own node sees the connection, too, and of who came through another node that one.
+fn side(enriched: &Enriched) -> Side {
+    let source = enriched.source.as_ref();
     let is_pod = source.is_some_and(|names| !names.pod_name.is_empty());
-    if record.source.endpoint == 0 && is_pod {
+    if enriched.record.source.endpoint == 0 && (is_pod || enriched.through_node) {
         Side::Server
     } else {
         Side::Client

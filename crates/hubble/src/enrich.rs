@@ -18,6 +18,9 @@ pub struct Enriched {
     pub record: Record,
     /// Names of the sender.
     pub source: Option<Arc<EndpointNames>>,
+    /// The sender is outside, and his address is a node's: there he had asked for a service, and was led on from that node's
+    /// address, which knows his own.
+    pub through_node: bool,
     /// Names of the receiver.
     pub destination: Option<Arc<EndpointNames>>,
     /// Service of the sender's address and port.
@@ -51,6 +54,7 @@ pub fn enrich(record: Record, names: &dyn Names) -> Enriched {
     };
     Enriched {
         source: endpoint(&record.source, names),
+        through_node: is_outside(&record.source) && names.is_node(record.source.address),
         destination: endpoint(&record.destination, names),
         source_service: names.service(record.source.address, record.source.port),
         destination_service: destination_service(&record, names),
@@ -104,6 +108,12 @@ fn destination_service(record: &Record, names: &dyn Names) -> Option<Arc<Service
             0 => None,
             _ => names.service_behind(address, port, record.protocol),
         })
+}
+
+/// Whether the data plane says that it is of the world, whatever its address.
+fn is_outside(party: &Party) -> bool {
+    let worlds = [Reserved::World, Reserved::WorldIpv4, Reserved::WorldIpv6];
+    worlds.iter().any(|of| of.id().0 == party.identity)
 }
 
 fn judgements(what: &What) -> (Option<Judgement>, Option<Judgement>) {

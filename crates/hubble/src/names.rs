@@ -47,6 +47,11 @@ pub struct PolicyOrigin {
 pub trait Names: Send + Sync {
     /// Names of an address whose identity the data plane gave.
     fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>>;
+    /// Whether a node of the cluster has this address.
+    fn is_node(&self, address: IpAddr) -> bool {
+        let _ = address;
+        false
+    }
     /// The service that has this address and port as a frontend.
     fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>>;
     /// The one service that leads to this address and port of an IP protocol; none where several do.

@@ -7,8 +7,10 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
 use imbl::ordmap::DiffItem;
+use ipnet::IpNet;
 use model::endpoint::{EndpointId, EndpointRow, PodName};
 use model::identity::Identity;
+use model::ipcache::Location;
 use model::labels::{CLUSTER, LabelSet, Source};
 use model::policy::{ObjectKey, Origin, Peer, RuleId};
 use model::service::RowKey;
@@ -357,6 +359,12 @@ impl Names for NamesNow {
             let labels = labels_of(&self.view.get(), Identity(identity));
             (!labels.is_empty()).then(|| Arc::new(labelled(&labels)))
         })
+    }
+
+    fn is_node(&self, address: IpAddr) -> bool {
+        let view = self.view.get();
+        let known = view.addresses.get(&IpNet::from(address));
+        known.is_some_and(|of| of.row.location == Location::RemoteNode)
     }
 
     fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {

@@ -1,6 +1,9 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use super::*;
 use crate::enrich::enrich;
-use crate::names::NoNames;
+use crate::names::{Names, NoNames, PolicyOrigin};
 use crate::sample::{Shop, opened};
 
 #[test]
@@ -45,6 +48,51 @@ fn what_another_node_sees_as_the_clients_is_the_servers_side_here() {
 }
 
 #[test]
+fn who_comes_through_a_service_of_another_node_is_of_the_world_and_seen_there() {
+    struct Nodes;
+    impl Names for Nodes {
+        fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
+            Shop.endpoint(address, identity)
+        }
+        fn is_node(&self, address: IpAddr) -> bool {
+            address == NODE
+        }
+        fn service(&self, _: IpAddr, _: u16) -> Option<Arc<ServiceName>> {
+            None
+        }
+        fn service_behind(&self, _: IpAddr, _: u16, _: u8) -> Option<Arc<ServiceName>> {
+            None
+        }
+        fn fqdns(&self, _: u16, _: IpAddr) -> Vec<Arc<str>> {
+            Vec::new()
+        }
+        fn rule(&self, _: u32) -> Vec<Arc<PolicyOrigin>> {
+            Vec::new()
+        }
+        fn interface(&self, _: u32) -> Option<Arc<str>> {
+            None
+        }
+    }
+    const NODE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 0, 11));
+    let mut record = opened();
+    (record.source.address, record.source.endpoint) = (NODE, 0);
+    for (identity, name, side) in [
+        (2, "world", Side::Server),
+        (9, "world", Side::Server),
+        // That node itself.
+        (6, "remote-node", Side::Client),
+    ] {
+        record.source.identity = identity;
+        let made = edge(&enrich(record, &Nodes));
+        let source = made.source.as_ref().map(|of| of.name.as_str());
+        assert_eq!((source, made.side()), (Some(name), side));
+    }
+    // Outside, and with an address of his own.
+    (record.source.identity, record.source.address) = (2, IpAddr::from([198, 51, 100, 9]));
+    assert_eq!(edge(&enrich(record, &Nodes)).side(), Side::Client);
+}
+
+#[test]
 fn who_is_no_pod_is_an_entity_or_an_address() {
     let mut record = opened();
     for (identity, name, kind) in [
@@ -67,12 +115,12 @@ fn the_api_server_is_called_by_its_name_wherever_it_is() {
     record.destination.identity = 1;
     let mut enriched = enrich(record, &NoNames);
     for place in ["host", "remote-node", "world"] {
-        let mut labels: Vec<std::sync::Arc<str>> = vec![
+        let mut labels: Vec<Arc<str>> = vec![
             format!("reserved:{place}").into(),
             "reserved:kube-apiserver".into(),
         ];
         labels.sort();
-        enriched.destination = Some(std::sync::Arc::new(EndpointNames {
+        enriched.destination = Some(Arc::new(EndpointNames {
             labels,
             ..EndpointNames::default()
         }));

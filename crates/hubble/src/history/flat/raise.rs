@@ -53,6 +53,8 @@ impl Raiser {
         Some(Enriched {
             record: record(flat)?,
             source: self.end(flat, SOURCE)?,
+            // Asked for only when edges are counted.
+            through_node: false,
             destination: self.end(flat, DESTINATION)?,
             source_service: self.service(flat.text(Text::SourceService)?),
             destination_service: self.service(flat.text(Text::DestinationService)?),

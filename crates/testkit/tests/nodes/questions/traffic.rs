@@ -169,8 +169,9 @@ fn in_vain(shop: &Shop<'_>) {
 /// Somebody outside comes to the service, and one outside is asked by the name that was resolved.
 fn outside(shop: &Shop<'_>) {
     let machine = &shop.cluster.outside;
-    let node: IpAddr = underlay_v4(12).into();
-    for _ in 0..CAME {
+    for visit in 0..CAME {
+        // At the pod's node, and at another one, which puts its own address in place of the visitor's.
+        let node: IpAddr = underlay_v4(if visit % 2 == 0 { 12 } else { 11 }).into();
         exchange(connect(machine.namespace(), (node, shop.node_port).into()));
     }
     // A name is learned a moment after the answer that has it was seen.
