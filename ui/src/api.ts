@@ -63,7 +63,11 @@ export type CauseKind =
   | "KAFKA_ERROR"
   | "TLS_ALERT_BY_CLIENT"
   | "TLS_ALERT_BY_SERVER"
-  | "TLS_UNFINISHED";
+  | "TLS_UNFINISHED"
+  | "STALLED_AT_SERVER"
+  | "STALLED_AT_CLIENT"
+  | "FULL_AT_SERVER"
+  | "FULL_AT_CLIENT";
 
 export type PolicyRef = { kind?: string; namespace?: string; name?: string };
 

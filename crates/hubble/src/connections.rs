@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use datapath::abi::connection::{Connection, ConnectionKey, Direction};
-use datapath::wire::tcp::flags::{FIN, PSH, RST, SYN};
+use datapath::wire::tcp::flags::{ACK, FIN, PSH, RST, SYN};
 
 use crate::records::protocol;
 
@@ -62,6 +62,27 @@ pub struct Traffic {
     pub retransmits: u64,
 }
 
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Who began.
+    Client,
+    /// Who was asked.
+    Server,
+}
+
+/// An established connection that does not go on: from one look to the next nothing of what one end sent was acknowledged by the
+/// other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stall {
+    /// Who does not take what is sent.
+    pub at: End,
+    /// His window is closed: the program there does not read. Else segments were sent again in vain.
+    pub full: bool,
+    /// He is a pod of this node, to which the packets were handed.
+    pub delivered: bool,
+}
+
 /// What was added to a connection since it was last told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
@@ -79,6 +100,8 @@ pub struct Change {
     pub syn_retransmits: u64,
     /// Its packets were handed to who was asked, a pod of this node.
     pub delivered: bool,
+    /// It does not go on, and did when it was last told.
+    pub stalled: Option<Stall>,
 }
 
 /// What was told of a connection.
@@ -93,6 +116,22 @@ struct Told {
     unanswered: bool,
     /// Its end, or that it was refused or reset.
     end: bool,
+    /// How what the client, and the server, sent was taken.
+    takings: [Taking; 2],
+    stalled: bool,
+}
+
+/// How one end takes what the other sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Taking {
+    /// Up to where he acknowledged.
+    acknowledged: u32,
+    /// Up to where he sent something himself.
+    said: u32,
+    /// More was sent than he acknowledged.
+    waits: bool,
+    /// His window is closed.
+    full: bool,
 }
 
 /// Follows all connections of a node.
@@ -154,7 +193,9 @@ impl Follower {
             return None;
         }
         let before = before.unwrap_or_default();
-        let after = Told::of(connection, outcome, before);
+        let stall = stall(connection, &before);
+        let mut after = Told::of(connection, outcome, before);
+        after.stalled = stall.is_some() || (before.stalled && after.is_stuck_since(&before));
         self.remember(hash, after, now_ns, entry);
         let change = Change {
             answered: (after.answered && !before.answered).then(|| waited(connection)),
@@ -168,6 +209,7 @@ impl Follower {
                 .saturating_sub(before.syn_retransmits)
                 .into(),
             delivered: false,
+            stalled: stall.filter(|_| !before.stalled),
         };
         (change != Change::default()).then_some(Change {
             delivered: connection.destination_endpoint != 0,
@@ -212,7 +254,16 @@ impl Told {
             answered: is_answered(connection),
             unanswered: before.unanswered || outcome == Some(Outcome::Unanswered),
             end: before.end || outcome.is_some_and(|outcome| outcome != Outcome::Unanswered),
+            takings: takings(connection),
+            stalled: false,
         }
+    }
+
+    fn is_stuck_since(&self, before: &Self) -> bool {
+        let mut pairs = self.takings.iter().zip(&before.takings);
+        pairs.any(|(now, before)| {
+            (now.waits || now.full) && now.acknowledged == before.acknowledged
+        })
     }
 }
 
@@ -275,6 +326,60 @@ fn outcome(connection: &Connection, age: Duration, entry: Entry) -> Option<Outco
         }
     }
     (entry == Entry::Goes).then_some(Outcome::Idle)
+}
+
+/// How the server, and the client, take what the other sends. A reset ends all of it.
+fn takings(connection: &Connection) -> [Taking; 2] {
+    let (sent, received) = (&connection.sent, &connection.received);
+    let is_reset = (sent.tcp_flags | received.tcp_flags) & u32::from(RST) != 0;
+    if connection.protocol != protocol::TCP || is_reset {
+        return <[Taking; 2]>::default();
+    }
+    [(sent, received), (received, sent)].map(|(speaker, hearer)| {
+        let hears = hearer.tcp_flags & u32::from(ACK) != 0;
+        let ahead = speaker.seq_end.wrapping_sub(hearer.ack).cast_signed();
+        Taking {
+            acknowledged: hearer.ack,
+            said: hearer.seq_end,
+            waits: hears && ahead > 0,
+            full: hearer.full != 0,
+        }
+    })
+}
+
+/// Whether the connection does not go on since it was last looked at: what waited then waits still, and was sent again; or the
+/// window that was closed then is closed still, and was asked about.
+fn stall(connection: &Connection, before: &Told) -> Option<Stall> {
+    let grown = |now: u64, before: u64| now > before;
+    let ends = [
+        (
+            End::Server,
+            connection.destination_endpoint,
+            grown(connection.retransmits_sent.into(), before.sent.retransmits),
+            grown(connection.sent.packets, before.sent.packets),
+        ),
+        (
+            End::Client,
+            connection.source_endpoint,
+            grown(
+                connection.retransmits_received.into(),
+                before.received.retransmits,
+            ),
+            grown(connection.received.packets, before.received.packets),
+        ),
+    ];
+    let takings = takings(connection).into_iter().zip(before.takings);
+    let mut all = ends.into_iter().zip(takings);
+    all.find_map(|((at, endpoint, again, asked), (now, before))| {
+        let is_closed = now.full && before.full && now.said == before.said && asked;
+        let is_waiting = now.waits && before.waits && again;
+        let stalled = now.acknowledged == before.acknowledged && (is_closed || is_waiting);
+        stalled.then_some(Stall {
+            at,
+            full: is_closed,
+            delivered: endpoint != 0,
+        })
+    })
 }
 
 /// Whether one side sent payload: stacks push the last segment of what a program writes, and headers alone are no longer

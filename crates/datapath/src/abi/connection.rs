@@ -153,8 +153,8 @@ pub struct Direction {
     pub sampling: u8,
     /// Segments with payload while nobody had said how to sample them, then as a counter that wraps.
     pub segments: u8,
-    /// Room to grow.
-    pub reserved: u8,
+    /// 1 while the last segment offered no window: nothing more is taken for now (TCP).
+    pub full: u8,
 }
 
 /// The value of the tables `connections` (answered) and `openings` (not yet answered).

@@ -184,6 +184,11 @@ fn sequence<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
     if window > entry.window(way) {
         entry.set_window(way, window);
     }
+    // A reset offers nothing either.
+    let full = u8::from(cx.window == 0 && cx.tcp_flags & RST == 0);
+    if full != entry.full(way) {
+        entry.set_full(way, full);
+    }
 }
 
 /// Most options looked at.

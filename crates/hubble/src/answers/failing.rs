@@ -41,8 +41,8 @@ fn of_connections(pair: &Pair<'_>, completeness: &Completeness) -> Vec<Failure> 
     };
     let counters = |row: Option<&Row>| row.and_then(|row| row.counters).unwrap_or_default();
     let mut all = tallies(Some(pair.own));
-    let theirs = tallies(pair.other);
-    explain(&mut all, &theirs);
+    let mut theirs = tallies(pair.other);
+    explain(&mut all, &mut theirs);
     // What only the other node sees: its policy, its drops, its silent pods.
     all.extend(theirs.into_iter().filter(is_of_one_node));
     let attempts = attempts_of(&counters(Some(pair.own)), &counters(pair.other));
@@ -120,24 +120,48 @@ fn attempts_of(own: &Counters, other: &Counters) -> u64 {
 fn is_of_one_node(tally: &Tally) -> bool {
     let cause = tally.cause.clone().unwrap_or_default();
     match cause.kind() {
+        CauseKind::StalledAtServer => cause.delivered,
+        // What was lost on its way to the client.
+        CauseKind::StalledAtClient => !cause.delivered,
+        _ => explains_silence(&cause),
+    }
+}
+
+/// Whether the server's node knows by it why the client had no answer.
+fn explains_silence(cause: &Cause) -> bool {
+    match cause.kind() {
         CauseKind::DeniedByRule | CauseKind::DeniedByDefault | CauseKind::Dropped => true,
         CauseKind::Unanswered => cause.delivered,
         _ => false,
     }
 }
 
-/// Takes from the unanswered what the other node explains: it denied or dropped them, or handed them to a silent pod.
-fn explain(own: &mut [Tally], theirs: &[Tally]) {
-    let mut explained: u64 = theirs
+/// Takes from the unanswered what the other node explains: it denied or dropped them, or handed them to a silent pod; and in the same
+/// way from what stalled at either end what reached its pod.
+fn explain(own: &mut [Tally], theirs: &mut [Tally]) {
+    let reached = |kind: CauseKind| move |of: &Cause| of.kind() == kind && of.delivered;
+    take(own, CauseKind::Unanswered, count(theirs, explains_silence));
+    let at_server = count(theirs, reached(CauseKind::StalledAtServer));
+    take(own, CauseKind::StalledAtServer, at_server);
+    let at_client = count(own, reached(CauseKind::StalledAtClient));
+    take(theirs, CauseKind::StalledAtClient, at_client);
+}
+
+fn count(tallies: &[Tally], is_meant: impl Fn(&Cause) -> bool) -> u64 {
+    let meant = tallies
         .iter()
-        .filter(|of| is_of_one_node(of))
-        .fold(0, |sum, of| sum.saturating_add(of.count));
-    for tally in own {
-        let cause = tally.cause.clone().unwrap_or_default();
-        if cause.kind() == CauseKind::Unanswered && !cause.delivered {
-            let taken = explained.min(tally.count);
+        .filter(|of| of.cause.as_ref().is_some_and(&is_meant));
+    meant.fold(0, |sum, of| sum.saturating_add(of.count))
+}
+
+/// Takes so many from those that were not delivered.
+fn take(tallies: &mut [Tally], kind: CauseKind, mut count: u64) {
+    for tally in tallies {
+        let cause = tally.cause.as_ref();
+        if cause.is_some_and(|of| of.kind() == kind && !of.delivered) {
+            let taken = count.min(tally.count);
             tally.count -= taken;
-            explained -= taken;
+            count -= taken;
         }
     }
 }
@@ -169,7 +193,11 @@ fn layer(edge: &Edge, cause: &Cause) -> &'static str {
 }
 
 fn fault(edge: &Edge, cause: &Cause, completeness: &Completeness) -> Fault {
-    let is_outside = edge.destination.as_ref().is_some_and(is_outside);
+    let far = match cause.kind() {
+        CauseKind::StalledAtClient => &edge.source,
+        _ => &edge.destination,
+    };
+    let is_outside = far.as_ref().is_some_and(is_outside);
     match cause.kind() {
         CauseKind::DeniedByRule | CauseKind::DeniedByDefault => Fault::Policy,
         CauseKind::Refused
@@ -180,12 +208,23 @@ fn fault(edge: &Edge, cause: &Cause, completeness: &Completeness) -> Fault {
         // Who asks for what does not exist.
         CauseKind::ResetByClient | CauseKind::DnsNoSuchName => Fault::Client,
         CauseKind::Dropped => Fault::Network,
+        CauseKind::FullAtServer => Fault::Server,
+        CauseKind::FullAtClient => Fault::Client,
+        CauseKind::StalledAtServer if cause.delivered => Fault::Server,
+        CauseKind::StalledAtClient if cause.delivered => Fault::Client,
+        CauseKind::StalledAtServer | CauseKind::StalledAtClient
+            if !is_outside && completeness.missing.is_empty() =>
+        {
+            Fault::Network
+        }
         CauseKind::Unanswered if cause.delivered => Fault::Server,
         CauseKind::Unanswered if !is_outside && completeness.missing.is_empty() => Fault::Network,
         CauseKind::DnsTimeout | CauseKind::DnsError => Fault::Dns,
         CauseKind::KafkaError => words::kafka_fault(cause.code),
         CauseKind::TlsAlertByClient | CauseKind::TlsAlertByServer => words::tls_fault(cause),
         CauseKind::Unanswered
+        | CauseKind::StalledAtServer
+        | CauseKind::StalledAtClient
         | CauseKind::NoAnswer
         | CauseKind::TlsUnfinished
         | CauseKind::CauseUnknown => Fault::Unknown,

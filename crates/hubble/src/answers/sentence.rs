@@ -45,6 +45,17 @@ pub(super) fn sentence(edge: &Edge, cause: &Cause, completeness: &Completeness) 
                 place(edge, &destination)
             )
         }
+        CauseKind::StalledAtServer | CauseKind::StalledAtClient => {
+            stalled(edge, cause, completeness, &destination)
+        }
+        CauseKind::FullAtServer | CauseKind::FullAtClient => {
+            let who = if cause.kind() == CauseKind::FullAtServer {
+                place(edge, &destination)
+            } else {
+                source
+            };
+            format!("{who} takes nothing more on connections that are open: its program does not read")
+        }
         CauseKind::CauseUnknown => "several causes".to_owned(),
         _ => said(cause, &source, &destination),
     }
@@ -140,6 +151,40 @@ fn unanswered(
     } else {
         let missing = completeness.missing.join(", ");
         format!("{place} does not answer; what its node saw is not known ({missing} missing)")
+    }
+}
+
+/// Of an established connection on which one end hears nothing.
+fn stalled(
+    edge: &Edge,
+    cause: &Cause,
+    completeness: &Completeness,
+    destination: &str,
+) -> String {
+    let (who, party) = if cause.kind() == CauseKind::StalledAtServer {
+        (place(edge, destination), edge.destination.as_ref())
+    } else {
+        let source = edge.source.as_ref();
+        (source.map(shown).unwrap_or_default(), source)
+    };
+    let stalled = format!("what is sent to {who} on open connections is not acknowledged");
+    if cause.delivered {
+        return format!("{stalled}, and is delivered to the pod");
+    }
+    if party.is_some_and(is_outside) {
+        return format!("{stalled}; what happens outside cannot be seen");
+    }
+    if party.is_some_and(|of| of.kind() != PartyKind::Workload) {
+        return stalled;
+    }
+    if completeness.nodes == 1 && completeness.missing.is_empty() {
+        return format!("{stalled}; ask a relay to know what its node saw");
+    }
+    if completeness.missing.is_empty() {
+        format!("{stalled}: lost between the nodes")
+    } else {
+        let missing = completeness.missing.join(", ");
+        format!("{stalled}; what its node saw is not known ({missing} missing)")
     }
 }
 

@@ -577,6 +577,50 @@ async fn what_is_said_fails_with_its_own_cause_layer_and_share() {
     );
 }
 
+/// The same, of what reached its pod.
+fn delivered(kind: CauseKind, count: u64) -> Tally {
+    let mut tally = tally(kind, count);
+    if let Some(cause) = &mut tally.cause {
+        cause.delivered = true;
+    }
+    tally
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_go_on_is_at_fault_where_its_packets_were_last_seen() {
+    let of_client = vec![
+        tally(CauseKind::StalledAtServer, 5),
+        delivered(CauseKind::StalledAtClient, 1),
+        tally(CauseKind::FullAtServer, 2),
+    ];
+    let of_server = vec![
+        delivered(CauseKind::StalledAtServer, 3),
+        tally(CauseKind::StalledAtClient, 4),
+        tally(CauseKind::FullAtServer, 2),
+    ];
+    let answers = ask_of(vec![
+        row(web_to_api(Side::Client), opened(9), of_client),
+        row(web_to_api(Side::Server), opened(9), of_server),
+    ]);
+    let answer = answers.failing(Request::new(Question::default())).await;
+    let failures = answer.unwrap().into_inner().failures;
+    let mut told: Vec<_> = failures
+        .iter()
+        .map(|of| format!("{} {:?}: {}", of.count, of.fault(), of.sentence))
+        .collect();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "1 Client: what is sent to shop/web on open connections is not acknowledged, and is delivered to the pod",
+            "2 Network: what is sent to port 80 of shop/api on open connections is not acknowledged: lost between the nodes",
+            "2 Server: port 80 of shop/api takes nothing more on connections that are open: its program does not read",
+            "3 Network: what is sent to shop/web on open connections is not acknowledged: lost between the nodes",
+            "3 Server: what is sent to port 80 of shop/api on open connections is not acknowledged, and is delivered to the pod",
+        ]
+    );
+}
+
 #[tokio::test]
 async fn a_reset_after_both_sides_spoke_fails_only_for_who_asks_for_resets() {
     let tallies = vec![

@@ -123,6 +123,95 @@ fn what_is_sent_again_is_told_by_direction_as_often_as_it_was_since_the_last_loo
     assert_eq!((next.sent.retransmits, next.received.retransmits), (0, 4));
 }
 
+/// The same, whose client sent a hundred octets that the server has not acknowledged.
+fn waiting() -> Connection {
+    let mut connection = answered();
+    connection.destination_endpoint = 8;
+    connection.sent.tcp_flags |= u32::from(ACK);
+    (connection.sent.seq_end, connection.sent.ack) = (1101, 501);
+    (connection.received.seq_end, connection.received.ack) = (501, 1001);
+    connection
+}
+
+#[test]
+fn what_is_sent_again_from_look_to_look_and_not_acknowledged_stalls_once() {
+    let mut follower = follower();
+    let mut connection = waiting();
+    let mut look = |connection: &Connection, second| {
+        let told = follower.look(&key(1), connection, at(second), Entry::Stays);
+        told.and_then(|change| change.stalled)
+    };
+    connection.retransmits_sent = 4;
+    assert_eq!(look(&connection, 11), None, "it may have been sent just now");
+    connection.retransmits_sent = 5;
+    let stall = Stall {
+        at: End::Server,
+        full: false,
+        delivered: true,
+    };
+    assert_eq!(look(&connection, 21), Some(stall));
+    assert_eq!(look(&connection, 31), None, "a long pause");
+    connection.retransmits_sent = 6;
+    assert_eq!(look(&connection, 41), None, "the same one");
+    // It goes on, and stalls anew.
+    (connection.received.ack, connection.sent.seq_end) = (1101, 1201);
+    connection.retransmits_sent = 9;
+    assert_eq!(look(&connection, 51), None);
+    connection.retransmits_sent = 10;
+    assert_eq!(look(&connection, 61), Some(stall));
+}
+
+#[test]
+fn the_client_stalls_as_well_and_who_resets_or_acknowledges_does_not() {
+    let second = |change: fn(&mut Connection)| {
+        let mut follower = follower();
+        let mut connection = waiting();
+        std::mem::swap(&mut connection.sent.seq_end, &mut connection.received.seq_end);
+        std::mem::swap(&mut connection.sent.ack, &mut connection.received.ack);
+        follower.look(&key(1), &connection, at(11), Entry::Stays);
+        connection.retransmits_received = 3;
+        change(&mut connection);
+        let told = follower.look(&key(1), &connection, at(21), Entry::Goes);
+        told.and_then(|change| change.stalled)
+    };
+    let stall = Stall {
+        at: End::Client,
+        full: false,
+        delivered: false,
+    };
+    assert_eq!(second(|_| {}), Some(stall));
+    assert_eq!(second(|of| of.sent.ack += 1), None);
+    assert_eq!(second(|of| of.retransmits_received = 0), None);
+    assert_eq!(second(|of| of.sent.tcp_flags |= u32::from(RST)), None);
+}
+
+#[test]
+fn a_window_that_stays_closed_while_it_is_asked_about_stalls() {
+    let second = |change: fn(&mut Connection)| {
+        let mut follower = follower();
+        let mut connection = waiting();
+        connection.received.ack = connection.sent.seq_end;
+        connection.received.full = 1;
+        follower.look(&key(1), &connection, at(11), Entry::Stays);
+        carry(&mut connection.sent, 5, 200);
+        change(&mut connection);
+        let told = follower.look(&key(1), &connection, at(21), Entry::Stays);
+        told.and_then(|change| change.stalled)
+    };
+    let stall = Stall {
+        at: End::Server,
+        full: true,
+        delivered: true,
+    };
+    assert_eq!(second(|_| {}), Some(stall));
+    assert_eq!(second(|of| of.received.full = 0), None);
+    assert_eq!(second(|of| of.received.ack += 1), None);
+    let answers: fn(&mut Connection) = |of| of.received.seq_end += 10;
+    assert_eq!(second(answers), None, "who takes nothing may say something");
+    let silent: fn(&mut Connection) = |of| of.sent.packets -= 5;
+    assert_eq!(second(silent), None, "nobody wants to send");
+}
+
 #[test]
 fn resets_are_told_at_once_and_by_whom() {
     let refused = {

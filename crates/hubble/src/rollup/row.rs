@@ -8,7 +8,7 @@ use api::hubble::answers::{
 
 use super::Counted;
 use super::said::Said;
-use crate::connections::{Change, Outcome};
+use crate::connections::{Change, End, Outcome, Stall};
 use crate::sketch::Sketch;
 
 /// Addresses from outside that are told apart in one row.
@@ -109,6 +109,11 @@ impl OpenRow {
         counters.syn_retransmits += change.syn_retransmits;
         counters.retransmits_sent += change.sent.retransmits;
         counters.retransmits_received += change.received.retransmits;
+        if let Some(stall) = change.stalled {
+            let (cause, packets) = (cause_of(stall), change.sent.packets);
+            self.fails(once(cause, packets, sample.clone(), now_ns));
+        }
+        let counters = &mut self.counters;
         let (counter, kind) = match change.outcome {
             None => return,
             Some(Outcome::Closed) => (&mut counters.closed, None),
@@ -135,15 +140,7 @@ impl OpenRow {
                 delivered: change.delivered && kind == CauseKind::Unanswered,
                 ..Cause::default()
             };
-            self.fails(Tally {
-                cause: Some(cause),
-                count: 1,
-                packets: change.sent.packets,
-                first_ns: now_ns,
-                last_ns: now_ns,
-                samples: vec![sample],
-                excused: 0,
-            });
+            self.fails(once(cause, change.sent.packets, sample, now_ns));
         }
     }
 
@@ -209,6 +206,33 @@ impl OpenRow {
     }
 }
 
+fn once(cause: Cause, packets: u64, sample: Sample, now_ns: u64) -> Tally {
+    Tally {
+        cause: Some(cause),
+        count: 1,
+        packets,
+        first_ns: now_ns,
+        last_ns: now_ns,
+        samples: vec![sample],
+        excused: 0,
+    }
+}
+
+fn cause_of(stall: Stall) -> Cause {
+    let kind = match (stall.at, stall.full) {
+        (End::Server, false) => CauseKind::StalledAtServer,
+        (End::Client, false) => CauseKind::StalledAtClient,
+        (End::Server, true) => CauseKind::FullAtServer,
+        (End::Client, true) => CauseKind::FullAtClient,
+    };
+    Cause {
+        kind: kind.into(),
+        // Who is full has said so himself.
+        delivered: stall.delivered && !stall.full,
+        ..Cause::default()
+    }
+}
+
 /// The most connections first.
 pub(crate) fn sort(outsiders: &mut [Outsider]) {
     outsiders.sort_by(|a, b| {
@@ -260,7 +284,11 @@ pub(crate) fn is_said(cause: &Cause) -> bool {
         | CauseKind::Unanswered
         | CauseKind::ResetByClient
         | CauseKind::ResetByServer
-        | CauseKind::CutByServer => false,
+        | CauseKind::CutByServer
+        | CauseKind::StalledAtServer
+        | CauseKind::StalledAtClient
+        | CauseKind::FullAtServer
+        | CauseKind::FullAtClient => false,
         CauseKind::DnsTimeout
         | CauseKind::DnsError
         | CauseKind::DnsNoSuchName

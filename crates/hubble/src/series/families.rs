@@ -92,6 +92,11 @@ pub(crate) static FAMILIES: &[Family] = &[
         "TCP segments with payload that were sent again, or overtaken on their way",
         segments_again,
     ),
+    counter(
+        "hubble_tcp_stalls_total",
+        "Open TCP connections on which one end took nothing more, by which one and why",
+        stalls,
+    ),
     counter("hubble_edge_bytes_total", "Bytes at the IP layer", octets),
     counter("hubble_edge_packets_total", "Packets", packets),
     Family {
@@ -384,6 +389,24 @@ fn segments_again(_: &Edge, row: &Row, to: &mut Add<'_>) {
     for (direction, count) in directions {
         let labels = [("direction", direction)];
         add(to, "hubble_tcp_retransmits_total", &labels, count);
+    }
+}
+
+fn stalls(_: &Edge, row: &Row, to: &mut Add<'_>) {
+    let kinds = [
+        (CauseKind::StalledAtServer, "server", "unacknowledged"),
+        (CauseKind::StalledAtClient, "client", "unacknowledged"),
+        (CauseKind::FullAtServer, "server", "window"),
+        (CauseKind::FullAtClient, "client", "window"),
+    ];
+    for (kind, at, why) in kinds {
+        let alike = row
+            .failures
+            .iter()
+            .filter(|of| of.cause.as_ref().is_some_and(|of| of.kind() == kind));
+        let count = alike.fold(0_u64, |sum, of| sum.saturating_add(of.count));
+        let labels = [("at", at), ("why", why)];
+        add(to, "hubble_tcp_stalls_total", &labels, count);
     }
 }
 

@@ -24,6 +24,8 @@ use crate::truth::deafen;
 /// Within this time after the last of them an answer must tell of all faults. Three seconds are what a connection is given for
 /// its answer.
 const FRESH: Duration = Duration::from_secs(8);
+/// A connection does not go on when that is seen twice, ten seconds apart; the first time is ten seconds after it began.
+const STALLED: Duration = Duration::from_secs(45);
 /// How long a client tries: less than the second until a SYN is sent again.
 const PATIENCE: Duration = Duration::from_millis(600);
 pub(crate) const PORT: u16 = 8080;
@@ -92,11 +94,15 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
         }
     }
     let again = again::lose(&pods["a"], &pods["c"]);
+    let stalled = again::stall(&pods["b"], &pods["c"]);
     let told = within(FRESH, || {
         answers(cluster, &since)?;
         again::told(&ask(cluster, "map", &since)?, again)
     });
     told.expect("the answers tell of all faults and of nothing else");
+    let told = within(STALLED, || again::stalled_told(&ask(cluster, "failing", &since)?));
+    told.expect("the answers tell what does not go on");
+    drop(stalled);
     println!(
         "ok    {} faults are told with cause, fault and count",
         FAILURES.len()

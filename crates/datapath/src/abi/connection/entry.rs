@@ -209,6 +209,8 @@ impl<'a> Entry<'a> {
         sampling, set_sampling: u8;
         /// Segments with payload, as far as they are counted.
         segments, set_segments: u8;
+        /// Whether nothing more is taken for now.
+        full, set_full: u8;
     }
 
     /// A copy of the whole value; fields may be of different moments while others write.

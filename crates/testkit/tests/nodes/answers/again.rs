@@ -10,7 +10,7 @@ use netlink::Namespace;
 use serde_json::Value;
 use testkit::kubelet::RunningPod;
 
-use super::{at, ends, number};
+use super::{at, ends, failure, number};
 
 const PORT: u16 = 9090;
 /// Long enough for two segments more: Linux sends again after 200 ms, and then after twice as long.
@@ -87,5 +87,49 @@ pub(super) fn told(map: &Value, again: u64) -> anyhow::Result<()> {
     let counters = &edge["counters"];
     let told = ["retransmits_sent", "retransmits_received"].map(|of| number(&counters[of]));
     ensure!(told == [again, 0], "{told:?} and not {again}: {edge}");
+    Ok(())
+}
+
+const DEAF_PORT: u16 = 9091;
+const FULL_PORT: u16 = 9092;
+
+/// Connections that do not go on as long as they are kept: one whose server hears nothing any more, and one whose server reads
+/// nothing.
+pub(super) fn stall(client: &RunningPod, server: &RunningPod) -> Vec<[TcpStream; 2]> {
+    let open = |port| {
+        let to = at(server, port);
+        let listener = server.sandbox.run(|| TcpListener::bind(to));
+        let listener = listener.expect("it is entered").expect("the pod listens");
+        let stream = client.sandbox.run(|| TcpStream::connect(to));
+        let stream = stream.expect("it is entered").expect("it is answered");
+        let (accepted, _) = listener.accept().expect("a connection");
+        [stream, accepted]
+    };
+    let mut deaf = open(DEAF_PORT);
+    takes(&deaf[1], false);
+    deaf[0].write_all(b"x").expect("it is sent");
+    let mut full = open(FULL_PORT);
+    full[0].set_nonblocking(true).expect("not blocking");
+    let filled = loop {
+        if let Err(error) = full[0].write(&[0; 65_536]) {
+            break error.kind();
+        }
+    };
+    assert_eq!(filled, std::io::ErrorKind::WouldBlock);
+    vec![deaf, full]
+}
+
+/// The failures must have both, once each, with who is at fault.
+pub(super) fn stalled_told(failing: &Value) -> anyhow::Result<()> {
+    let failures = failing["failures"].as_array().context("failures")?;
+    for (port, cause) in [
+        (DEAF_PORT, "STALLED_AT_SERVER"),
+        (FULL_PORT, "FULL_AT_SERVER"),
+    ] {
+        let found: Vec<_> = failures.iter().map(failure).filter(|of| of.2 == port).collect();
+        let [from, to, cause, fault] = ["b", "c", cause, "FAULT_SERVER"].map(str::to_owned);
+        let wanted = [(from, to, port, cause, fault, 1)];
+        ensure!(found == wanted, "{found:?} and not {wanted:?}: {failing}");
+    }
     Ok(())
 }
