@@ -184,11 +184,10 @@ fn sequence<S: Seams>(cx: &Cx<'_, S>, entry: Entry<'_>, old: u32) {
     if window > entry.window(way) {
         entry.set_window(way, window);
     }
-    // A reset offers nothing either.
-    let full = u8::from(cx.window == 0 && cx.tcp_flags & RST == 0);
-    if full != entry.full(way) {
-        entry.set_full(way, full);
-    }
+    // A reset offers nothing either. Written without a look: the line was just written, and each branch is verified with all that
+    // comes behind it.
+    let closed = u8::from(cx.window == 0) & u8::from(cx.tcp_flags & RST == 0);
+    entry.set_full(way, closed);
 }
 
 /// Most options looked at.
