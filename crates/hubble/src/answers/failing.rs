@@ -198,27 +198,27 @@ fn fault(edge: &Edge, cause: &Cause, completeness: &Completeness) -> Fault {
         _ => &edge.destination,
     };
     let is_outside = far.as_ref().is_some_and(is_outside);
+    let is_known = !is_outside && completeness.missing.is_empty();
     match cause.kind() {
         CauseKind::DeniedByRule | CauseKind::DeniedByDefault => Fault::Policy,
         CauseKind::Refused
         | CauseKind::ResetByServer
         | CauseKind::CutByServer
+        | CauseKind::FullAtServer
         | CauseKind::HttpError
         | CauseKind::GrpcError => Fault::Server,
-        // Who asks for what does not exist.
-        CauseKind::ResetByClient | CauseKind::DnsNoSuchName => Fault::Client,
+        // Who asks for what does not exist, or does not read.
+        CauseKind::ResetByClient | CauseKind::FullAtClient | CauseKind::DnsNoSuchName => {
+            Fault::Client
+        }
         CauseKind::Dropped => Fault::Network,
-        CauseKind::FullAtServer => Fault::Server,
-        CauseKind::FullAtClient => Fault::Client,
-        CauseKind::StalledAtServer if cause.delivered => Fault::Server,
+        CauseKind::Unanswered | CauseKind::StalledAtServer if cause.delivered => Fault::Server,
         CauseKind::StalledAtClient if cause.delivered => Fault::Client,
-        CauseKind::StalledAtServer | CauseKind::StalledAtClient
-            if !is_outside && completeness.missing.is_empty() =>
+        CauseKind::Unanswered | CauseKind::StalledAtServer | CauseKind::StalledAtClient
+            if is_known =>
         {
             Fault::Network
         }
-        CauseKind::Unanswered if cause.delivered => Fault::Server,
-        CauseKind::Unanswered if !is_outside && completeness.missing.is_empty() => Fault::Network,
         CauseKind::DnsTimeout | CauseKind::DnsError => Fault::Dns,
         CauseKind::KafkaError => words::kafka_fault(cause.code),
         CauseKind::TlsAlertByClient | CauseKind::TlsAlertByServer => words::tls_fault(cause),
