@@ -261,9 +261,8 @@ impl Told {
 
     fn is_stuck_since(&self, before: &Self) -> bool {
         let mut pairs = self.takings.iter().zip(&before.takings);
-        pairs.any(|(now, before)| {
-            (now.waits || now.full) && now.acknowledged == before.acknowledged
-        })
+        pairs
+            .any(|(now, before)| (now.waits || now.full) && now.acknowledged == before.acknowledged)
     }
 }
 

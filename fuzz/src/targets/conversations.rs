@@ -122,7 +122,7 @@ fn samples(data: &[u8]) {
         };
         *next = next.wrapping_add(sample.length.max(octets.len() as u32) + u32::from(syn));
         tracker.segment(0_u8, Origin::default(), direction, sample, &mut out);
-        tracker.datagram(1, direction, octets, time_ns, &mut out);
+        tracker.datagram(1, 0, direction, octets, time_ns, &mut out);
         assert!(tracker.octets() <= http2::MEMORY_OCTETS + 4 * HELD_OCTETS);
         if flags & 0x1f == 9 {
             tracker.tick(time_ns, &mut out);

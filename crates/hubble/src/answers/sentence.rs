@@ -54,7 +54,9 @@ pub(super) fn sentence(edge: &Edge, cause: &Cause, completeness: &Completeness) 
             } else {
                 source
             };
-            format!("{who} takes nothing more on connections that are open: its program does not read")
+            format!(
+                "{who} takes nothing more on connections that are open: its program does not read"
+            )
         }
         CauseKind::CauseUnknown => "several causes".to_owned(),
         _ => said(cause, &source, &destination),
@@ -155,12 +157,7 @@ fn unanswered(
 }
 
 /// Of an established connection on which one end hears nothing.
-fn stalled(
-    edge: &Edge,
-    cause: &Cause,
-    completeness: &Completeness,
-    destination: &str,
-) -> String {
+fn stalled(edge: &Edge, cause: &Cause, completeness: &Completeness, destination: &str) -> String {
     let (who, party) = if cause.kind() == CauseKind::StalledAtServer {
         (place(edge, destination), edge.destination.as_ref())
     } else {

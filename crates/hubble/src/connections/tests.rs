@@ -142,7 +142,11 @@ fn what_is_sent_again_from_look_to_look_and_not_acknowledged_stalls_once() {
         told.and_then(|change| change.stalled)
     };
     connection.retransmits_sent = 4;
-    assert_eq!(look(&connection, 11), None, "it may have been sent just now");
+    assert_eq!(
+        look(&connection, 11),
+        None,
+        "it may have been sent just now"
+    );
     connection.retransmits_sent = 5;
     let stall = Stall {
         at: End::Server,
@@ -166,7 +170,10 @@ fn the_client_stalls_as_well_and_who_resets_or_acknowledges_does_not() {
     let second = |change: fn(&mut Connection)| {
         let mut follower = follower();
         let mut connection = waiting();
-        std::mem::swap(&mut connection.sent.seq_end, &mut connection.received.seq_end);
+        std::mem::swap(
+            &mut connection.sent.seq_end,
+            &mut connection.received.seq_end,
+        );
         std::mem::swap(&mut connection.sent.ack, &mut connection.received.ack);
         follower.look(&key(1), &connection, at(11), Entry::Stays);
         connection.retransmits_received = 3;

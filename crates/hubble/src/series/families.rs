@@ -1,6 +1,7 @@
 //! The metrics that are made of counts per edge: one entry each. A new one is a line in [`FAMILIES`] and a function.
 
 mod requests;
+mod tcp;
 
 use api::hubble::answers::{
     CauseKind, Counters, Direction, Edge, Party, PartyKind, Row, Sketch, Tally,
@@ -80,22 +81,22 @@ pub(crate) static FAMILIES: &[Family] = &[
     counter(
         "hubble_tcp_closes_total",
         "TCP connections by how they ended",
-        closes,
+        tcp::closes,
     ),
     counter(
         "hubble_tcp_syn_retransmits_total",
         "SYN segments beyond the first of each connection",
-        retransmits,
+        tcp::retransmits,
     ),
     counter(
         "hubble_tcp_retransmits_total",
         "TCP segments with payload that were sent again, or overtaken on their way",
-        segments_again,
+        tcp::segments_again,
     ),
     counter(
         "hubble_tcp_stalls_total",
         "Open TCP connections on which one end took nothing more, by which one and why",
-        stalls,
+        tcp::stalls,
     ),
     counter("hubble_edge_bytes_total", "Bytes at the IP layer", octets),
     counter("hubble_edge_packets_total", "Packets", packets),
@@ -353,61 +354,6 @@ fn histogram(name: &str, labels: &[(&str, &str)], sketch: &Sketch, to: &mut Add<
     }
     to(&format!("{name}_count"), labels, all);
     to(&format!("{name}_sum"), labels, sum);
-}
-
-fn closes(edge: &Edge, row: &Row, to: &mut Add<'_>) {
-    if edge.protocol != TCP {
-        return;
-    }
-    let of = counters(row);
-    let causes = [
-        ("closed", of.closed),
-        ("idle", of.idle),
-        ("reset_by_client", of.reset_by_client),
-        ("reset_by_server", of.reset_by_server),
-    ];
-    for (cause, count) in causes {
-        add(to, "hubble_tcp_closes_total", &[("cause", cause)], count);
-    }
-}
-
-fn retransmits(_: &Edge, row: &Row, to: &mut Add<'_>) {
-    add(
-        to,
-        "hubble_tcp_syn_retransmits_total",
-        &[],
-        counters(row).syn_retransmits,
-    );
-}
-
-fn segments_again(_: &Edge, row: &Row, to: &mut Add<'_>) {
-    let of = counters(row);
-    let directions = [
-        ("sent", of.retransmits_sent),
-        ("received", of.retransmits_received),
-    ];
-    for (direction, count) in directions {
-        let labels = [("direction", direction)];
-        add(to, "hubble_tcp_retransmits_total", &labels, count);
-    }
-}
-
-fn stalls(_: &Edge, row: &Row, to: &mut Add<'_>) {
-    let kinds = [
-        (CauseKind::StalledAtServer, "server", "unacknowledged"),
-        (CauseKind::StalledAtClient, "client", "unacknowledged"),
-        (CauseKind::FullAtServer, "server", "window"),
-        (CauseKind::FullAtClient, "client", "window"),
-    ];
-    for (kind, at, why) in kinds {
-        let alike = row
-            .failures
-            .iter()
-            .filter(|of| of.cause.as_ref().is_some_and(|of| of.kind() == kind));
-        let count = alike.fold(0_u64, |sum, of| sum.saturating_add(of.count));
-        let labels = [("at", at), ("why", why)];
-        add(to, "hubble_tcp_stalls_total", &labels, count);
-    }
 }
 
 fn octets(_: &Edge, row: &Row, to: &mut Add<'_>) {

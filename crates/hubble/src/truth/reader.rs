@@ -158,8 +158,14 @@ impl Reader {
             self.tracker
                 .segment(connection, origin, direction, segment, out);
         } else {
-            self.tracker
-                .datagram(connection, connection.pod(), direction, octets, sample.time_ns, out);
+            self.tracker.datagram(
+                connection,
+                connection.pod(),
+                direction,
+                octets,
+                sample.time_ns,
+                out,
+            );
         }
     }
 }

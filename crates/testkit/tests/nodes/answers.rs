@@ -100,7 +100,9 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
         again::told(&ask(cluster, "map", &since)?, again)
     });
     told.expect("the answers tell of all faults and of nothing else");
-    let told = within(STALLED, || again::stalled_told(&ask(cluster, "failing", &since)?));
+    let told = within(STALLED, || {
+        again::stalled_told(&ask(cluster, "failing", &since)?)
+    });
     told.expect("the answers tell what does not go on");
     drop(stalled);
     println!(

@@ -111,7 +111,7 @@ pub(super) fn stall(client: &RunningPod, server: &RunningPod) -> Vec<[TcpStream;
     let mut full = open(FULL_PORT);
     full[0].set_nonblocking(true).expect("not blocking");
     let filled = loop {
-        if let Err(error) = full[0].write(&[0; 65_536]) {
+        if let Err(error) = full[0].write(&[0; 8192]) {
             break error.kind();
         }
     };
@@ -126,7 +126,11 @@ pub(super) fn stalled_told(failing: &Value) -> anyhow::Result<()> {
         (DEAF_PORT, "STALLED_AT_SERVER"),
         (FULL_PORT, "FULL_AT_SERVER"),
     ] {
-        let found: Vec<_> = failures.iter().map(failure).filter(|of| of.2 == port).collect();
+        let found: Vec<_> = failures
+            .iter()
+            .map(failure)
+            .filter(|of| of.2 == port)
+            .collect();
         let [from, to, cause, fault] = ["b", "c", cause, "FAULT_SERVER"].map(str::to_owned);
         let wanted = [(from, to, port, cause, fault, 1)];
         ensure!(found == wanted, "{found:?} and not {wanted:?}: {failing}");
