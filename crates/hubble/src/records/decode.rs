@@ -12,7 +12,7 @@ use datapath::abi::{
     event::{Event, direction, hook, kind},
 };
 
-use super::{Judgement, Mode, Party, Point, Record, Side, What, protocol};
+use super::{Judgement, Mode, Party, Point, Record, Side, Way, What, protocol};
 
 /// Identity of the node itself.
 const HOST: u32 = 1;
@@ -40,8 +40,8 @@ impl Clock {
     }
 }
 
-/// The record of an event; `None` for events that tell nothing to readers of flows: a first answer, a kind of a newer
-/// data plane, and the hint that a connection is closing, whose one record is that of the collector.
+/// The record of an event; `None` for events that tell nothing to readers of flows: a first answer (but that to an echo, which
+/// ends there), a kind of a newer data plane, and the hint that a connection is closing, whose one record is that of the collector.
 pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
     let ports = has_ports(event.protocol);
     let translated = !event.translated.is_none();
@@ -79,6 +79,12 @@ pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
             side: side(event),
             reason: event.reason,
         },
+        kind::ANSWERED if matches!(event.protocol, protocol::ICMP | protocol::ICMPV6) => {
+            What::Closed {
+                point: point(event.hop_kind, event.hook, &destination),
+                way: Way::Reply,
+            }
+        }
         _ => return None,
     };
     let (source, source_port) = party(event.source, event.source_port, ports);

@@ -154,6 +154,23 @@ fn an_echo_has_no_ports_but_its_type() {
 }
 
 #[test]
+fn the_answer_to_an_echo_is_one_as_well() {
+    let answer = Event {
+        kind: kind::ANSWERED,
+        protocol: 1,
+        tcp_flags: 0,
+        translated: Address::NONE,
+        ..event()
+    };
+    let record = decode(&answer, clock()).unwrap();
+    assert_eq!(record.tcp_flags_or_icmp_type, 0);
+    let What::Closed { way, .. } = record.what else {
+        panic!("{record:?}");
+    };
+    assert_eq!(way, Way::Reply);
+}
+
+#[test]
 fn events_without_a_meaning_for_flows_are_no_records() {
     for kind in [kind::ANSWERED, kind::CLOSING, 200] {
         assert_eq!(decode(&Event { kind, ..event() }, clock()), None, "{kind}");
