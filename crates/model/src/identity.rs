@@ -326,27 +326,22 @@ pub fn from_security_labels(map: &BTreeMap<String, String>) -> Result<LabelSet, 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownIdentities {
     by_id: OrdMap<Identity, LabelSet>,
-    by_labels: OrdMap<LabelSet, OrdSet<Identity>>,
+    // Pairs, and no set of numbers for each labels: nearly all have one number, and a set of one takes 390 octets.
+    by_labels: OrdSet<(LabelSet, Identity)>,
 }
 
 impl KnownIdentities {
     /// Takes in an identity; the labels of a number may have changed only if it was deleted in between.
     pub fn insert(&mut self, id: Identity, labels: LabelSet) {
         self.remove(id);
-        self.by_labels.entry(labels.clone()).or_default().insert(id);
+        self.by_labels.insert((labels.clone(), id));
         self.by_id.insert(id, labels);
     }
 
     /// Forgets an identity.
     pub fn remove(&mut self, id: Identity) {
-        let Some(labels) = self.by_id.remove(&id) else {
-            return;
-        };
-        if let Some(ids) = self.by_labels.get_mut(&labels) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.by_labels.remove(&labels);
-            }
+        if let Some(labels) = self.by_id.remove(&id) {
+            self.by_labels.remove(&(labels, id));
         }
     }
 
@@ -357,9 +352,9 @@ impl KnownIdentities {
 
     /// The number of a set of labels. Two agents may have created one each at the same moment: all choose the lowest.
     pub fn id(&self, labels: &LabelSet) -> Option<Identity> {
-        self.by_labels
-            .get(labels)
-            .and_then(|ids| ids.get_min().copied())
+        let mut from = self.by_labels.range((labels.clone(), Identity(0))..);
+        let (of, id) = from.next()?;
+        (of == labels).then_some(*id)
     }
 
     /// All, by number.

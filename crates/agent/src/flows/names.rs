@@ -56,8 +56,8 @@ type Claimants = Box<[Arc<ServiceName>]>;
 struct Pod {
     name: PodName,
     labels: LabelsOf,
-    /// Of its first flow, with the facts of that moment.
-    names: OnceLock<(Facts, Arc<EndpointNames>)>,
+    /// Of its first flow, with the facts of that moment. Most pods elsewhere never have one.
+    names: OnceLock<Box<(Facts, Arc<EndpointNames>)>>,
 }
 
 /// Where the labels of a pod are found.
@@ -94,13 +94,13 @@ impl Pod {
         let pod = inputs.pods.get(&self.name);
         let workload = pod.and_then(|pod| pod.workload.clone());
         let facts = Facts { labels, workload };
-        match self.names.get() {
+        match self.names.get().map(|of| &**of) {
             Some((of, names)) if *of == facts => Arc::clone(names),
             Some(_) => Arc::new(self.named(&facts)),
             None => {
                 let names = Arc::new(self.named(&facts));
                 // Whoever was first has made the same.
-                let _ = self.names.set((facts, Arc::clone(&names)));
+                let _ = self.names.set(Box::new((facts, Arc::clone(&names))));
                 names
             }
         }
