@@ -57,9 +57,33 @@ pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
         identity: event.destination_identity,
         endpoint: event.destination_endpoint,
     };
-    let what = match event.kind {
+    let what = what(event, &destination)?;
+    let (source, source_port) = party(event.source, event.source_port, ports);
+    Some(Record {
+        time_ns: clock.wall_ns(event.time_ns),
+        source: Party {
+            address: source,
+            port: source_port,
+            identity: event.source_identity,
+            endpoint: event.source_endpoint,
+        },
+        destination,
+        asked: translated.then(|| SocketAddr::new(asked.0, asked.1)),
+        translated_source: None,
+        protocol: event.protocol,
+        tcp_flags_or_icmp_type: event.tcp_flags,
+        icmp_code: event.icmp_code,
+        interface: event.ifindex,
+        macs: macs(event.macs),
+        what,
+    })
+}
+
+/// What an event tells readers of flows, if anything.
+fn what(event: &Event, destination: &Party) -> Option<What> {
+    Some(match event.kind {
         kind::OPENED => What::New {
-            point: point(event.hop_kind, event.hook, &destination),
+            point: point(event.hop_kind, event.hook, destination),
             egress: judged_egress(event).then(|| judgement(event, event.egress_rule)),
             ingress: judged_ingress(event).then(|| judgement(event, event.ingress_rule)),
         },
@@ -81,30 +105,11 @@ pub fn decode(event: &Event, clock: Clock) -> Option<Record> {
         },
         kind::ANSWERED if matches!(event.protocol, protocol::ICMP | protocol::ICMPV6) => {
             What::Closed {
-                point: point(event.hop_kind, event.hook, &destination),
+                point: point(event.hop_kind, event.hook, destination),
                 way: Way::Reply,
             }
         }
         _ => return None,
-    };
-    let (source, source_port) = party(event.source, event.source_port, ports);
-    Some(Record {
-        time_ns: clock.wall_ns(event.time_ns),
-        source: Party {
-            address: source,
-            port: source_port,
-            identity: event.source_identity,
-            endpoint: event.source_endpoint,
-        },
-        destination,
-        asked: translated.then(|| SocketAddr::new(asked.0, asked.1)),
-        translated_source: None,
-        protocol: event.protocol,
-        tcp_flags_or_icmp_type: event.tcp_flags,
-        icmp_code: event.icmp_code,
-        interface: event.ifindex,
-        macs: macs(event.macs),
-        what,
     })
 }
 
