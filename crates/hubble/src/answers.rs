@@ -257,7 +257,7 @@ impl<R: Rows> Service for Answers<R> {
 
     async fn exposed(&self, request: Request<Question>) -> Result<Response<ExposedAnswer>, Status> {
         let known = self.know(request).await?;
-        let mut exposures = exposed::exposures(known.rows.values());
+        let mut exposures = exposed::exposures(&known.pairs());
         limit(&mut exposures, &known.question);
         Ok(Response::new(ExposedAnswer {
             since: known.since,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use api::hubble::answers::{Exposure, Party, PartyKind, Row};
 
 use super::from_ns;
+use super::pairs::Pair;
 use crate::edges::told_apart;
 use crate::rollup::{is_outside, merge, sort};
 
@@ -15,17 +16,18 @@ const OUTSIDERS: usize = 5;
 type Key<'a> = ((&'a str, String), &'a str, u32, u32);
 
 /// Each workload and port that somebody outside reached, or tried to, the most connections first.
-pub(super) fn exposures<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Exposure> {
+pub(super) fn exposures(pairs: &[Pair<'_>]) -> Vec<Exposure> {
     let mut sums: BTreeMap<Key<'_>, (Party, Row)> = BTreeMap::new();
-    for row in rows {
-        let Some((edge, destination)) = row.edge.as_ref().and_then(|edge| {
-            let source = edge.source.as_ref()?;
-            let destination = edge.destination.as_ref()?;
+    for pair in pairs {
+        let edge = pair.edge;
+        let ends = edge.source.as_ref().zip(edge.destination.as_ref());
+        let Some((_, destination)) = ends.filter(|(source, destination)| {
             let is_inside = destination.kind() != PartyKind::DnsName && !is_outside(destination);
-            (is_outside(source) && is_inside).then_some((edge, destination))
+            is_outside(source) && is_inside
         }) else {
             continue;
         };
+        let row = seen(pair);
         let key = (
             told_apart(Some(destination)),
             edge.service.as_str(),
@@ -33,9 +35,9 @@ pub(super) fn exposures<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Exposure
             edge.protocol,
         );
         match sums.get_mut(&key) {
-            Some((_, sum)) => merge(sum, row.clone()),
+            Some((_, sum)) => merge(sum, row),
             None => {
-                sums.insert(key, (destination.clone(), row.clone()));
+                sums.insert(key, (destination.clone(), row));
             }
         }
     }
@@ -61,4 +63,14 @@ pub(super) fn exposures<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Exposure
         .collect();
     exposures.sort_by_key(|of| std::cmp::Reverse(of.connections.max(of.denied)));
     exposures
+}
+
+/// What the first node saw, who knows where somebody came from, and what the pod's node denied.
+fn seen(pair: &Pair<'_>) -> Row {
+    let mut row = pair.own.clone();
+    let denied = pair.other.and_then(|other| other.counters);
+    if let (Some(counters), Some(other)) = (&mut row.counters, denied) {
+        counters.denied = counters.denied.saturating_add(other.denied);
+    }
+    row
 }

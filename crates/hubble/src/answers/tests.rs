@@ -240,8 +240,21 @@ async fn what_is_reached_from_outside_is_told_with_those_who_came() {
         Vec::new(),
     );
     from_world.outsiders = vec![outsider("203.0.113.7", 3), outsider("203.0.113.8", 4)];
+    // Some of them through another node, with whose address they came; the policy of the pod denied others.
+    let counters = Counters {
+        denied: 2,
+        ..opened(3)
+    };
+    let mut through = row(
+        edge(world(), workload("api"), Side::Server),
+        counters,
+        Vec::new(),
+    );
+    through.edge.as_mut().unwrap().service.clear();
+    through.outsiders = vec![outsider("192.168.0.11", 3)];
     let rows = vec![
         from_world,
+        through,
         row(web_to_api(Side::Client), opened(9), Vec::new()),
     ];
     let answers = Answers::new(Arc::new(Told(two_nodes(rows))));
@@ -254,7 +267,9 @@ async fn what_is_reached_from_outside_is_told_with_those_who_came() {
         (api.connections, api.port, api.service.as_str()),
         (7, 80, "shop/api")
     );
-    assert_eq!(api.outsiders[0].address, "203.0.113.8");
+    let who: Vec<_> = api.outsiders.iter().map(|of| &*of.address).collect();
+    assert_eq!(who, ["203.0.113.8", "203.0.113.7"]);
+    assert_eq!(api.denied, 2);
 }
 
 #[tokio::test]
