@@ -1,9 +1,11 @@
 //! Pods that come and go: how long it takes, and what is left.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use local_api::{Method, Request};
+use netlink::route::Route;
 use netlink::{Family, Handle};
 use serde_json::Value;
 use testkit::cluster::{Cluster, Node};
@@ -123,7 +125,8 @@ pub(crate) fn settled(node: &Node) -> BTreeSet<String> {
         found.insert(format!("link {}", link.name));
     }
     for family in [Family::V4, Family::V6] {
-        for route in handle.routes(family, None).expect("routes") {
+        let all = handle.routes(family, None).expect("routes");
+        for route in all.iter().filter(|route| !is_of_link(route)) {
             found.insert(format!("route {} table {}", route.destination, route.table));
         }
     }
@@ -163,6 +166,12 @@ pub(crate) fn settled(node: &Node) -> BTreeSet<String> {
             .map(|file| format!("file {file}")),
     );
     found
+}
+
+/// Whether the kernel made it for a link-local address, which it does two seconds after the link (RFC 4862, 5.4): links are compared.
+fn is_of_link(route: &Route) -> bool {
+    let is_host = route.destination.prefix_len() == 128;
+    is_host && matches!(route.destination.addr(), IpAddr::V6(of) if of.is_unicast_link_local())
 }
 
 /// What identifies an entry, without what changes by itself.
