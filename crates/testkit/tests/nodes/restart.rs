@@ -113,18 +113,22 @@ const IDENTITIES: &str = "/apis/cilium.io/v2/ciliumidentities";
 /// back at once.
 const AFTER_OUTAGE: Duration = Duration::from_secs(40);
 
+fn wait_for_identity(cluster: &Cluster, app: &str) {
+    within(AFTER_OUTAGE, || {
+        let identities: serde_json::Value = cluster.api.get(IDENTITIES)?;
+        let is_there = identities.to_string().contains(app);
+        anyhow::ensure!(is_there, "no identity of it yet");
+        Ok(())
+    })
+    .expect("the identity of a pod that came");
+}
+
 /// The API server goes away for some seconds: traffic goes on, policy holds, a pod whose labels are known is added, and one with
 /// new labels as well, whose identity was made when its object came; when the server is back changes arrive.
 pub(crate) fn store_away(cluster: &mut Cluster) {
     let known = Bound::new(cluster, "known", "client");
     let fresh = Bound::new(cluster, "fresh", "never-seen");
-    within(AFTER_OUTAGE, || {
-        let identities: serde_json::Value = cluster.api.get(IDENTITIES)?;
-        let is_there = identities.to_string().contains("never-seen");
-        anyhow::ensure!(is_there, "no identity of it yet");
-        Ok(())
-    })
-    .expect("the identity of a pod that came");
+    wait_for_identity(cluster, "never-seen");
     let (client, server) = (run(cluster, 0, "client"), run(cluster, 1, "shop"));
     let address = server.ipv4().expect("address");
     eventually(|| sockets::tcp(&client.sandbox, &server.sandbox, address)).expect("before");
