@@ -14,8 +14,8 @@ pub const BEGINNING: u8 = 4;
 /// Segments of a direction after which a connection of which nobody has said what it is counts as one of [`mode::HEADS`].
 pub const UNDECIDED: u8 = 200;
 
-/// Samples that the connections of one pod may send to user space in one [`window`]: 122,000 a second, and at most a third of the ring
-/// between two looks at it.
+/// Samples that the connections of one pod may send to user space in one [`window`]: 122,000 a second. If all are as long as they can
+/// be, they fill a third of the ring.
 pub const BUDGET: u32 = 2048;
 
 /// Number of the 16.8 ms in which a monotonic time in nanoseconds lies.
