@@ -167,9 +167,7 @@ impl Identities {
     pub async fn identity(&self, labels: &LabelSet) -> Result<Identity, Error> {
         self.inputs.identities.until_initialized().await;
         // Nobody waits for the making of another's.
-        if self.etcd.is_none()
-            && let Allocation::Exists(id) = self.choice(labels)
-        {
+        if let Some(id) = self.at_hand(labels) {
             return Ok(id);
         }
         let _one = self.creating.lock().await;
@@ -198,15 +196,34 @@ impl Identities {
         Err(Error::Exhausted)
     }
 
+    /// The identity of labels, if nobody has to be asked for it.
+    fn at_hand(&self, labels: &LabelSet) -> Option<Identity> {
+        let Allocation::Exists(id) = self.choice(labels) else {
+            return None;
+        };
+        let Some(etcd) = &self.etcd else {
+            return Some(id);
+        };
+        // Reserved ones have their numbers everywhere; of others etcd must know that this node uses them.
+        let is_reserved = !self.numbers.range().contains(&id.0);
+        let is_used = || {
+            let view = etcd.view.get();
+            let mut rows = view.endpoints.iter();
+            rows.any(|row| row.identity == Some(id) && row.labels == *labels)
+        };
+        (is_reserved || is_used() || etcd.holds.keep(&to_key(labels), id)).then_some(id)
+    }
+
     /// The identity of labels in etcd, where this node uses it from then on.
     async fn number(&self, labels: &LabelSet, etcd: &Numbers) -> Result<Identity, Error> {
+        if let Some(id) = self.at_hand(labels) {
+            return Ok(id);
+        }
         let mut known = self.known();
         let mut free = Vec::new();
         let start = first_choice(labels);
         let exists = loop {
             match allocate(labels, &known, &[], self.numbers, start) {
-                // Reserved ones have their numbers everywhere.
-                Allocation::Exists(id) if !self.numbers.range().contains(&id.0) => return Ok(id),
                 Allocation::Exists(id) => break Some(id),
                 Allocation::Create(id) if free.len() < CHOICES => {
                     free.push(id.0);
@@ -215,15 +232,7 @@ impl Identities {
                 Allocation::Create(_) | Allocation::Exhausted => break None,
             }
         };
-        let view = etcd.view.get();
-        let used = |id: Identity| {
-            let mut rows = view.endpoints.iter();
-            rows.any(|row| row.identity == Some(id) && row.labels == *labels)
-        };
         let text = to_key(labels);
-        if let Some(id) = exists.filter(|id| used(*id) || etcd.holds.keep(&text, *id)) {
-            return Ok(id);
-        }
         let numbers = free.iter().copied();
         let known = exists.map(|id| id.0);
         let number = etcd.keys.number(&text, known, numbers).await?;

@@ -284,6 +284,32 @@ async fn agents_know_each_other_by_etcd_alone_and_forget_nothing_when_it_is_wipe
     two.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_with_labels_of_others_here_does_not_wait_for_a_silent_etcd() {
+    if !server::is_there().expect("an etcd") {
+        return;
+    }
+    let (store, etcd) = (Store::start(10, 5).await, Server::start().expect("an etcd"));
+    let state = tempfile::tempdir().expect("a folder");
+    let agent = Agent::start((&store, &etcd), 1, "kvstore", state.path(), Vec::new()).await;
+    let shop = agent.add("shop-1", "shop").await;
+    let asked = agent.number_of("asked").await;
+    etcd.pause(true).expect("it stops");
+    let identities = agent.identities.clone();
+    let new = tokio::spawn(async move { identities.identity(&labels("new")).await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for (app, identity) in [("shop", shop), ("asked", asked)] {
+        let (of, patience) = (labels(app), Duration::from_secs(2));
+        let again = tokio::time::timeout(patience, agent.identities.identity(&of)).await;
+        let again = again.expect("nobody waits for the making of another's");
+        assert_eq!(again.expect("it is known"), identity);
+    }
+    assert!(!new.is_finished());
+    etcd.pause(false).expect("it goes on");
+    new.await.expect("no panic").expect("it is made");
+    agent.stop().await;
+}
+
 /// Families and labels are those that docs/metrics.md lists, and what has happened is in them.
 fn metrics_are_as_documented(agent: &Agent) {
     let mut registry = Registry::with_prefix("cilium");
