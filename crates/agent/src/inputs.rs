@@ -21,6 +21,7 @@ use model::policy::{
     CidrGroup, Kind, ObjectKey, ParseOptions, PolicyObject, parse_cidr_group, parse_policy,
 };
 use model::service::{self, ServiceName};
+use model::text;
 use reconcile::tasks::TaskGroup;
 use reconcile::{Subscription, Table};
 use store::{Client, Scope, reflect};
@@ -76,9 +77,9 @@ pub struct RemoteEndpoint {
     /// Address of its node.
     pub node: Option<IpAddr>,
     /// Its addresses.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Box<[IpAddr]>,
     /// Its named ports.
-    pub named_ports: Vec<NamedPort>,
+    pub named_ports: Box<[NamedPort]>,
 }
 
 /// A policy object, and what its status says of it.
@@ -298,7 +299,7 @@ fn namespace_row(of: &Namespace) -> (Arc<str>, NamespaceRow) {
 /// Namespace and name of any object, which is how pods are named too.
 fn name_of<R: Resource>(object: &R) -> PodName {
     PodName {
-        namespace: object.meta().namespace.as_str().into(),
+        namespace: text::shared(&object.meta().namespace),
         name: object.meta().name.as_str().into(),
     }
 }
@@ -328,7 +329,7 @@ fn pod_row(pod: &Pod) -> (PodName, PodRow) {
 pub(crate) fn named_port(name: &str, port: u16, protocol: &str) -> Option<NamedPort> {
     let protocol = if protocol.is_empty() { "TCP" } else { protocol };
     Some(NamedPort {
-        name: name.into(),
+        name: text::shared(name),
         port,
         protocol: protocol.parse().ok()?,
     })

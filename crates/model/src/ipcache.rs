@@ -137,7 +137,7 @@ type Claimants = Arc<[(Resource, Claim)]>;
 /// All claims. Clones share their content.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    by_resource: OrdMap<Resource, Arc<[(IpNet, Claim)]>>,
+    by_resource: OrdMap<Resource, Arc<[IpNet]>>,
     by_address: OrdMap<(IpAddr, u8), Claimants>,
     /// How many claims about ranges of other nodes' pods have prefixes of each length.
     range_lengths: BTreeMap<u8, usize>,
@@ -156,16 +156,15 @@ fn key_of(net: IpNet) -> (IpAddr, u8) {
 impl Snapshot {
     /// Takes in what a resource says now; nothing if it is gone. Returns the keys whose rows may differ.
     pub fn apply(&mut self, resource: &Resource, claims: Vec<(IpNet, Claim)>) -> BTreeSet<IpNet> {
-        let old = self.by_resource.remove(resource);
-        let mut touched = BTreeSet::new();
+        let old = self.claims_of(resource);
+        let claims = claims.into_iter();
+        let claims: BTreeMap<IpNet, Claim> =
+            claims.map(|(net, claim)| (net.trunc(), claim)).collect();
         let mut lengths: BTreeSet<u8> = self.range_lengths.keys().copied().collect();
-        for (net, claim) in old.iter().flat_map(|old| old.iter()) {
-            if !claims
-                .iter()
-                .any(|(new, of)| new.trunc() == *net && of == claim)
-            {
-                touched.insert(*net);
-            }
+        let changed = old.iter().filter(|(net, of)| claims.get(net) != Some(of));
+        let new = claims.iter().filter(|(net, of)| old.get(net) != Some(of));
+        let mut touched: BTreeSet<IpNet> = changed.chain(new).map(|(net, _)| *net).collect();
+        for (net, claim) in &old {
             if is_range(net, claim)
                 && let Some(count) = self.range_lengths.get_mut(&net.prefix_len())
             {
@@ -173,18 +172,7 @@ impl Snapshot {
             }
             self.set_claim(*net, resource, None);
         }
-        let claims: Arc<[(IpNet, Claim)]> = claims
-            .into_iter()
-            .map(|(net, claim)| (net.trunc(), claim))
-            .collect();
-        for (net, claim) in claims.iter() {
-            let known = old
-                .iter()
-                .flat_map(|old| old.iter())
-                .any(|(of, same)| of == net && same == claim);
-            if !known {
-                touched.insert(*net);
-            }
+        for (net, claim) in &claims {
             if is_range(net, claim) {
                 *self.range_lengths.entry(net.prefix_len()).or_default() += 1;
             }
@@ -198,10 +186,24 @@ impl Snapshot {
             .filter(|net| lengths.contains(&net.prefix_len()));
         let within: Vec<IpNet> = ranges.flat_map(|net| self.inside(*net)).collect();
         touched.extend(within);
-        if !claims.is_empty() {
-            self.by_resource.insert(resource.clone(), claims);
+        let nets: Arc<[IpNet]> = claims.into_keys().collect();
+        if nets.is_empty() {
+            self.by_resource.remove(resource);
+        } else {
+            self.by_resource.insert(resource.clone(), nets);
         }
         touched
+    }
+
+    fn claims_of(&self, resource: &Resource) -> BTreeMap<IpNet, Claim> {
+        let nets = self.by_resource.get(resource);
+        let nets = nets.iter().flat_map(|nets| nets.iter());
+        let claim = |net: &IpNet| {
+            let users = self.by_address.get(&key_of(*net))?;
+            let (_, claim) = users.iter().find(|(of, _)| of == resource)?;
+            Some((*net, claim.clone()))
+        };
+        nets.filter_map(claim).collect()
     }
 
     fn set_claim(&mut self, net: IpNet, resource: &Resource, claim: Option<&Claim>) {

@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::text;
+
 pub mod filter;
 pub mod pod;
 
@@ -184,7 +186,7 @@ impl Label {
                 });
             }
         }
-        Ok(Self::new(source, key, value))
+        Ok(Self::new(source, text::shared(key), text::shared(value)))
     }
 
     /// `source:key`, the label's name in map form.

@@ -16,3 +16,4 @@ pub mod node;
 pub mod numbers;
 pub mod probing;
 pub mod service;
+pub mod text;

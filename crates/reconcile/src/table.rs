@@ -387,9 +387,14 @@ impl<K: Key, V: Value> Batch<K, V> {
 
     /// Writes one row.
     pub fn set(&mut self, key: K, value: V) -> Effect {
+        self.set_shared(key, Arc::new(value))
+    }
+
+    /// Writes one row that others hold as well.
+    pub fn set_shared(&mut self, key: K, value: Arc<V>) -> Effect {
         let content = &mut self.content;
         let old = content.rows.get(&key);
-        if old.is_some_and(|row| *row.value == value) {
+        if old.is_some_and(|row| row.value == value) {
             return Effect::Unchanged;
         }
         let superseded = old
@@ -404,7 +409,7 @@ impl<K: Key, V: Value> Batch<K, V> {
         content.rows.insert(
             key,
             Row {
-                value: Arc::new(value),
+                value,
                 revision: content.revision,
             },
         );

@@ -62,7 +62,7 @@ struct Reflector<'a, R, K, V, F> {
     writer: TableWriter<K, V>,
     source: &'static str,
     /// Keys of each object, by namespace and name, so that a deletion takes exactly what the object gave.
-    keys: HashMap<ObjectName, Vec<K>>,
+    keys: HashMap<ObjectName, Box<[K]>>,
     version: String,
     turned: watch::Receiver<Endpoint>,
     failures: u32,
@@ -159,7 +159,7 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
     /// in memory as objects.
     async fn list_pages(&mut self, limit: u32) -> Result<Done, Error> {
         let mut listed = Vec::new();
-        let mut keys: HashMap<ObjectName, Vec<K>> = HashMap::new();
+        let mut keys: HashMap<ObjectName, Box<[K]>> = HashMap::new();
         let mut token = String::new();
         let version = loop {
             let page = self.page(limit, &token).await?;
@@ -184,7 +184,7 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
         if version.is_empty() {
             return Err(unreadable::<R>("list", "a list without a version"));
         }
-        let stay: BTreeSet<&K> = keys.values().flatten().collect();
+        let stay: BTreeSet<&K> = keys.values().flat_map(|of| of.iter()).collect();
         let before = self.writer.snapshot();
         let source = self.source;
         self.writer.write(|batch| {
@@ -207,7 +207,7 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
         &self,
         text: &RawValue,
         error: &serde_json::Error,
-        keys: &mut HashMap<ObjectName, Vec<K>>,
+        keys: &mut HashMap<ObjectName, Box<[K]>>,
     ) {
         self.count("create", false, false);
         let name = Head::of(text).name();
@@ -346,7 +346,7 @@ impl<R: Resource, K: Key, V: Value, F: Rows<R, K, V>> Reflector<'_, R, K, V, F> 
 
     /// Makes `rows` the rows of an object; says whether they were.
     fn set(&mut self, name: ObjectName, rows: Vec<(K, V)>) -> bool {
-        let keys: Vec<K> = rows.iter().map(|(key, _)| key.clone()).collect();
+        let keys: Box<[K]> = rows.iter().map(|(key, _)| key.clone()).collect();
         let old = self.keys.remove(&name).unwrap_or_default();
         let before = self.writer.snapshot();
         let equal = old == keys

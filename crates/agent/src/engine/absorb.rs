@@ -435,7 +435,7 @@ fn remote_endpoint(row: &RemoteEndpoint) -> Option<ipcache::RemoteEndpoint> {
     let node: IpAddr = row.node?;
     Some(ipcache::RemoteEndpoint {
         identity: row.identity,
-        ips: row.addresses.clone(),
+        ips: row.addresses.to_vec(),
         node,
         encryption_key: 0,
         created: 0,

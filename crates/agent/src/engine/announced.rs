@@ -8,12 +8,14 @@ use model::identity::Identity;
 
 use crate::inputs::RemoteEndpoint;
 
+/// Lists of ports, and how many pods have each. Nearly always there is one, for which a map would be ten times as large.
+type Lists = Vec<(Arc<[NamedPort]>, usize)>;
+
 /// Named ports of endpoints, as their agents announce them; of those that have any. Pods of one identity mostly have the same, which
 /// are held once.
 #[derive(Debug, Default)]
 pub struct AnnouncedPorts {
-    /// Lists of ports, and how many pods have each.
-    by_identity: BTreeMap<Identity, BTreeMap<Arc<[NamedPort]>, usize>>,
+    by_identity: BTreeMap<Identity, Lists>,
     by_pod: BTreeMap<PodName, (Identity, Arc<[NamedPort]>)>,
 }
 
@@ -23,7 +25,7 @@ impl AnnouncedPorts {
         let new = row.filter(|row| !row.named_ports.is_empty());
         let old = self.by_pod.get(name);
         if old.map(|(id, ports)| (*id, &**ports))
-            == new.map(|row| (row.identity, row.named_ports.as_slice()))
+            == new.map(|row| (row.identity, &*row.named_ports))
         {
             return Vec::new();
         }
@@ -33,27 +35,33 @@ impl AnnouncedPorts {
             changed.push(id);
         }
         if let Some(row) = new {
-            let lists = self.by_identity.entry(row.identity).or_default();
-            let known = lists.get_key_value(row.named_ports.as_slice());
-            let ports =
-                known.map_or_else(|| row.named_ports.clone().into(), |(of, _)| Arc::clone(of));
-            *lists.entry(Arc::clone(&ports)).or_default() += 1;
+            let ports = self.hold(row.identity, &row.named_ports);
             self.by_pod.insert(name.clone(), (row.identity, ports));
             changed.push(row.identity);
         }
         changed
     }
 
+    fn hold(&mut self, id: Identity, ports: &[NamedPort]) -> Arc<[NamedPort]> {
+        let lists = self.by_identity.entry(id).or_default();
+        if let Some((known, pods)) = lists.iter_mut().find(|(of, _)| **of == *ports) {
+            *pods += 1;
+            return Arc::clone(known);
+        }
+        let ports: Arc<[NamedPort]> = ports.into();
+        lists.reserve_exact(1);
+        lists.push((Arc::clone(&ports), 1));
+        ports
+    }
+
     fn release(&mut self, id: Identity, ports: &Arc<[NamedPort]>) {
         let Some(lists) = self.by_identity.get_mut(&id) else {
             return;
         };
-        if let Some(pods) = lists.get_mut(ports) {
+        if let Some((_, pods)) = lists.iter_mut().find(|(of, _)| of == ports) {
             *pods -= 1;
-            if *pods == 0 {
-                lists.remove(ports);
-            }
         }
+        lists.retain(|(_, pods)| *pods > 0);
         if lists.is_empty() {
             self.by_identity.remove(&id);
         }
@@ -67,8 +75,6 @@ impl AnnouncedPorts {
     /// Ports of an identity's pods.
     pub(super) fn of(&self, id: Identity) -> impl Iterator<Item = &NamedPort> {
         let lists = self.by_identity.get(&id).into_iter();
-        lists
-            .flat_map(BTreeMap::keys)
-            .flat_map(|ports| ports.iter())
+        lists.flatten().flat_map(|(ports, _)| ports.iter())
     }
 }

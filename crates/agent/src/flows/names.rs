@@ -14,10 +14,10 @@ use model::ipcache::Location;
 use model::labels::{CLUSTER, LabelSet, Source};
 use model::policy::{ObjectKey, Origin, Peer, RuleId};
 use model::service::RowKey;
-use reconcile::Changes;
+use reconcile::{Changes, Snapshot};
 
 use crate::engine::ServiceRows;
-use crate::inputs::{Inputs, Workload};
+use crate::inputs::{Inputs, RemoteEndpoint, Workload};
 use crate::view::{View, ViewReader};
 
 /// Names out of the view and the store's tables; what is looked up for every flow is indexed, and the index follows what
@@ -34,12 +34,10 @@ pub struct NamesNow {
 struct Index {
     /// The state of which it is.
     view: Option<Arc<View>>,
-    /// Up to which change of remote endpoints.
-    seen: u64,
+    /// Remote endpoints of which it is.
+    remote: Option<Snapshot<PodName, RemoteEndpoint>>,
     /// Who has an address. Nearly always there is one; of several, as while an address is given anew, the last counts.
     pods: HashMap<IpAddr, Vec<Pod>>,
-    /// Addresses of each remote endpoint.
-    remote: HashMap<PodName, Box<[IpAddr]>>,
     /// Endpoints of this node, with the addresses that they gave.
     local: BTreeMap<EndpointId, (PodName, Vec<IpAddr>)>,
     /// Names of the interfaces of this node's pods.
@@ -158,29 +156,26 @@ impl Index {
     }
 
     fn follow_remote(&mut self, inputs: &Inputs) {
-        let table = inputs.endpoints.snapshot();
-        let since = std::mem::replace(&mut self.seen, table.revision());
-        let changes: Vec<_> = match table.changes_since(since) {
-            Changes::Since(changes) => changes.into_iter().map(|of| (of.key, of.value)).collect(),
+        let now = inputs.endpoints.snapshot();
+        let before = self.remote.replace(now.clone());
+        let old = |name: &PodName| before.as_ref()?.get_shared(name);
+        let seen = before.as_ref().map_or(0, Snapshot::revision);
+        // In the order of the changes, so that who was given an address last has it.
+        let names: Vec<PodName> = match now.changes_since(seen) {
+            Changes::Since(changes) => changes.into_iter().map(|of| of.key).collect(),
             Changes::Everything => {
-                let known = self.remote.keys().cloned();
-                let keys: BTreeSet<PodName> = known.chain(table.keys().cloned()).collect();
-                let row = |key: PodName| (table.get_shared(&key), key);
-                keys.into_iter()
-                    .map(row)
-                    .map(|(row, key)| (key, row))
-                    .collect()
+                let known = before.iter().flat_map(Snapshot::keys);
+                let all: BTreeSet<&PodName> = known.chain(now.keys()).collect();
+                all.into_iter().cloned().collect()
             }
         };
-        for (name, row) in changes {
-            for address in self.remote.remove(&name).unwrap_or_default() {
-                self.forget(address, &name);
+        for name in names {
+            for address in old(&name).iter().flat_map(|row| &row.addresses) {
+                self.forget(*address, &name);
             }
-            if let Some(row) = row {
-                for address in &row.addresses {
-                    self.claim(*address, Pod::new(&name, LabelsOf::Identity(row.identity)));
-                }
-                self.remote.insert(name, row.addresses.clone().into());
+            let Some(row) = now.get(&name) else { continue };
+            for address in &row.addresses {
+                self.claim(*address, Pod::new(&name, LabelsOf::Identity(row.identity)));
             }
         }
     }

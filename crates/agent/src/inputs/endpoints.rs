@@ -30,12 +30,12 @@ pub enum Announcements {
 /// Endpoint and slice: on its way from one slice to another an endpoint is in both.
 type Place = (PodName, Arc<str>);
 
-/// An endpoint as one slice has it.
+/// An endpoint as one slice has it; shared with the table of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sliced {
     /// Version of the slice (KEP-5504: they are numbers that grow). What was written last knows better.
     version: u64,
-    endpoint: RemoteEndpoint,
+    endpoint: Arc<RemoteEndpoint>,
 }
 
 const SINGLE: &str = "ciliumendpoints";
@@ -140,7 +140,10 @@ async fn all_sliced(single: &Table<PodName, RemoteEndpoint>, places: &Table<Plac
 }
 
 /// An endpoint as the slice has it that was written last.
-fn last_of<'a>(now: &'a Snapshot<Place, Sliced>, name: &PodName) -> Option<&'a RemoteEndpoint> {
+fn last_of<'a>(
+    now: &'a Snapshot<Place, Sliced>,
+    name: &PodName,
+) -> Option<&'a Arc<RemoteEndpoint>> {
     let first = (name.clone(), Arc::from(""));
     let all = now.iter_from(&first).take_while(|((of, _), _)| of == name);
     let last = all.max_by_key(|(_, of)| of.version)?;
@@ -183,9 +186,9 @@ pub(super) async fn merge(
         seen = (now.revision(), own.revision());
         writer.write(|batch| {
             for name in touched {
-                let alone = own.get(&name).filter(|_| followed);
-                match last_of(&now, &name).or(alone) {
-                    Some(endpoint) => batch.set(name, endpoint.clone()),
+                let alone = || own.get_shared(&name).filter(|_| followed);
+                match last_of(&now, &name).cloned().or_else(alone) {
+                    Some(endpoint) => batch.set_shared(name, endpoint),
                     None => batch.remove(&name),
                 };
             }
@@ -217,6 +220,7 @@ fn slice_rows(of: &CiliumEndpointSlice) -> Vec<(Place, Sliced)> {
             name: endpoint.name.as_str().into(),
         };
         let endpoint = remote(endpoint.id?, &endpoint.networking, &endpoint.named_ports)?;
+        let endpoint = Arc::new(endpoint);
         Some(((name, Arc::clone(&slice)), Sliced { version, endpoint }))
     };
     of.endpoints.iter().filter_map(row).collect()

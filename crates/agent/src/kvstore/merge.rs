@@ -97,7 +97,7 @@ pub async fn endpoints(
                             identity: first.identity,
                             node: first.node,
                             addresses: rows.iter().map(|(address, _)| *address).collect(),
-                            named_ports: first.named_ports.clone(),
+                            named_ports: first.named_ports.as_slice().into(),
                         };
                         batch.set(pod.clone(), row);
                     }

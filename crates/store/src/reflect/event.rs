@@ -6,8 +6,15 @@ use serde_json::value::RawValue;
 
 use crate::client::Error;
 
-/// Namespace and name.
-pub(super) type ObjectName = (String, String);
+/// Namespace and name of any object. A slash, which neither can contain, parts them: one text takes a third of the memory of two.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct ObjectName(Box<str>);
+
+impl ObjectName {
+    fn new(namespace: &str, name: &str) -> Self {
+        Self(format!("{namespace}/{name}").into())
+    }
+}
 
 /// One line.
 #[derive(Deserialize)]
@@ -65,7 +72,7 @@ impl Head {
     }
 
     pub(super) fn name(&self) -> ObjectName {
-        (self.metadata.namespace.clone(), self.metadata.name.clone())
+        ObjectName::new(&self.metadata.namespace, &self.metadata.name)
     }
 
     pub(super) fn version(self) -> Option<String> {
@@ -73,7 +80,7 @@ impl Head {
     }
 }
 
-/// Namespace and name of any object.
+/// Namespace and name of an object.
 pub(super) fn name_of<R: Resource>(object: &R) -> ObjectName {
-    (object.meta().namespace.clone(), object.meta().name.clone())
+    ObjectName::new(&object.meta().namespace, &object.meta().name)
 }

@@ -1072,8 +1072,8 @@ fn remote(store: &Store, (app, address): &(&str, &str)) -> RemoteEndpoint {
     RemoteEndpoint {
         identity: Identity(store.apps.get(app).copied().unwrap_or_default()),
         node: Some(node.parse().unwrap()),
-        addresses: vec![address.parse().unwrap()],
-        named_ports: Vec::new(),
+        addresses: [address.parse().unwrap()].into(),
+        named_ports: Box::default(),
     }
 }
 

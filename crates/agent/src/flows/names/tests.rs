@@ -212,7 +212,7 @@ fn names_that_follow_every_change_are_those_looked_up_anew() {
             _ => {
                 let row = RemoteEndpoint {
                     identity: Identity(1000 + dice(2) as u32),
-                    addresses: vec![address(dice(4))],
+                    addresses: [address(dice(4))].into(),
                     ..RemoteEndpoint::default()
                 };
                 remote.set(pod, row);

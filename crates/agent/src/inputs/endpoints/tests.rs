@@ -73,7 +73,8 @@ fn an_endpoint_reads_the_same_from_its_own_object_and_from_a_slice() {
     let mut sliced = slice("ces-1", 9, &[("cart", 4711)]);
     sliced.endpoints[0].named_ports.push(port);
     let rows = slice_rows(&sliced).into_iter();
-    let rows: Vec<_> = rows.map(|((name, _), row)| (name, row.endpoint)).collect();
+    let rows = rows.map(|((name, _), row)| (name, RemoteEndpoint::clone(&row.endpoint)));
+    let rows: Vec<_> = rows.collect();
     assert_eq!(rows, endpoint_rows(&single));
     assert_eq!(rows[0].1.identity, Identity(4711));
     assert_eq!(rows[0].1.addresses.len(), 2);
@@ -120,7 +121,7 @@ async fn endpoints_that_are_in_no_slice_yet_are_known_from_their_own_objects_unt
     assert!(!table.snapshot().is_initialized());
     let rows = |endpoints| slice_rows(&slice("a", 1, endpoints));
     for ((name, _), of) in rows(&[("cart", 7), ("till", 8), ("gone", 9)]) {
-        alone.set(name, of.endpoint);
+        alone.write(|batch| batch.set_shared(name, of.endpoint));
     }
     alone.mark_initialized("single");
     let all = [("cart", 7), ("till", 8), ("gone", 9)].map(|(of, id)| (name(of), Identity(id)));

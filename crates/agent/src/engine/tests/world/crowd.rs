@@ -54,8 +54,8 @@ fn elsewhere(number: usize) -> (PodName, RemoteEndpoint) {
     let row = RemoteEndpoint {
         identity: Identity((FIRST_IDENTITY + number) as u32),
         node: Some(node.into()),
-        addresses: vec![address(200, number).into()],
-        named_ports: Vec::new(),
+        addresses: [address(200, number).into()].into(),
+        named_ports: Box::default(),
     };
     (name(&format!("r{number}")), row)
 }
