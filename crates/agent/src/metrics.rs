@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ::kernel::calls::{self, Call};
 use ::kernel::collector::{Kinds, Swept};
 use daemon::metrics::{FloatGauge, Labels, Process, labels};
 use prometheus_client::metrics::counter::Counter;
@@ -37,6 +38,9 @@ const DEFAULT: [f64; 11] = [
 const PROBES: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
 ];
+
+/// What switches on the only family that is off by default, as upstream's.
+const CALLS: &str = "+cilium_bpf_syscall_duration_seconds";
 
 type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
@@ -62,6 +66,8 @@ pub struct Metrics {
     sweep_every: Family<Labels<1>, FloatGauge>,
     addresses: Counters<2>,
     probes: Histograms<3>,
+    /// Only if they are switched on: a table is many calls.
+    calls: Histograms<2>,
     /// Entries of the tables of connections, as the last walk found them.
     connections: Arc<[AtomicUsize; 2]>,
 }
@@ -119,6 +125,7 @@ impl Default for Metrics {
             sweep_every: Family::default(),
             addresses: Family::default(),
             probes: Family::new_with_constructor(|| Histogram::new(PROBES)),
+            calls: Family::new_with_constructor(fine),
             connections: Arc::default(),
         };
         metrics.seed();
@@ -323,6 +330,9 @@ impl Metrics {
             off: &off,
         };
         self.register(&mut to);
+        if choice.iter().any(|name| name == CALLS) {
+            self.watch_calls(&mut to);
+        }
         store.register(&mut registry);
         if let Some(etcd) = etcd {
             etcd.register(&mut registry);
@@ -331,6 +341,20 @@ impl Metrics {
         registry.register_collector(Box::new(Process));
         registry.register_collector(Box::new(state.without(off)));
         registry
+    }
+
+    fn watch_calls(&self, to: &mut Shelf<'_>) {
+        let help = "Time that system calls on maps and programs took";
+        to.add("bpf_syscall_duration_seconds", help, &self.calls);
+        let metrics = self.clone();
+        calls::watch(move |call| metrics.called(call));
+    }
+
+    fn called(&self, call: Call) {
+        let outcome = Outcome::of(call.done).short();
+        let of = labels([("operation", call.operation), ("outcome", outcome)]);
+        let histogram = self.calls.get_or_create(&of);
+        histogram.observe(call.took.as_secs_f64());
     }
 
     #[rustfmt::skip]

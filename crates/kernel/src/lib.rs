@@ -4,6 +4,7 @@
 //! former agent left pinned; everything else works on the typed handles of [`maps::Maps`].
 
 pub mod attach;
+pub mod calls;
 pub mod clock;
 pub mod collector;
 pub mod config;

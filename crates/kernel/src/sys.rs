@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::calls;
+
 mod link;
 mod program;
 
@@ -42,6 +44,32 @@ enum Command {
     LinkUpdate = 29,
 }
 
+impl Command {
+    /// As upstream's metrics name it, where they do.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::MapCreate => "create",
+            Self::Lookup => "lookup",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::NextKey => "getNextKey",
+            Self::ProgramLoad => "progLoad",
+            Self::ObjectPin => "objPin",
+            Self::ObjectGet => "objGet",
+            Self::TestRun => "progTestRun",
+            Self::ObjectInfo => "objInfo",
+            Self::ProgramQuery => "progQuery",
+            Self::BtfLoad => "btfLoad",
+            Self::MapFreeze => "freeze",
+            Self::LookupBatch => "lookupBatch",
+            Self::UpdateBatch => "updateBatch",
+            Self::DeleteBatch => "deleteBatch",
+            Self::LinkCreate => "linkCreate",
+            Self::LinkUpdate => "linkUpdate",
+        }
+    }
+}
+
 /// `BPF_ANY`: create or replace.
 pub(crate) const ANY: u64 = 0;
 /// `BPF_NOEXIST`: create only.
@@ -49,6 +77,10 @@ pub(crate) const CREATE: u64 = 1;
 
 /// One call; every reference inside `attr` must be valid for the command.
 fn bpf<T>(command: Command, attr: &mut T) -> io::Result<i64> {
+    calls::timed(command.as_str(), || call(command, attr))
+}
+
+fn call<T>(command: Command, attr: &mut T) -> io::Result<i64> {
     // SAFETY: `attr` is a `repr(C)` prefix of `union bpf_attr` of the size given, and the callers in this file fill its
     // pointers from slices that outlive the call.
     let result = unsafe {

@@ -368,6 +368,7 @@ fn dashboards_alerts_and_documentation_name_what_agents_and_operator_show() {
     let cluster = cluster('m', |options| {
         options
             .with("prometheus-serve-addr", &format!(":{}", scraped::PORT))
+            .with("metrics", "+cilium_bpf_syscall_duration_seconds")
             .with("config-sources", scraped::SOURCES)
             .with("hubble-metrics-server", &format!(":{}", scraped::FLOWS))
             .with("hubble-metrics", scraped::FLOW_METRICS)

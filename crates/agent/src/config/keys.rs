@@ -398,7 +398,7 @@ const KEYS: &[Key] = &[
     key(
         "metrics",
         "",
-        "Metrics that are switched off, as -NAME; +NAME is taken for upstream's sake",
+        "Metrics that are switched off, as -NAME, or on, as +NAME: cilium_bpf_syscall_duration_seconds",
     ),
     key(
         "write-cni-conf-when-ready",

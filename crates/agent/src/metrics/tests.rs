@@ -39,6 +39,11 @@ fn registry(choice: &[&str]) -> (Registry, Metrics) {
     metrics.policy_in_force("k8s", second);
     metrics.identities_in_force(second);
     metrics.node("add", "local");
+    metrics.called(Call {
+        operation: "update",
+        done: true,
+        took: second,
+    });
     metrics.swept(Outcome::Success, &Walk::default(), second);
     let state = State {
         health: crate::health::Health::new(&config, reader.clone(), metrics.clone()),
@@ -103,7 +108,7 @@ fn listed(section: &str) -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn what_is_shown_is_what_the_documentation_lists() {
-    let (registry, _) = registry(&[]);
+    let (registry, _) = registry(&[CALLS]);
     let shown = shown(&daemon::metrics::text(&registry));
     let listed = listed("## Agent: prefix `cilium_`");
     // What only a client with a server counts; a test of nodes with agents looks at them.
@@ -130,7 +135,7 @@ fn what_is_shown_is_what_the_documentation_lists() {
 }
 
 #[test]
-fn a_family_that_is_switched_off_is_not_shown_and_all_others_are() {
+fn a_family_that_is_switched_off_is_not_shown_and_one_that_is_switched_on_is() {
     let all = shown(&daemon::metrics::text(&registry(&[]).0));
     for off in [
         "cilium_policy_change_total",
@@ -147,6 +152,9 @@ fn a_family_that_is_switched_off_is_not_shown_and_all_others_are() {
             .collect();
         assert_eq!(missing, [off]);
     }
+    let more = shown(&daemon::metrics::text(&registry(&[CALLS]).0));
+    let added: Vec<_> = more.keys().filter(|name| !all.contains_key(*name)).collect();
+    assert_eq!(added, ["cilium_bpf_syscall_duration_seconds"]);
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! What a failure is, for people.
 
-use api::hubble::answers::{Cause, CauseKind, Completeness, Direction, Edge, PartyKind, PolicyRef};
+use std::fmt;
+
+use api::hubble::answers::{
+    Cause, CauseKind, Completeness, Direction, Edge, Party, PartyKind, PolicyRef,
+};
 use datapath::abi::Drop;
 
 use super::words;
@@ -135,24 +139,10 @@ fn unanswered(
     destination: &str,
 ) -> String {
     let place = place(edge, destination);
-    let party = edge.destination.as_ref();
-    if cause.delivered {
-        return format!("delivered to the pod, which does not answer on {place}");
-    }
-    if party.is_some_and(is_outside) {
-        return format!("{place} does not answer; what happens outside cannot be seen");
-    }
-    if party.is_some_and(|of| of.kind() != PartyKind::Workload) {
-        return format!("{place} does not answer");
-    }
-    if completeness.nodes == 1 && completeness.missing.is_empty() {
-        return format!("{place} does not answer; ask a relay to know what its node saw");
-    }
-    if completeness.missing.is_empty() {
-        format!("sent to {place}, and not seen there: lost between the nodes")
-    } else {
-        let missing = completeness.missing.join(", ");
-        format!("{place} does not answer; what its node saw is not known ({missing} missing)")
+    match Traced::of(edge.destination.as_ref(), cause, completeness) {
+        Traced::Delivered => format!("delivered to the pod, which does not answer on {place}"),
+        Traced::Lost => format!("sent to {place}, and not seen there: lost between the nodes"),
+        elsewhere => format!("{place} does not answer{elsewhere}"),
     }
 }
 
@@ -164,24 +154,51 @@ fn stalled(edge: &Edge, cause: &Cause, completeness: &Completeness, destination:
         let source = edge.source.as_ref();
         (source.map(shown).unwrap_or_default(), source)
     };
-    let stalled = format!("what is sent to {who} on open connections is not acknowledged");
-    if cause.delivered {
-        return format!("{stalled}, and is delivered to the pod");
+    let traced = Traced::of(party, cause, completeness);
+    format!("what is sent to {who} on open connections is not acknowledged{traced}")
+}
+
+/// How far packets to somebody can be followed.
+enum Traced {
+    Delivered,
+    Outside,
+    NotAPod,
+    ByOneNode,
+    Lost,
+    Missing(String),
+}
+
+impl Traced {
+    fn of(party: Option<&Party>, cause: &Cause, completeness: &Completeness) -> Self {
+        if cause.delivered {
+            Self::Delivered
+        } else if party.is_some_and(is_outside) {
+            Self::Outside
+        } else if party.is_some_and(|of| of.kind() != PartyKind::Workload) {
+            Self::NotAPod
+        } else if !completeness.missing.is_empty() {
+            Self::Missing(completeness.missing.join(", "))
+        } else if completeness.nodes == 1 {
+            Self::ByOneNode
+        } else {
+            Self::Lost
+        }
     }
-    if party.is_some_and(is_outside) {
-        return format!("{stalled}; what happens outside cannot be seen");
-    }
-    if party.is_some_and(|of| of.kind() != PartyKind::Workload) {
-        return stalled;
-    }
-    if completeness.nodes == 1 && completeness.missing.is_empty() {
-        return format!("{stalled}; ask a relay to know what its node saw");
-    }
-    if completeness.missing.is_empty() {
-        format!("{stalled}: lost between the nodes")
-    } else {
-        let missing = completeness.missing.join(", ");
-        format!("{stalled}; what its node saw is not known ({missing} missing)")
+}
+
+/// The end of a sentence.
+impl fmt::Display for Traced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delivered => f.write_str(", and is delivered to the pod"),
+            Self::Outside => f.write_str("; what happens outside cannot be seen"),
+            Self::NotAPod => Ok(()),
+            Self::ByOneNode => f.write_str("; ask a relay to know what its node saw"),
+            Self::Lost => f.write_str(": lost between the nodes"),
+            Self::Missing(nodes) => {
+                write!(f, "; what its node saw is not known ({nodes} missing)")
+            }
+        }
     }
 }
 
