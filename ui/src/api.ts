@@ -60,6 +60,7 @@ export type CauseKind =
   | "HTTP_ERROR"
   | "GRPC_ERROR"
   | "NO_ANSWER"
+  | "OVERDUE"
   | "KAFKA_ERROR"
   | "TLS_ALERT_BY_CLIENT"
   | "TLS_ALERT_BY_SERVER"

@@ -72,6 +72,7 @@ export const CAUSES: Record<CauseKind, { word: string; shape: string; tone: Tone
   HTTP_ERROR: { word: "HTTP error", shape: "✖", tone: "bad" },
   GRPC_ERROR: { word: "gRPC error", shape: "✖", tone: "bad" },
   NO_ANSWER: { word: "no answer", shape: "△", tone: "bad" },
+  OVERDUE: { word: "answer overdue", shape: "△", tone: "bad" },
   KAFKA_ERROR: { word: "Kafka error", shape: "✖", tone: "bad" },
   TLS_ALERT_BY_CLIENT: { word: "TLS refused by client", shape: "⊘", tone: "bad" },
   TLS_ALERT_BY_SERVER: { word: "TLS refused by server", shape: "⊘", tone: "bad" },
@@ -94,6 +95,7 @@ const WORST: CauseKind[] = [
   "HTTP_ERROR",
   "GRPC_ERROR",
   "NO_ANSWER",
+  "OVERDUE",
   "DNS_TIMEOUT",
   "DNS_ERROR",
   "KAFKA_ERROR",
@@ -107,7 +109,7 @@ const WORST: CauseKind[] = [
 ];
 
 /** Causes of what is said on connections, not of connections themselves. */
-const SAID = new Set<CauseKind>(["HTTP_ERROR", "GRPC_ERROR", "NO_ANSWER", "DNS_TIMEOUT", "DNS_ERROR", "DNS_NO_SUCH_NAME", "KAFKA_ERROR", "TLS_ALERT_BY_CLIENT", "TLS_ALERT_BY_SERVER", "TLS_UNFINISHED"]);
+const SAID = new Set<CauseKind>(["HTTP_ERROR", "GRPC_ERROR", "NO_ANSWER", "OVERDUE", "DNS_TIMEOUT", "DNS_ERROR", "DNS_NO_SUCH_NAME", "KAFKA_ERROR", "TLS_ALERT_BY_CLIENT", "TLS_ALERT_BY_SERVER", "TLS_UNFINISHED"]);
 
 /** Of a hundred requests, questions and handshakes: as many may fail before an edge is called bad for it. */
 const FEW = 1;

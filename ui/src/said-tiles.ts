@@ -40,7 +40,7 @@ export function errors(map: MapAnswer, failures: Failure[]): Tile {
   const all = sum(of, (one) => n(one.requests));
   const [bad, fault] = [sum(of, httpErrors), sum(of, httpFailed)];
   const classes = [4, 5].map((digit) => `${sum(of, (one) => ofClass(one, digit)).toLocaleString("en-US")} with ${digit}xx`).join(", ");
-  const worst = those(failures, "HTTP_ERROR", "GRPC_ERROR", "NO_ANSWER");
+  const worst = those(failures, "HTTP_ERROR", "GRPC_ERROR", "NO_ANSWER", "OVERDUE");
   const sentences = `${classes}, ${sum(of, (one) => n(one.unanswered)).toLocaleString("en-US")} without an answer.`;
   return {
     key: "0",

@@ -7,6 +7,7 @@
 
 mod exchange;
 mod head;
+mod overdue;
 mod side;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,8 @@ pub struct Http1 {
     answers_ns: u64,
     /// How often there was doubt.
     pub doubts: u64,
+    /// Requests that were told as overdue, with what became of them.
+    pub late: Vec<Http>,
     upgraded: bool,
 }
 
@@ -72,6 +75,8 @@ pub struct Http1 {
 pub struct Upgrade {
     /// The request, which has no answer yet.
     pub request: Http,
+    /// Whether it was told as overdue.
+    pub told: bool,
     /// Octets of the last piece that belong to HTTP/2 already.
     pub left: usize,
 }
@@ -95,6 +100,7 @@ impl Http1 {
             pipelined: false,
             answers_ns: 0,
             doubts: midway.into(),
+            late: Vec::new(),
             upgraded: false,
         }
     }
@@ -178,9 +184,10 @@ impl Http1 {
                 self.event(direction, event, time_ns, out);
             }
             if std::mem::take(&mut self.upgraded) {
-                let request = self.waiting.pop_front()?.record;
+                let Exchange { record, told, .. } = self.waiting.pop_front()?;
                 return Some(Upgrade {
-                    request,
+                    request: record,
+                    told,
                     left: rest.len(),
                 });
             }
@@ -206,8 +213,14 @@ impl Http1 {
                 }
             }
         }
-        out.extend(self.waiting.drain(..).map(|exchange| exchange.record));
+        self.tell_all(out);
         out.extend(self.loose.take());
+    }
+
+    fn tell_all(&mut self, out: &mut Vec<Http>) {
+        for exchange in self.waiting.drain(..) {
+            exchange.tell(&mut self.late, out);
+        }
     }
 
     /// Octets that this connection takes.
@@ -412,7 +425,7 @@ impl Http1 {
             exchange.record.response_octets = octets;
             exchange.record.end_ns = Some(self.answers_ns);
             exchange.record.ending = Ending::Whole;
-            out.push(exchange.record);
+            exchange.tell(&mut self.late, out);
             return;
         }
         if let Trust::Doubt(since) = &mut self.trust {
@@ -432,7 +445,7 @@ impl Http1 {
                 _ => Since::Nothing,
             });
             out.extend(self.loose.take());
-            out.extend(self.waiting.drain(..).map(|exchange| exchange.record));
+            self.tell_all(out);
             return;
         }
         // With two, the second one was sent when the answer to the first was there.
@@ -447,7 +460,9 @@ impl Http1 {
 
     /// The answer to the oldest request is over, where it ended was not seen.
     fn finish_front(&mut self, out: &mut Vec<Http>) {
-        out.extend(self.waiting.pop_front().map(|exchange| exchange.record));
+        if let Some(exchange) = self.waiting.pop_front() {
+            exchange.tell(&mut self.late, out);
+        }
     }
 
     /// From here on nobody knows which answer belongs to which request.
@@ -460,10 +475,10 @@ impl Http1 {
             .waiting
             .pop_front_if(|front| front.answered && !front.endless);
         let following = !self.sides[Direction::ToClient as usize].is_lost();
-        out.extend(self.waiting.drain(..).map(|exchange| exchange.record));
+        self.tell_all(out);
         match begun {
             Some(exchange) if following => self.waiting.push_back(exchange),
-            Some(exchange) => out.push(exchange.record),
+            Some(exchange) => exchange.tell(&mut self.late, out),
             None => {}
         }
     }

@@ -53,6 +53,8 @@ pub struct Http2 {
     pub doubts: u64,
     /// Streams that were not followed.
     pub over_budget: u64,
+    /// Requests that were told as overdue, with what became of them.
+    pub late: Vec<Http>,
 }
 
 impl Http2 {
@@ -71,13 +73,14 @@ impl Http2 {
             from_start: !midway,
             doubts: midway.into(),
             over_budget: 0,
+            late: Vec::new(),
         }
     }
 
     /// A connection that was one of HTTP/1, whose last request is the first stream (RFC 7540, section 3.2).
-    pub fn upgraded(request: Http) -> Self {
+    pub fn upgraded(request: Http, told: bool) -> Self {
         let mut connection = Self::new(false);
-        let stream = Stream::upgraded(request);
+        let stream = Stream::upgraded(request, told);
         connection.text_octets = stream.octets();
         connection.streams.insert(1, stream);
         connection
@@ -163,6 +166,19 @@ impl Http2 {
         });
         for id in old.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.end(id, Ending::Unknown, out);
+        }
+    }
+
+    /// Tells of requests that wait for too long. When their answers come they are no records any more.
+    pub fn overdue(&mut self, mut is_overdue: impl FnMut(&mut Http) -> bool, out: &mut Vec<Http>) {
+        let waiting = self.streams.values_mut().filter(|stream| stream.waits());
+        for stream in waiting {
+            let before = stream.octets();
+            stream.told = is_overdue(&mut stream.record);
+            self.text_octets = self.text_octets + stream.octets() - before;
+            if stream.told {
+                out.push(stream.clone().finish(Ending::Overdue));
+            }
         }
     }
 
@@ -305,7 +321,8 @@ impl Http2 {
     fn end(&mut self, id: u32, ending: Ending, out: &mut Vec<Http>) {
         if let Some(stream) = self.streams.remove(&id) {
             self.text_octets -= stream.octets();
-            out.push(stream.finish(ending));
+            let of = if stream.told { &mut self.late } else { out };
+            of.push(stream.finish(ending));
         }
         if self.ended.len() >= ENDED {
             self.ended.pop_front();

@@ -14,6 +14,7 @@ pub mod conversation;
 pub mod stream;
 
 pub mod classify;
+pub mod patience;
 pub mod record;
 pub mod redact;
 pub mod template;

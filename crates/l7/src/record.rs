@@ -69,6 +69,8 @@ pub enum Ending {
     Reset(Direction, u32),
     /// HTTP/2: the server said that it would not answer any more (GOAWAY).
     Refused,
+    /// Not yet, on an open connection, after a time longer than nearly all of its kind took, see [`crate::patience`].
+    Overdue,
     /// The end was not seen, or it cannot be told to which request it belongs.
     #[default]
     Unknown,

@@ -167,6 +167,7 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
         sample: Sample<'_>,
         out: &mut Vec<(K, Record)>,
     ) {
+        self.shared.heard_ns = self.shared.heard_ns.max(sample.time_ns);
         let known = self.connections.get(&key);
         let other =
             sample.syn && known.is_some_and(|known| known.is_other(direction, sample.sequence));
@@ -258,6 +259,7 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
     /// Samples were lost, of which connections nobody knows. A stream shows by its numbers what is missing; of datagrams any may
     /// have been an answer.
     pub fn lost(&mut self) {
+        self.shared.lost_ns = self.shared.heard_ns;
         for resolver in self.resolvers.values_mut() {
             resolver.questions.missed();
         }

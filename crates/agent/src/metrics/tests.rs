@@ -153,7 +153,10 @@ fn a_family_that_is_switched_off_is_not_shown_and_one_that_is_switched_on_is() {
         assert_eq!(missing, [off]);
     }
     let more = shown(&daemon::metrics::text(&registry(&[CALLS]).0));
-    let added: Vec<_> = more.keys().filter(|name| !all.contains_key(*name)).collect();
+    let added: Vec<_> = more
+        .keys()
+        .filter(|name| !all.contains_key(*name))
+        .collect();
     assert_eq!(added, ["cilium_bpf_syscall_duration_seconds"]);
 }
 

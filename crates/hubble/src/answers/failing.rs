@@ -206,7 +206,8 @@ fn fault(edge: &Edge, cause: &Cause, completeness: &Completeness) -> Fault {
         | CauseKind::CutByServer
         | CauseKind::FullAtServer
         | CauseKind::HttpError
-        | CauseKind::GrpcError => Fault::Server,
+        | CauseKind::GrpcError
+        | CauseKind::Overdue => Fault::Server,
         // Who asks for what does not exist, or does not read.
         CauseKind::ResetByClient | CauseKind::FullAtClient | CauseKind::DnsNoSuchName => {
             Fault::Client

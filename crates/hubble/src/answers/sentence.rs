@@ -102,6 +102,12 @@ fn said(cause: &Cause, source: &str, destination: &str) -> String {
             let what = what("several requests");
             format!("the connection ended before the answer to {what}")
         }
+        CauseKind::Overdue => {
+            let what = what("several requests");
+            format!(
+                "{destination} does not answer {what}, for longer than nearly all answers before took"
+            )
+        }
         CauseKind::KafkaError => {
             let code = words::kafka_code(code);
             match name.as_str() {

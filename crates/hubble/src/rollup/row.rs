@@ -295,6 +295,7 @@ pub(crate) fn is_said(cause: &Cause) -> bool {
         | CauseKind::HttpError
         | CauseKind::GrpcError
         | CauseKind::NoAnswer
+        | CauseKind::Overdue
         | CauseKind::KafkaError
         | CauseKind::TlsAlertByClient
         | CauseKind::TlsAlertByServer

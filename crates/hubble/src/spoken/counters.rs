@@ -159,6 +159,9 @@ fn http_cause(of: &Http) -> Option<Cause> {
             let code = i32::try_from(status).unwrap_or_default();
             Some(cause(CauseKind::GrpcError, name, code))
         }
+        (Seen::Absent, _) if of.ending == Ending::Overdue => {
+            Some(cause(CauseKind::Overdue, name, 0))
+        }
         // Who lets go of a request wants no answer.
         (Seen::Absent, _) if !matches!(of.ending, Ending::Reset(Direction::ToServer, _)) => {
             Some(cause(CauseKind::NoAnswer, name, 0))

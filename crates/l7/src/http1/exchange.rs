@@ -19,6 +19,8 @@ pub(super) struct Exchange {
     pub(super) answered: bool,
     /// Where the answer ends is not known, or it was missed.
     pub(super) endless: bool,
+    /// It is overdue, and that was told.
+    pub(super) told: bool,
 }
 
 impl Exchange {
@@ -61,7 +63,20 @@ impl Exchange {
             asking: true,
             answered: false,
             endless: false,
+            told: false,
         }
+    }
+
+    /// Whether all of it was seen, and nothing came back.
+    pub(super) fn waits(&self) -> bool {
+        let asked = !self.asking && self.record.request_octets.known().is_some();
+        asked && !self.answered && !self.endless && !self.told
+    }
+
+    /// Tells of it, once.
+    pub(super) fn tell(self, late: &mut Vec<Http>, out: &mut Vec<Http>) {
+        let of = if self.told { late } else { out };
+        of.push(self.record);
     }
 }
 

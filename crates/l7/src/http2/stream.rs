@@ -20,7 +20,7 @@ struct Half {
 }
 
 /// One stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stream {
     pub(super) record: Http,
     halves: [Half; 2],
@@ -28,6 +28,8 @@ pub(super) struct Stream {
     missed: bool,
     /// The client let go of it, with this code.
     pub(super) cancelled: Option<u32>,
+    /// It is overdue, and that was told.
+    pub(super) told: bool,
     grpc: Seen<bool>,
     grpc_status: Seen<u32>,
 }
@@ -42,6 +44,7 @@ impl Default for Stream {
             halves: [Half::default(); 2],
             missed: false,
             cancelled: None,
+            told: false,
             grpc: Seen::Unknown,
             grpc_status: Seen::Absent,
         }
@@ -49,8 +52,9 @@ impl Default for Stream {
 }
 
 impl Stream {
-    pub(super) fn upgraded(request: Http) -> Self {
+    pub(super) fn upgraded(request: Http, told: bool) -> Self {
         let mut stream = Self {
+            told,
             record: Http {
                 status: Seen::Unknown,
                 answer_ns: None,
@@ -130,6 +134,13 @@ impl Stream {
     /// Whether anything of an answer was seen.
     pub(super) fn is_answered(&self) -> bool {
         self.halves[Direction::ToClient as usize].begun
+    }
+
+    /// Whether all of it was seen, and nothing came back.
+    pub(super) fn waits(&self) -> bool {
+        let [request, answer] = &self.halves;
+        let asked = request.begun && request.ended && !request.odd;
+        asked && !answer.begun && !self.missed && self.cancelled.is_none() && !self.told
     }
 
     /// Whether its end may have been missed.

@@ -379,3 +379,54 @@ fn streams_whose_end_may_have_been_missed_are_told_after_a_minute() {
     );
     assert!(matches!(records(out)[0], Record::Http(_)));
 }
+
+#[test]
+fn an_overdue_stream_is_told_once_and_the_others_go_on() {
+    let mut connection = Http2::new(false);
+    let mut out = Vec::new();
+    let mut say = |connection: &mut Http2, direction, octets: &[u8]| {
+        let piece = Piece::Octets {
+            octets,
+            begins: true,
+            time_ns: 7,
+        };
+        connection.piece(direction, piece, &mut out);
+        std::mem::take(&mut out)
+    };
+    let asked = [
+        PREFACE,
+        &frame(4, 0, 0, &[]),
+        &frame(1, WHOLE | END, 1, &get("/slow")),
+        &frame(1, WHOLE | END, 3, &get("/quick")),
+        // Not yet asked to the end.
+        &frame(1, WHOLE, 5, &get("/upload")),
+    ];
+    let asked = asked.concat();
+    assert_eq!(say(&mut connection, Direction::ToServer, &asked), []);
+    let answer = |stream| frame(1, WHOLE | END, stream, &[0x88]);
+    let settings = [frame(4, 0, 0, &[]), answer(3)].concat();
+    assert_eq!(
+        say(&mut connection, Direction::ToClient, &settings).len(),
+        1
+    );
+    let mut overdue = Vec::new();
+    for _ in 0..2 {
+        connection.overdue(|of| of.start_ns == Some(7), &mut overdue);
+    }
+    let [told] = &overdue[..] else {
+        panic!("{overdue:?}");
+    };
+    assert_eq!(told.path, Seen::Known("/slow".into()));
+    assert_eq!(
+        (&told.status, told.ending),
+        (&Seen::Absent, Ending::Overdue)
+    );
+    assert_eq!(say(&mut connection, Direction::ToClient, &answer(1)), []);
+    let [late] = &connection.late[..] else {
+        panic!("{:?}", connection.late);
+    };
+    assert_eq!(
+        (&late.status, late.ending),
+        (&Seen::Known(200), Ending::Whole)
+    );
+}

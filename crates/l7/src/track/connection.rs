@@ -5,11 +5,16 @@ use crate::{
     classify::Protocol,
     conversation::{Conversation, Direction, Kept},
     dns, http1, http2, kafka,
+    patience::Patience,
     record::{Http, Kafka, Record, Seen, Tls},
     stream::{Piece, Sample},
     template::Templates,
     tls,
 };
+
+mod overdue;
+
+use overdue::name;
 
 /// What connections share.
 #[derive(Debug, Default)]
@@ -17,6 +22,11 @@ pub(super) struct Shared {
     pub(super) totals: Totals,
     pub(super) templates: Templates,
     pub(super) topics: kafka::TopicNames,
+    patience: Patience,
+    /// When a sample was heard last.
+    pub(super) heard_ns: u64,
+    /// Until when samples may have been lost, among them answers.
+    pub(super) lost_ns: u64,
 }
 
 impl Shared {
@@ -121,6 +131,7 @@ impl Connection {
                 reading.piece(direction, piece, shared, out);
             });
             reading.tick(now_ns, out);
+            reading.overdue(live.service, now_ns, shared, out);
         })
     }
 
@@ -153,7 +164,19 @@ impl Connection {
             };
             for record in &mut records {
                 counts.unknown += u64::from(complete(record, live.service, &mut shared.templates));
+                if let Record::Http(http) = record {
+                    shared.patience.note(live.service, http);
+                }
             }
+            shared.totals.add(self.protocol, counts);
+        }
+        for mut late in live.reading.late() {
+            name(&mut late, live.service, &mut shared.templates);
+            shared.patience.note(live.service, &late);
+            let counts = Counts {
+                late: u64::from(late.answer_ns.is_some()),
+                ..Counts::default()
+            };
             shared.totals.add(self.protocol, counts);
         }
         if matches!(live.reading.reader, Reader::Opaque) {
@@ -227,11 +250,7 @@ impl Connection {
 fn complete(record: &mut Record, service: u64, templates: &mut Templates) -> bool {
     match record {
         Record::Http(http) => {
-            http.template = match &http.path {
-                Seen::Known(path) => Seen::Known(templates.of(service, path)),
-                Seen::Absent => Seen::Absent,
-                Seen::Unknown => Seen::Unknown,
-            };
+            name(http, service, templates);
             http.method == Seen::Unknown
                 || http.path == Seen::Unknown
                 || http.status == Seen::Unknown
@@ -370,7 +389,10 @@ impl Reading {
         out: &mut Vec<Record>,
     ) {
         self.protocol = Protocol::Http2;
-        self.reader = Reader::Http2(Box::new(http2::Http2::upgraded(upgrade.request)));
+        self.reader = Reader::Http2(Box::new(http2::Http2::upgraded(
+            upgrade.request,
+            upgrade.told,
+        )));
         if let Piece::Octets {
             octets, time_ns, ..
         } = piece

@@ -2,6 +2,8 @@ use super::*;
 use crate::record::{Http, Seen};
 use Direction::{ToClient, ToServer};
 
+mod overdue;
+
 const REQUEST: &[u8] = b"GET /users/17?x HTTP/1.1\r\nHost: shop\r\n\r\n";
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

@@ -125,7 +125,7 @@ impl Churn<'_> {
         let object = pod.object(self.node.machine.name());
         within(PATIENCE, || match self.cluster.create(&object) {
             // Made by a try whose answer was lost.
-            Err(error) if format!("{error:#}").contains("AlreadyExists") => Ok(()),
+            Err(error) if format!("{error:#}").contains("already exists") => Ok(()),
             done => done,
         })?;
         let end = Instant::now() + PATIENCE;

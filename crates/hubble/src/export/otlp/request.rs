@@ -51,6 +51,7 @@ pub(super) fn http_error(of: &Http, at: Vantage) -> Option<String> {
             Ending::Reset(Direction::ToServer, _) => "cancelled",
             Ending::Reset(Direction::ToClient, _) => "reset",
             Ending::Refused => "refused",
+            Ending::Overdue => "timeout",
             Ending::Closed | Ending::Whole | Ending::Unknown => "closed",
         };
         return Some(why.into());

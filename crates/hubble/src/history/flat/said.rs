@@ -103,6 +103,7 @@ const fn ending(of: Ending) -> &'static str {
         Ending::Closed => "closed",
         Ending::Reset(from, _) => whose(from, "reset by client", "reset by server"),
         Ending::Refused => "refused",
+        Ending::Overdue => "overdue",
         Ending::Unknown => "unknown",
     }
 }

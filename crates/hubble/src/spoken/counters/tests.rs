@@ -67,7 +67,12 @@ fn a_server_that_fails_is_told_from_a_client_that_does_and_from_what_was_not_see
         ending: Ending::Closed,
         ..get(Seen::Absent)
     };
-    assert_eq!(of(closed), [(CauseKind::NoAnswer, name, 0)]);
+    assert_eq!(of(closed), [(CauseKind::NoAnswer, name.clone(), 0)]);
+    let overdue = Http {
+        ending: Ending::Overdue,
+        ..get(Seen::Absent)
+    };
+    assert_eq!(of(overdue), [(CauseKind::Overdue, name, 0)]);
     let given_up = Http {
         ending: Ending::Reset(Direction::ToServer, 8),
         ..get(Seen::Absent)

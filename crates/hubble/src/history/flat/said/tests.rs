@@ -44,6 +44,7 @@ fn ending() -> impl Strategy<Value = Ending> {
         Just(Ending::Closed),
         Just(Ending::Reset(Direction::ToClient, 8)),
         Just(Ending::Refused),
+        Just(Ending::Overdue),
         Just(Ending::Unknown),
     ]
 }
