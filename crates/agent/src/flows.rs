@@ -7,6 +7,7 @@ mod samples;
 pub mod topics;
 mod waiting;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -49,10 +50,6 @@ pub async fn follow_ring(
     intake: Arc<Intake>,
     stop: CancellationToken,
 ) {
-    let watch = Watch {
-        hops: &maps.hops,
-        intake: &intake,
-    };
     let mut waiting = Waiting::default();
     loop {
         let is_over = tokio::select! {
@@ -68,6 +65,7 @@ pub async fn follow_ring(
         }
         let clock = clock_now();
         let now_ns = if is_over { u64::MAX } else { monotonic_ns() };
+        let mut watch = Watch::new(&maps.hops, &intake);
         while let Some(batch) = waiting.due(now_ns, positions(unheard.as_ref())) {
             for event in batch {
                 if let Some(record) = decode(&event, clock) {
@@ -104,10 +102,7 @@ pub async fn collect(
             _ = tick.tick() => {}
         }
         let mut silent = |_: &Ended| Acceptance::Accepted;
-        let mut watch = intake.as_deref().map(|intake| Watch {
-            hops: &hops,
-            intake,
-        });
+        let mut watch = intake.as_deref().map(|intake| Watch::new(&hops, intake));
         let watcher: &mut dyn Watcher = match &mut watch {
             Some(watch) => watch,
             None => &mut silent,
@@ -143,9 +138,11 @@ pub async fn collect(
     }
 }
 
-/// Who tells the flow server of connections.
+/// Who tells the flow server of connections, for a moment.
 struct Watch<'a> {
     hops: &'a Map<u32, Hop>,
+    /// Kinds of those that were asked for: nearly all connections of a moment lead to the same few.
+    kinds: HashMap<u32, u8>,
     intake: &'a Intake,
 }
 
@@ -167,9 +164,17 @@ impl Watcher for Watch<'_> {
     }
 }
 
-impl Watch<'_> {
+impl<'a> Watch<'a> {
+    fn new(hops: &'a Map<u32, Hop>, intake: &'a Intake) -> Self {
+        Self {
+            hops,
+            kinds: HashMap::new(),
+            intake,
+        }
+    }
+
     /// Tells what is new of a connection that stays.
-    fn look(&self, key: &ConnectionKey, connection: &Connection) {
+    fn look(&mut self, key: &ConnectionKey, connection: &Connection) {
         let Some(recorder) = self.intake.recorder() else {
             return;
         };
@@ -181,12 +186,15 @@ impl Watch<'_> {
         }
     }
 
-    fn record(&self, key: &ConnectionKey, connection: &Connection) -> Option<Record> {
-        closed(key, connection, kind_of_hop(self.hops, connection.forward))
+    fn record(&mut self, key: &ConnectionKey, connection: &Connection) -> Option<Record> {
+        let (hops, decision) = (self.hops, connection.forward);
+        let kind = self.kinds.entry(decision.hop());
+        let kind = kind.or_insert_with(|| kind_of_hop(hops, decision));
+        closed(key, connection, *kind)
     }
 
     /// Looks at the connection of a segment that closes it.
-    fn closing(&self, event: &Event, maps: &kernel::Maps) {
+    fn closing(&mut self, event: &Event, maps: &kernel::Maps) {
         match entry_of(event, maps) {
             Ok(Some((key, connection))) => self.look(&key, &connection),
             Ok(None) => {}

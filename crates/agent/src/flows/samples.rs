@@ -203,13 +203,10 @@ impl Listener {
     }
 
     fn tell(&mut self, followed: &Map<ConnectionKey, u32>) -> Result<(), MapError> {
-        let over: Vec<_> = self.over.drain(..).collect();
-        followed.remove_all(&over)?;
-        let modes: Vec<_> = self
-            .modes
-            .drain()
-            .map(|(key, mode)| (key, mode.into()))
-            .collect();
+        followed.remove_all(&std::mem::take(&mut self.over))?;
+        // Not drained: the room that many took once would be walked each time.
+        let modes = std::mem::take(&mut self.modes).into_iter();
+        let modes: Vec<_> = modes.map(|(key, mode)| (key, mode.into())).collect();
         followed.set_all(&modes)
     }
 }
