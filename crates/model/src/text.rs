@@ -30,16 +30,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_common_is_held_once_among_many_that_are_not() {
+    fn a_text_of_many_is_held_once_beside_as_many_others() {
         let first = shared("app");
         let mut copies = vec![Arc::clone(&first)];
         for number in 0..20_000 {
             let own = format!("pod-{number}");
             assert_eq!(*shared(&own), *own);
-            let common = shared("app");
-            assert_eq!(*common, *first);
-            if !copies.iter().any(|of| Arc::ptr_eq(of, &common)) {
-                copies.push(common);
+            let again = shared("app");
+            assert_eq!(*again, *first);
+            if !copies.iter().any(|of| Arc::ptr_eq(of, &again)) {
+                copies.push(again);
             }
         }
         assert!(copies.len() < 100, "{} copies", copies.len());
