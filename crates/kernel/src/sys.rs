@@ -57,7 +57,7 @@ impl Command {
             Self::ObjectPin => "objPin",
             Self::ObjectGet => "objGet",
             Self::TestRun => "progTestRun",
-            Self::ObjectInfo => "objInfo",
+            Self::ObjectInfo => "getInfoByFD",
             Self::ProgramQuery => "progQuery",
             Self::BtfLoad => "btfLoad",
             Self::MapFreeze => "freeze",

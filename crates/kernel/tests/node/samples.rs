@@ -168,7 +168,7 @@ const fn exchange(
 const EXCHANGES: [Exchange; 4] = [
     exchange(("GET", "/users/17?token=x", "/users/{id}", 0), (200, 12)),
     exchange(("POST", "/orders", "/orders", 3000), (201, 0)),
-    exchange(("GET", "/pictures/99", "/pictures/{id}", 0), (200, 60_000)),
+    exchange(("GET", "/pictures/99", "/pictures/{id}", 0), (200, 200_000)),
     exchange(("GET", "/gone", "/gone", 0), (404, 40)),
 ];
 

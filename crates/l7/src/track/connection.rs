@@ -14,8 +14,6 @@ use crate::{
 
 mod overdue;
 
-use overdue::name;
-
 /// What connections share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -262,6 +260,15 @@ fn complete(record: &mut Record, service: u64, templates: &mut Templates) -> boo
         }
         Record::Tls(tls) => tls.server_name == Seen::Unknown,
     }
+}
+
+/// Gives a request its template.
+fn name(http: &mut Http, service: u64, templates: &mut Templates) {
+    http.template = match &http.path {
+        Seen::Known(path) => Seen::Known(templates.of(service, path)),
+        Seen::Absent => Seen::Absent,
+        Seen::Unknown => Seen::Unknown,
+    };
 }
 
 impl Reading {

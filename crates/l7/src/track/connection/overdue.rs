@@ -1,9 +1,8 @@
 //! Requests that are overdue.
 
-use super::{Reader, Reading, Shared, push_http};
+use super::{Reader, Reading, Shared, name, push_http};
 use crate::patience;
-use crate::record::{Http, Record, Seen};
-use crate::template::Templates;
+use crate::record::{Http, Record};
 
 impl Reading {
     /// Tells of requests that wait for longer than nearly all of their kind did. Of one that began before samples were lost nobody
@@ -51,13 +50,4 @@ impl Reading {
             _ => Vec::new(),
         }
     }
-}
-
-/// Gives a request its template.
-pub(super) fn name(http: &mut Http, service: u64, templates: &mut Templates) {
-    http.template = match &http.path {
-        Seen::Known(path) => Seen::Known(templates.of(service, path)),
-        Seen::Absent => Seen::Absent,
-        Seen::Unknown => Seen::Unknown,
-    };
 }
