@@ -68,7 +68,8 @@ export type CauseKind =
   | "STALLED_AT_SERVER"
   | "STALLED_AT_CLIENT"
   | "FULL_AT_SERVER"
-  | "FULL_AT_CLIENT";
+  | "FULL_AT_CLIENT"
+  | "UNCLOSED_AT_SERVER";
 
 export type PolicyRef = { kind?: string; namespace?: string; name?: string };
 

@@ -137,6 +137,7 @@ function connecting(rows: Row[], denied: Failure[], failures: Failure[]): Step {
     [told("CUT_BY_SERVER"), "cut"],
     [told("STALLED_AT_SERVER") + told("STALLED_AT_CLIENT"), "stalled"],
     [told("FULL_AT_SERVER") + told("FULL_AT_CLIENT"), "not read"],
+    [told("UNCLOSED_AT_SERVER"), "not closed"],
   ];
   const failed = sum(words, ([times]) => times);
   const took = merged(rows.map((row) => row.connect));

@@ -7,7 +7,6 @@ mod samples;
 pub mod topics;
 mod waiting;
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,6 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use datapath::abi::connection::{Connection, ConnectionKey, Decision, flags, kind};
 use datapath::abi::endpoint::{Hop, hop_kind};
 use datapath::abi::event::{self, Event};
+use datapath::wire::tcp::flags::RST;
+use hashbrown::HashMap;
 use hubble::connections::Entry;
 use hubble::intake::{Intake, LossSource};
 use hubble::records::decode::{Clock, decode, has_ports, initiator_first, point};
@@ -38,46 +39,63 @@ const BATCHES: usize = 4;
 /// The programs wake nobody, because that costs more than the event: the ring is read on a timer. At this pace a ring of
 /// 1 MiB overflows above 200,000 events a second, and what overflows is counted.
 const READ_EVERY: Duration = Duration::from_millis(25);
+/// What found no room in the ring is counted with every so many of these reads.
+const COUNT_EVERY: u32 = 20;
 /// Entries of the table of answered connections looked at each time; all of them about every ten seconds.
 const SLICE: u32 = 8192;
 
 /// Reads the ring until `stop`. A connection that its ends close is looked at while its entry is there: its ports may be used
-/// for another one soon. What is read waits until the samples of before are heard; `unheard` is none where nobody hears them.
-pub async fn follow_ring(
+/// for another one soon. One that was closed in good order is looked at with the events that are read next, when its last
+/// acknowledgement has come. What is read waits until the samples of before are heard; `unheard` is none where nobody hears them.
+///
+/// It sleeps on its thread: a runtime that is woken so often for nothing wakes others of its threads in turn.
+pub fn follow_ring(
     mut events: Events,
-    maps: kernel::Maps,
-    unheard: Option<Unheard>,
-    intake: Arc<Intake>,
-    stop: CancellationToken,
+    maps: &kernel::Maps,
+    unheard: Option<&Unheard>,
+    intake: &Intake,
+    stop: &CancellationToken,
 ) {
     let mut waiting = Waiting::default();
+    let mut closing = Vec::new();
+    let mut rounds = 0_u32;
     loop {
-        let is_over = tokio::select! {
-            () = stop.cancelled() => true,
-            () = tokio::time::sleep(READ_EVERY) => false,
-        };
+        std::thread::sleep(READ_EVERY);
+        let is_over = stop.is_cancelled();
         for _ in 0..BATCHES {
-            let mut batch = Vec::new();
-            if events.read(BATCH, &mut batch) == 0 {
+            let mut batch = waiting.room();
+            let read = events.read(BATCH, &mut batch);
+            waiting.push(monotonic_ns(), positions(unheard), batch);
+            if read == 0 {
                 break;
             }
-            waiting.push(monotonic_ns(), positions(unheard.as_ref()), batch);
         }
         let clock = clock_now();
         let now_ns = if is_over { u64::MAX } else { monotonic_ns() };
-        let mut watch = Watch::new(&maps.hops, &intake);
-        while let Some(batch) = waiting.due(now_ns, positions(unheard.as_ref())) {
-            for event in batch {
-                if let Some(record) = decode(&event, clock) {
+        let mut watch = Watch::new(&maps.hops, intake);
+        for event in closing.drain(..) {
+            watch.closing(&event, maps);
+        }
+        while let Some(batch) = waiting.due(now_ns, positions(unheard)) {
+            for event in &batch {
+                if let Some(record) = decode(event, clock) {
                     intake.record(record);
                 } else if event.kind == event::kind::CLOSING {
-                    watch.closing(&event, &maps);
+                    if is_over || event.tcp_flags & RST != 0 {
+                        watch.closing(event, maps);
+                    } else {
+                        closing.push(*event);
+                    }
                 }
             }
+            waiting.leave(batch);
         }
-        match events.lost() {
-            Ok(lost) => intake.lost(LossSource::KernelRing, lost),
-            Err(error) => tracing::warn!(%error, "lost events cannot be counted"),
+        rounds = rounds.wrapping_add(1);
+        if is_over || rounds.is_multiple_of(COUNT_EVERY) {
+            match events.lost() {
+                Ok(lost) => intake.lost(LossSource::KernelRing, lost),
+                Err(error) => tracing::warn!(%error, "lost events cannot be counted"),
+            }
         }
         if is_over {
             return;
@@ -148,18 +166,11 @@ struct Watch<'a> {
 
 impl Watcher for Watch<'_> {
     fn alive(&mut self, key: &ConnectionKey, connection: &Connection) {
-        self.look(key, connection);
+        self.look(key, connection, Entry::Stays);
     }
 
     fn ended(&mut self, ended: &Ended) -> Acceptance {
-        let (key, connection) = (&ended.key, &ended.connection);
-        let change = self
-            .intake
-            .recorder()
-            .and_then(|of| of.look(key, connection, monotonic_ns(), Entry::Goes));
-        if let Some(record) = self.record(key, connection) {
-            self.intake.ended(record, change);
-        }
+        self.look(&ended.key, &ended.connection, Entry::Goes);
         Acceptance::Accepted
     }
 }
@@ -173,12 +184,10 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Tells what is new of a connection that stays.
-    fn look(&mut self, key: &ConnectionKey, connection: &Connection) {
-        let Some(recorder) = self.intake.recorder() else {
-            return;
-        };
-        let change = recorder.look(key, connection, monotonic_ns(), Entry::Stays);
+    /// Tells what is new of a connection.
+    fn look(&mut self, key: &ConnectionKey, connection: &Connection, entry: Entry) {
+        let recorder = self.intake.recorder();
+        let change = recorder.and_then(|of| of.look(key, connection, monotonic_ns(), entry));
         if let Some(change) = change
             && let Some(record) = self.record(key, connection)
         {
@@ -196,7 +205,7 @@ impl<'a> Watch<'a> {
     /// Looks at the connection of a segment that closes it.
     fn closing(&mut self, event: &Event, maps: &kernel::Maps) {
         match entry_of(event, maps) {
-            Ok(Some((key, connection))) => self.look(&key, &connection),
+            Ok(Some((key, connection))) => self.look(&key, &connection, Entry::Closes),
             Ok(None) => {}
             Err(error) => tracing::debug!(%error, "a connection that closes is not found"),
         }

@@ -3,17 +3,20 @@
 //! Counters and times are in the connections' entries; nothing is sent for a packet. An entry is looked at when its ends
 //! close it, when it has waited for an answer for long, every ten seconds or so while it lives, and before it is removed.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use datapath::abi::connection::{Connection, ConnectionKey, Direction};
 use datapath::wire::tcp::flags::{ACK, FIN, PSH, RST, SYN};
+use hashbrown::{DefaultHashBuilder, HashMap};
 
 use crate::records::protocol;
 
 /// A connection without an answer for this long counts as unanswered.
 pub const PATIENCE: Duration = Duration::from_secs(3);
+/// A connection that its client has closed is told when its server has sent nothing for so long. By then Linux has forgotten what its
+/// client closed altogether (`tcp_fin_timeout`).
+pub const UNCLOSED: Duration = Duration::from_mins(1);
 /// A connection that lives is told for the first time at this age: most have ended by then, and are told once.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -28,6 +31,8 @@ const FORGOTTEN: Duration = Duration::from_mins(10);
 pub enum Entry {
     /// It does, and will be looked at again.
     Stays,
+    /// It does, and the kernel has just said that its ends closed it.
+    Closes,
     /// It is about to be removed.
     Goes,
 }
@@ -71,16 +76,21 @@ pub enum End {
     Server,
 }
 
-/// An established connection that does not go on: from one look to the next nothing of what one end sent was acknowledged by the
-/// other.
+/// An established connection that does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stall {
-    /// Who does not take what is sent.
-    pub at: End,
-    /// His window is closed: the program there does not read. Else segments were sent again in vain.
-    pub full: bool,
-    /// He is a pod of this node, to which the packets were handed.
-    pub delivered: bool,
+pub enum Stall {
+    /// From one look to the next segments were sent again in vain.
+    Deaf {
+        /// Who acknowledges nothing.
+        at: End,
+        /// He is a pod of this node, to which the packets were handed.
+        delivered: bool,
+    },
+    /// From one look to the next the window of this end was closed: the program there does not read.
+    Full(End),
+    /// The client has closed it, and for [`UNCLOSED`] the server has sent nothing and not closed it: the program there keeps it.
+    /// The other way about is how programs keep connections that their servers may close.
+    Unclosed,
 }
 
 /// What was added to a connection since it was last told.
@@ -92,6 +102,8 @@ pub struct Change {
     pub late: bool,
     /// It turned out so.
     pub outcome: Option<Outcome>,
+    /// Its ends have closed it, or its entry goes; told once.
+    pub ended: bool,
     /// From who began.
     pub sent: Traffic,
     /// From who was asked.
@@ -102,6 +114,23 @@ pub struct Change {
     pub delivered: bool,
     /// It does not go on, and did when it was last told.
     pub stalled: Option<Stall>,
+}
+
+impl Change {
+    /// Whether something went wrong.
+    pub(crate) const fn is_failure(&self) -> bool {
+        let failed = match self.outcome {
+            None | Some(Outcome::Closed | Outcome::Idle) => false,
+            Some(
+                Outcome::Refused
+                | Outcome::Unanswered
+                | Outcome::ResetByClient
+                | Outcome::ResetByServer
+                | Outcome::CutByServer,
+            ) => true,
+        };
+        failed || self.stalled.is_some()
+    }
 }
 
 /// What was told of a connection.
@@ -119,6 +148,8 @@ struct Told {
     /// How what the client, and the server, sent was taken.
     takings: [Taking; 2],
     stalled: bool,
+    /// Since when the server neither sends anything nor closes what its client has closed, monotonic; 0 where that is not so.
+    unclosed_ns: u64,
 }
 
 /// How one end takes what the other sends.
@@ -140,7 +171,7 @@ pub struct Follower {
     began_ns: u64,
     /// By the hash of the key: a node may have half a million of them.
     told: HashMap<u64, Told>,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     /// When those without an entry were last looked for.
     cleared_ns: u64,
 }
@@ -151,7 +182,7 @@ impl Follower {
         Self {
             began_ns,
             told: HashMap::new(),
-            hasher: RandomState::new(),
+            hasher: DefaultHashBuilder::default(),
             cleared_ns: began_ns,
         }
     }
@@ -186,15 +217,16 @@ impl Follower {
         if before.is_none() && connection.created_ns < self.began_ns {
             let known = Told::of(connection, outcome, Told::default());
             self.remember(hash, known, now_ns, entry);
-            return None;
+            return end_of_former(connection, outcome, entry);
         }
         let is_due = entry == Entry::Goes || outcome.is_some() || age >= SETTLED;
         if !is_due {
             return None;
         }
         let before = before.unwrap_or_default();
-        let stall = stall(connection, &before);
         let mut after = Told::of(connection, outcome, before);
+        after.unclosed_ns = unclosed_since(connection, &before, now_ns);
+        let stall = stall(connection, &before).or_else(|| after.unclosed(now_ns));
         after.stalled = stall.is_some() || (before.stalled && after.is_stuck_since(&before));
         self.remember(hash, after, now_ns, entry);
         let change = Change {
@@ -202,6 +234,7 @@ impl Follower {
             late: after.answered && !before.answered && before.unanswered,
             outcome: outcome
                 .filter(|_| (after.end && !before.end) || (after.unanswered && !before.unanswered)),
+            ended: !before.end && (after.end || entry == Entry::Goes),
             sent: after.sent.since(before.sent),
             received: after.received.since(before.received),
             syn_retransmits: after
@@ -228,7 +261,7 @@ impl Follower {
 
     fn remember(&mut self, hash: u64, told: Told, now_ns: u64, entry: Entry) {
         match entry {
-            Entry::Stays => {
+            Entry::Stays | Entry::Closes => {
                 let looked_ns = now_ns;
                 self.told.insert(hash, Told { looked_ns, ..told });
             }
@@ -256,7 +289,13 @@ impl Told {
             end: before.end || outcome.is_some_and(|outcome| outcome != Outcome::Unanswered),
             takings: takings(connection),
             stalled: false,
+            unclosed_ns: 0,
         }
+    }
+
+    fn unclosed(&self, now_ns: u64) -> Option<Stall> {
+        let lasts = Duration::from_nanos(now_ns.saturating_sub(self.unclosed_ns));
+        (self.unclosed_ns != 0 && lasts >= UNCLOSED).then_some(Stall::Unclosed)
     }
 
     fn is_stuck_since(&self, before: &Self) -> bool {
@@ -292,6 +331,26 @@ const fn is_answered(connection: &Connection) -> bool {
 const fn waited(connection: &Connection) -> Duration {
     let from = connection.sent.first_ns;
     Duration::from_nanos(connection.received.first_ns.saturating_sub(from))
+}
+
+/// The end of a connection that began before its follower did, and of which nothing else is told. That it closed was told already,
+/// unless nobody has read it before.
+fn end_of_former(
+    connection: &Connection,
+    outcome: Option<Outcome>,
+    entry: Entry,
+) -> Option<Change> {
+    let outcome = match (entry, outcome) {
+        (Entry::Goes, Some(Outcome::Idle)) | (Entry::Closes, Some(_)) => outcome,
+        (Entry::Goes, None | Some(Outcome::Unanswered)) => None,
+        (Entry::Goes, Some(_)) | (Entry::Closes, None) | (Entry::Stays, _) => return None,
+    };
+    Some(Change {
+        outcome,
+        ended: true,
+        delivered: connection.destination_endpoint != 0,
+        ..Change::default()
+    })
 }
 
 /// How the connection turned out, as far as that can be said.
@@ -346,6 +405,21 @@ fn takings(connection: &Connection) -> [Taking; 2] {
     })
 }
 
+/// Since when the server neither sends anything nor closes what its client has closed; 0 where that is not so.
+fn unclosed_since(connection: &Connection, before: &Told, now_ns: u64) -> u64 {
+    let (sent, received) = (connection.sent.tcp_flags, connection.received.tcp_flags);
+    let is_ended = received & u32::from(FIN) != 0 || (sent | received) & u32::from(RST) != 0;
+    if connection.protocol != protocol::TCP || is_ended || sent & u32::from(FIN) == 0 {
+        return 0;
+    }
+    let is_silent = connection.received.packets == before.received.packets;
+    if is_silent && before.unclosed_ns != 0 {
+        before.unclosed_ns
+    } else {
+        now_ns
+    }
+}
+
 /// Whether the connection does not go on since it was last looked at: what waited then waits still, and was sent again; or the
 /// window that was closed then is closed still, and was asked about.
 fn stall(connection: &Connection, before: &Told) -> Option<Stall> {
@@ -373,11 +447,13 @@ fn stall(connection: &Connection, before: &Told) -> Option<Stall> {
         let is_closed = now.full && before.full && now.said == before.said && asked;
         let is_waiting = now.waits && before.waits && again;
         let stalled = now.acknowledged == before.acknowledged && (is_closed || is_waiting);
-        stalled.then_some(Stall {
-            at,
-            full: is_closed,
-            delivered: endpoint != 0,
-        })
+        let how = if is_closed {
+            Stall::Full(at)
+        } else {
+            let delivered = endpoint != 0;
+            Stall::Deaf { at, delivered }
+        };
+        stalled.then_some(how)
     })
 }
 

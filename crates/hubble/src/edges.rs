@@ -1,9 +1,12 @@
 //! What a person calls the ends of a connection: workloads, entities, DNS names; and the edges between them.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use api::hubble::answers::{Edge, Party, PartyKind, Side};
 
 use crate::enrich::Enriched;
-use crate::names::{EndpointNames, ServiceName};
+use crate::names::EndpointNames;
 use crate::records;
 
 /// Letters and digits of the random part of a pod's name (Kubernetes, `k8s.io/apimachinery/pkg/util/rand`).
@@ -11,27 +14,111 @@ const RANDOM: &str = "bcdfghjklmnpqrstvwxz2456789";
 /// Those of the hash in the name of a Deployment's ReplicaSet: a decimal number, written with ten of them.
 const HASH: &str = "456789bcdf";
 
-/// The edge of a record.
-pub fn edge(enriched: &Enriched) -> Edge {
-    let record = &enriched.record;
-    let source = enriched.source.as_deref();
-    let service = enriched.destination_service.as_deref();
-    Edge {
-        source: Some(party(&record.source, source, &enriched.source_fqdns)),
-        destination: Some(party(
-            &record.destination,
-            enriched.destination.as_deref(),
-            &enriched.destination_fqdns,
-        )),
-        service: service.map(service_name).unwrap_or_default(),
-        port: record.destination.port.into(),
-        protocol: record.protocol.into(),
-        side: side(enriched).into(),
+/// What tells an edge from all others, borrowed from a record or from the edge itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EdgeKey<'a> {
+    source: PartyKey<'a>,
+    destination: PartyKey<'a>,
+    /// Namespace and name.
+    service: Option<(&'a str, &'a str)>,
+    port: u32,
+    protocol: u32,
+    side: i32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct PartyKey<'a> {
+    cluster: &'a str,
+    namespace: &'a str,
+    name: Cow<'a, str>,
+    kind: i32,
+}
+
+impl<'a> From<&'a Enriched> for EdgeKey<'a> {
+    fn from(enriched: &'a Enriched) -> Self {
+        let record = &enriched.record;
+        let source = enriched.source.as_deref();
+        let destination = enriched.destination.as_deref();
+        let service = enriched.destination_service.as_deref();
+        Self {
+            source: party(&record.source, source, &enriched.source_fqdns),
+            destination: party(
+                &record.destination,
+                destination,
+                &enriched.destination_fqdns,
+            ),
+            service: service.map(|of| (&*of.namespace, &*of.name)),
+            port: record.destination.port.into(),
+            protocol: record.protocol.into(),
+            side: side(enriched).into(),
+        }
     }
 }
 
-fn service_name(of: &ServiceName) -> String {
-    format!("{}/{}", of.namespace, of.name)
+impl<'a> From<&'a Edge> for EdgeKey<'a> {
+    fn from(edge: &'a Edge) -> Self {
+        Self {
+            source: edge.source.as_ref().map(PartyKey::of).unwrap_or_default(),
+            destination: edge
+                .destination
+                .as_ref()
+                .map(PartyKey::of)
+                .unwrap_or_default(),
+            service: edge.service.split_once('/'),
+            port: edge.port,
+            protocol: edge.protocol,
+            side: edge.side,
+        }
+    }
+}
+
+impl<'a> PartyKey<'a> {
+    fn of(party: &'a Party) -> Self {
+        Self {
+            cluster: &party.cluster,
+            namespace: &party.namespace,
+            name: Cow::Borrowed(&party.name),
+            kind: party.kind,
+        }
+    }
+
+    fn named(kind: PartyKind, name: &'a str) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            kind: kind.into(),
+            ..Self::default()
+        }
+    }
+
+    fn into_party(self) -> Party {
+        Party {
+            cluster: self.cluster.to_owned(),
+            namespace: self.namespace.to_owned(),
+            name: self.name.into_owned(),
+            kind: self.kind,
+        }
+    }
+}
+
+impl EdgeKey<'_> {
+    /// The edge.
+    pub fn into_edge(self) -> Edge {
+        let service = self.service;
+        let service = service.map(|(namespace, name)| format!("{namespace}/{name}"));
+        Edge {
+            source: Some(self.source.into_party()),
+            destination: Some(self.destination.into_party()),
+            service: service.unwrap_or_default(),
+            port: self.port,
+            protocol: self.protocol,
+            side: self.side,
+        }
+    }
+}
+
+/// The edge of a record.
+pub fn edge(enriched: &Enriched) -> Edge {
+    EdgeKey::from(enriched).into_edge()
 }
 
 /// Of a pod elsewhere its own node sees the connection, too, and of who came through another node that one.
@@ -47,25 +134,20 @@ fn side(enriched: &Enriched) -> Side {
 
 /// An end by the name that a person would call it. Both nodes of a connection must come to the same, so that only what both
 /// know counts: of a pod its name, not its owner.
-fn party(
+fn party<'a>(
     end: &records::Party,
-    names: Option<&EndpointNames>,
-    fqdns: &[std::sync::Arc<str>],
-) -> Party {
-    let named = |kind: PartyKind, name: &str| Party {
-        name: name.to_owned(),
-        kind: kind.into(),
-        ..Party::default()
-    };
+    names: Option<&'a EndpointNames>,
+    fqdns: &'a [Arc<str>],
+) -> PartyKey<'a> {
     if let Some(names) = names.filter(|names| !names.pod_name.is_empty()) {
-        return Party {
-            cluster: names.cluster_name.to_string(),
-            namespace: names.namespace.to_string(),
-            ..named(PartyKind::Workload, workload(&names.pod_name))
+        return PartyKey {
+            cluster: &names.cluster_name,
+            namespace: &names.namespace,
+            ..PartyKey::named(PartyKind::Workload, workload(&names.pod_name))
         };
     }
     if let Some(name) = fqdns.first() {
-        return named(PartyKind::DnsName, name);
+        return PartyKey::named(PartyKind::DnsName, name);
     }
     let labels = names.map(|names| names.labels.as_slice());
     let labels = labels.unwrap_or_default().iter();
@@ -74,12 +156,15 @@ fn party(
     // Whoever looks for the API server looks for it by its name, and not for the host or the world in which it is.
     match reserved.clone().find(is_api_server).or(reserved.next()) {
         // One world, whatever the family.
-        Some("world-ipv4" | "world-ipv6") => named(PartyKind::Entity, "world"),
-        Some(entity) => named(PartyKind::Entity, entity),
+        Some("world-ipv4" | "world-ipv6") => PartyKey::named(PartyKind::Entity, "world"),
+        Some(entity) => PartyKey::named(PartyKind::Entity, entity),
         None if labels.clone().any(|of| of.starts_with("cidr:")) => {
-            named(PartyKind::Entity, "world")
+            PartyKey::named(PartyKind::Entity, "world")
         }
-        None => named(PartyKind::Address, &end.address.to_string()),
+        None => PartyKey {
+            name: Cow::Owned(end.address.to_string()),
+            ..PartyKey::named(PartyKind::Address, "")
+        },
     }
 }
 

@@ -129,19 +129,12 @@ impl Intake {
         self.append(enriched);
     }
 
-    /// The same of the record of a connection that ended, with what became of it since it was last told.
-    pub fn ended(&self, record: Record, change: Option<Change>) {
-        let enriched = Arc::new(self.named(record));
-        if let Some(change) = change {
-            self.count(&enriched, change);
-        }
-        self.append(enriched);
-    }
-
-    /// Counts what became of a connection that goes on, by its record.
+    /// Counts what became of a connection, by its record; if it ended, appends its flow.
     pub fn changed(&self, record: Record, change: Change) {
-        if self.recorder.is_some() || self.meter.is_some() {
-            self.count(&self.named(record), change);
+        let enriched = self.named(record);
+        self.count(&enriched, change);
+        if change.ended {
+            self.append(Arc::new(enriched));
         }
     }
 
@@ -155,7 +148,7 @@ impl Intake {
     }
 
     /// Gives a record of what a connection said its names, counts it, and appends its flows.
-    pub fn spoken(&self, spoken: &Spoken) {
+    pub fn spoken(&self, spoken: Spoken) {
         let enriched = self.named(spoken.packet());
         if let l7::record::Record::Dns(dns) = &spoken.record {
             self.resolutions()
@@ -165,9 +158,9 @@ impl Intake {
             recorder.said(&enriched, &spoken.record);
         }
         if let Some(meter) = &self.meter {
-            meter.said(&enriched, spoken);
+            meter.said(&enriched, &spoken);
         }
-        let spoken = Arc::new(spoken.clone());
+        let spoken = Arc::new(spoken);
         let (node, counts) = (self.node.load(), self.metrics.counts_flows());
         let history = self.history.as_ref();
         let is_held = history::holds(&spoken);

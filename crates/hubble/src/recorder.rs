@@ -1,11 +1,11 @@
 //! From records with names to counts: what begins, what becomes of it, what is denied or dropped.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::hubble::answers::{Cause, CauseKind, Direction, Edge, PolicyRef, Sample};
+use api::hubble::answers::{Cause, CauseKind, Direction, PolicyRef, Sample};
 use datapath::abi::connection::{Connection, ConnectionKey};
+use hashbrown::HashMap;
 use l7::record::{Dns, DnsOutcome};
 
 use crate::connections::{Change, Entry, Follower};
@@ -84,14 +84,15 @@ impl Recorder {
                 Counted::Lost(cause, self.is_new(record), sample(enriched))
             }
         };
-        self.rollup.count(edge(enriched), counted, record.time_ns);
+        self.rollup.count(enriched, counted, record.time_ns);
     }
 
     /// Counts what became of the connection of a record.
     pub fn changed(&self, enriched: &Enriched, change: Change) {
-        let counted = Counted::Changed(change, sample(enriched));
+        let evidence = change.is_failure().then(|| sample(enriched));
         let time_ns = enriched.record.time_ns;
-        self.rollup.count(edge(enriched), counted, time_ns);
+        let counted = Counted::Changed(change, evidence);
+        self.rollup.count(enriched, counted, time_ns);
     }
 
     /// Counts what was said on a connection.
@@ -100,24 +101,23 @@ impl Recorder {
             return;
         }
         let now_ns = enriched.record.time_ns;
-        let edge = edge(enriched);
-        let row = counters::row(said, &sample(enriched), now_ns);
+        let row = counters::row(said, || sample(enriched), now_ns);
         let counted = Counted::Said(Box::new(row));
-        self.rollup.count(edge.clone(), counted, now_ns);
+        self.rollup.count(enriched, counted, now_ns);
         if let l7::record::Record::Dns(dns) = said {
-            self.searched(enriched, dns, edge);
+            self.searched(enriched, dns);
         }
     }
 
     /// Takes back failures that an answer shows to be none.
-    fn searched(&self, enriched: &Enriched, dns: &Dns, edge: Edge) {
+    fn searched(&self, enriched: &Enriched, dns: &Dns) {
         let (client, now_ns) = (enriched.record.source.address, enriched.record.time_ns);
         let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
         let excused = match dns.outcome {
             DnsOutcome::Code(0) => searches.exists(client, &dns.qname, now_ns),
             DnsOutcome::Code(NO_SUCH_NAME) => {
                 let missing = Missing {
-                    edge: Arc::new(edge),
+                    edge: Arc::new(edge(enriched)),
                     qname: dns.qname.clone(),
                     qtype: dns.qtype,
                 };
@@ -129,7 +129,7 @@ impl Recorder {
         for Missing { edge, qname, qtype } in excused {
             let row = counters::excuse(&qname, qtype, now_ns);
             let counted = Counted::Said(Box::new(row));
-            self.rollup.count(Edge::clone(&edge), counted, now_ns);
+            self.rollup.count(&*edge, counted, now_ns);
         }
     }
 

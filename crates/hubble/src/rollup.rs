@@ -7,14 +7,17 @@ mod said;
 mod spans;
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use api::hubble::answers::{Cause, Counters, Edge, Part, Party, PartyKind, Row, Sample, Window};
+use hashbrown::{DefaultHashBuilder, HashTable};
 use prost::Message;
 
 use crate::connections::Change;
+use crate::edges::EdgeKey;
 use disk::Disk;
 pub use disk::{DiskError, Level};
 use row::Open;
@@ -31,8 +34,8 @@ const TENS: usize = 360;
 pub enum Counted {
     /// A connection that began, from this address.
     Opened(IpAddr),
-    /// What was added to a connection, and who had it.
-    Changed(Change, Sample),
+    /// What was added to a connection, and who had it; nobody asks that of one that is well.
+    Changed(Change, Option<Sample>),
     /// A packet that was denied or dropped: why, whether it is another attempt than those before, and whose it was.
     Lost(Cause, bool, Sample),
     /// What was said on a connection, as the row that it alone would make.
@@ -48,7 +51,9 @@ pub struct Rollup {
 }
 
 struct State {
-    numbers: HashMap<Arc<Edge>, u32>,
+    /// Numbers of edges, by what tells them apart.
+    numbers: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     edges: Vec<Arc<Edge>>,
     /// How many edges are on disk.
     saved: usize,
@@ -77,20 +82,21 @@ impl Rollup {
     /// Counts that go on from those of a directory, or of a node that has none. `now` in seconds since the Unix epoch.
     pub fn open(directory: Option<&Path>, now: u64) -> Result<Self, DiskError> {
         let disk = Disk::open(directory)?;
-        let edges: Vec<Arc<Edge>> = disk.edges()?.into_iter().map(Arc::new).collect();
-        let numbers = edges.iter().zip(0..);
-        let state = State {
-            numbers: numbers
-                .map(|(edge, number)| (Arc::clone(edge), number))
-                .collect(),
-            saved: edges.len(),
-            edges,
+        let mut state = State {
+            numbers: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            saved: 0,
+            edges: Vec::new(),
             start: Level::Ten.start(now),
             open: Open::default(),
             tens: VecDeque::new(),
             tens_since: Level::Ten.start(now),
             since: disk.oldest()?.unwrap_or(now).min(now),
         };
+        for edge in disk.edges()? {
+            state.add(edge);
+        }
+        state.saved = state.edges.len();
         Ok(Self {
             state: Mutex::new(state),
             disk,
@@ -102,7 +108,8 @@ impl Rollup {
     }
 
     /// Counts something at `now_ns`, nanoseconds since the Unix epoch.
-    pub fn count(&self, edge: Edge, counted: Counted, now_ns: u64) {
+    pub fn count<'a>(&self, edge: impl Into<EdgeKey<'a>>, counted: Counted, now_ns: u64) {
+        let edge = edge.into();
         self.with(|state| {
             let number = state.number(edge);
             let is_outside = state.is_from_outside(number);
@@ -180,22 +187,36 @@ impl State {
         self.tens_since.max(kept)
     }
 
-    fn number(&mut self, edge: Edge) -> u32 {
-        if let Some(number) = self.numbers.get(&edge) {
-            return *number;
+    fn number(&mut self, edge: EdgeKey<'_>) -> u32 {
+        if let Some(number) = self.find(&edge) {
+            return number;
         }
-        let edge = if self.edges.len() < EDGES {
-            edge
-        } else {
-            other()
+        if self.edges.len() < EDGES {
+            return self.add(edge.into_edge());
+        }
+        let other = other();
+        let known = self.find(&EdgeKey::from(&other));
+        known.unwrap_or_else(|| self.add(other))
+    }
+
+    fn find(&self, edge: &EdgeKey<'_>) -> Option<u32> {
+        let hash = self.hasher.hash_one(edge);
+        let is_it = |number: &u32| {
+            let known = self.edges.get(*number as usize);
+            known.is_some_and(|known| EdgeKey::from(&**known) == *edge)
         };
-        if let Some(number) = self.numbers.get(&edge) {
-            return *number;
-        }
+        self.numbers.find(hash, is_it).copied()
+    }
+
+    fn add(&mut self, edge: Edge) -> u32 {
         let number = u32::try_from(self.edges.len()).unwrap_or(u32::MAX);
-        let edge = Arc::new(edge);
-        self.edges.push(Arc::clone(&edge));
-        self.numbers.insert(edge, number);
+        let (hasher, edges) = (&self.hasher, &mut self.edges);
+        let hash = hasher.hash_one(EdgeKey::from(&edge));
+        edges.push(Arc::new(edge));
+        self.numbers.insert_unique(hash, number, |number| {
+            let known = edges.get(*number as usize);
+            known.map_or(0, |known| hasher.hash_one(EdgeKey::from(&**known)))
+        });
         number
     }
 

@@ -139,6 +139,8 @@ pub struct Swept {
     pub pass_ended: bool,
 }
 
+/// Entries that the kernel is asked for at once: their room is used again for the next.
+const SLICE: u32 = 1024;
 /// Entries of one endpoint that may be promoted without ever being answered.
 const ONE_WAY_QUOTA: usize = 256;
 /// Packets and seconds after which a one-way flow counts as lasting.
@@ -241,21 +243,22 @@ impl Collector {
             .sweep
             .take()
             .unwrap_or_else(|| self.maps.connections.sweep());
-        let crowded = self.connections.seen_before > self.target;
-        if let Some(entries) = sweep.next_slice(count)? {
+        let mut has_begun = false;
+        while let Some(entries) = sweep.next_slice(SLICE)? {
+            has_begun = true;
             for (key, connection) in entries {
                 swept.seen += 1;
                 if let Some(end) = end(&connection, now, &self.clock, &self.lifetimes) {
                     self.finish(&self.maps.connections, key, end, now, watcher, &mut swept)?;
                 } else {
-                    watcher.alive(&key, &connection);
-                    swept.alive.add(&key, &connection);
-                    self.connections.seen += 1;
-                    if crowded {
-                        self.connections.idle.push((last_seen(&connection), key));
-                    }
+                    self.stays(key, &connection, watcher, &mut swept);
                 }
             }
+            if swept.seen >= count as usize {
+                break;
+            }
+        }
+        if has_begun {
             self.connections.sweep = Some(sweep);
         } else {
             self.relieve(now, watcher, &mut swept)?;
@@ -264,6 +267,22 @@ impl Collector {
         }
         self.sweep_aliases(count, &mut swept)?;
         Ok(swept)
+    }
+
+    /// Shows an entry that has not ended, and counts it.
+    fn stays(
+        &mut self,
+        key: ConnectionKey,
+        connection: &Connection,
+        watcher: &mut dyn Watcher,
+        swept: &mut Swept,
+    ) {
+        watcher.alive(&key, connection);
+        swept.alive.add(&key, connection);
+        self.connections.seen += 1;
+        if self.connections.seen_before > self.target {
+            self.connections.idle.push((last_seen(connection), key));
+        }
     }
 
     /// Drops the longest idle entries until the table is at its target.
@@ -366,25 +385,40 @@ impl Collector {
             .aliases
             .take()
             .unwrap_or_else(|| self.maps.aliases.sweep());
-        let Some(entries) = sweep.next_slice(count)? else {
-            self.orphans = std::mem::take(&mut self.suspects);
-            return Ok(());
-        };
-        for (key, alias) in entries {
-            let primary = alias.primary;
-            let alive = self.maps.connections.get(&primary)?.is_some()
-                || self.maps.openings.get(&primary)?.is_some();
-            if alive {
-                continue;
-            }
-            if self.orphans.contains(&key) {
-                let _ = self.maps.aliases.remove(&key)?;
-                swept.aliases += 1;
-            } else {
-                self.suspects.insert(key);
+        let mut seen = 0;
+        while seen < count as usize
+            && let Some(entries) = sweep.next_slice(SLICE)?
+        {
+            seen += entries.len();
+            for (key, alias) in entries {
+                self.look_at_alias(key, &alias.primary, swept)?;
             }
         }
-        self.aliases = Some(sweep);
+        if seen > 0 {
+            self.aliases = Some(sweep);
+        } else {
+            self.orphans = std::mem::take(&mut self.suspects);
+        }
+        Ok(())
+    }
+
+    fn look_at_alias(
+        &mut self,
+        key: ConnectionKey,
+        primary: &ConnectionKey,
+        swept: &mut Swept,
+    ) -> Result<(), CollectError> {
+        let alive = self.maps.connections.get(primary)?.is_some()
+            || self.maps.openings.get(primary)?.is_some();
+        if alive {
+            return Ok(());
+        }
+        if self.orphans.contains(&key) {
+            let _ = self.maps.aliases.remove(&key)?;
+            swept.aliases += 1;
+        } else {
+            self.suspects.insert(key);
+        }
         Ok(())
     }
 }

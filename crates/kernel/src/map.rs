@@ -9,7 +9,11 @@ use datapath::abi::Plain;
 
 use crate::fake::Memory;
 use crate::operations::{Operation, Operations};
-use crate::sys::{self, BatchEnd};
+use crate::sys;
+
+mod sweep;
+
+pub use sweep::Sweep;
 
 /// A map operation that the kernel refused.
 #[derive(Debug, thiserror::Error)]
@@ -176,16 +180,8 @@ impl<K: Plain, V: Plain> Map<K, V> {
                 .try_for_each(|(key, value)| self.set(key, value));
         };
         for slice in entries.chunks(BATCH as usize) {
-            let keys: Vec<u8> = slice
-                .iter()
-                .flat_map(|(key, _)| key.as_bytes())
-                .copied()
-                .collect();
-            let values: Vec<u8> = slice
-                .iter()
-                .flat_map(|(_, value)| value.as_bytes())
-                .copied()
-                .collect();
+            let keys = in_a_row(slice.iter().map(|(key, _)| key));
+            let values = in_a_row(slice.iter().map(|(_, value)| value));
             let (_, result) = sys::update_batch(fd.as_fd(), &keys, &values, slice.len() as u32);
             if let Err(error) = result {
                 if !batch_is_unsupported(&error) {
@@ -212,7 +208,7 @@ impl<K: Plain, V: Plain> Map<K, V> {
         let mut rest = keys;
         while !rest.is_empty() {
             let slice = &rest[..rest.len().min(BATCH as usize)];
-            let bytes: Vec<u8> = slice.iter().flat_map(Plain::as_bytes).copied().collect();
+            let bytes = in_a_row(slice.iter());
             let (done, result) = sys::delete_batch(fd.as_fd(), &bytes, slice.len() as u32);
             let count = |entries, result| self.operations.add(Operation::Delete, entries, &result);
             let advance = match result {
@@ -252,11 +248,7 @@ impl<K: Plain, V: Plain> Map<K, V> {
 
     /// Starts a walk in slices.
     pub fn sweep(&self) -> Sweep<K, V> {
-        Sweep {
-            map: self.clone(),
-            cursor: vec![0; size_of::<K>().max(4)],
-            state: SweepState::Start,
-        }
+        Sweep::new(self.clone())
     }
 
     /// Number of entries, by walking keys.
@@ -270,6 +262,15 @@ impl<K: Plain, V: Plain> Map<K, V> {
     }
 }
 
+/// The octets of these, one after another, as batch calls take them.
+fn in_a_row<'a, T: Plain + 'a>(all: impl ExactSizeIterator<Item = &'a T>) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(all.len() * size_of::<T>());
+    for one in all {
+        octets.extend_from_slice(one.as_bytes());
+    }
+    octets
+}
+
 /// Errors by which a kernel says that this type of map has no batch calls.
 fn batch_is_unsupported(error: &io::Error) -> bool {
     // 524 is ENOTSUPP, which the kernel lets out although it is not a user space error.
@@ -277,133 +278,6 @@ fn batch_is_unsupported(error: &io::Error) -> bool {
         error.raw_os_error(),
         Some(libc::EOPNOTSUPP | 524 | libc::EINVAL)
     )
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum SweepState {
-    Start,
-    Inside,
-    /// Without batch calls: key after key.
-    Stepping,
-    End,
-}
-
-/// A walk over a map in slices; entries that come or go meanwhile may be missed or, rarely, seen twice.
-#[derive(Debug)]
-pub struct Sweep<K, V> {
-    map: Map<K, V>,
-    cursor: Vec<u8>,
-    state: SweepState,
-}
-
-impl<K: Plain, V: Plain> Sweep<K, V> {
-    /// About `count` more entries (a hash returns whole buckets only); `None` at the end.
-    pub fn next_slice(&mut self, count: u32) -> Result<Option<Vec<(K, V)>>> {
-        match self.state {
-            SweepState::End => Ok(None),
-            SweepState::Stepping => self.step(count),
-            SweepState::Start | SweepState::Inside => self.batch(count),
-        }
-    }
-
-    fn batch(&mut self, mut count: u32) -> Result<Option<Vec<(K, V)>>> {
-        let map = self.map.clone();
-        let Backing::Kernel(fd) = &*map.backing else {
-            self.state = SweepState::Stepping;
-            self.cursor.clear();
-            return self.step(count);
-        };
-        loop {
-            let mut keys = vec![0u8; count as usize * size_of::<K>()];
-            let mut values = vec![0u8; count as usize * size_of::<V>()];
-            let first = self.state == SweepState::Start;
-            let result = sys::lookup_batch(
-                fd.as_fd(),
-                first,
-                &mut self.cursor,
-                &mut keys,
-                &mut values,
-                count,
-            );
-            let (found, end) = match result {
-                Ok(found) => found,
-                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) && count < 1 << 20 => {
-                    count *= 2;
-                    continue;
-                }
-                Err(error) if first && batch_is_unsupported(&error) => {
-                    self.state = SweepState::Stepping;
-                    self.cursor.clear();
-                    return self.step(count);
-                }
-                Err(error) => return Err(self.map.error("walk", error)),
-            };
-            self.state = match end {
-                BatchEnd::More => SweepState::Inside,
-                BatchEnd::Done => SweepState::End,
-            };
-            let entries: Vec<_> = keys
-                .chunks_exact(size_of::<K>())
-                .zip(values.chunks_exact(size_of::<V>()))
-                .take(found as usize)
-                .filter_map(|(key, value)| Some((K::from_bytes(key)?, V::from_bytes(value)?)))
-                .collect();
-            return Ok(if entries.is_empty() && end == BatchEnd::Done {
-                None
-            } else {
-                Some(entries)
-            });
-        }
-    }
-
-    fn step(&mut self, count: u32) -> Result<Option<Vec<(K, V)>>> {
-        let mut entries = Vec::new();
-        while entries.len() < count as usize {
-            let mut next = vec![0u8; size_of::<K>()];
-            let after = (!self.cursor.is_empty()).then_some(self.cursor.as_slice());
-            let value = match self.next_entry(after, &mut next)? {
-                Entry::End => {
-                    self.state = SweepState::End;
-                    break;
-                }
-                Entry::Gone => None,
-                Entry::There(value) => Some(value),
-            };
-            entries.extend(K::from_bytes(&next).zip(value));
-            self.cursor = next;
-        }
-        Ok((!entries.is_empty()).then_some(entries))
-    }
-
-    fn next_entry(&self, after: Option<&[u8]>, key: &mut [u8]) -> Result<Entry<V>> {
-        let mut value = vec![0u8; size_of::<V>()];
-        let found = match &*self.map.backing {
-            Backing::Memory(memory) => memory.next_entry(after, key, &mut value),
-            Backing::Kernel(fd) => match sys::next_key(fd.as_fd(), after, key) {
-                Ok(Some(())) => match sys::lookup(fd.as_fd(), key, &mut value) {
-                    Ok(None) => return Ok(Entry::Gone),
-                    found => found,
-                },
-                end => end,
-            },
-        };
-        Ok(
-            match found.map_err(|error| self.map.error("walk", error))? {
-                None => Entry::End,
-                Some(()) => V::from_bytes(&value).map_or(Entry::Gone, Entry::There),
-            },
-        )
-    }
-}
-
-/// What comes next on a walk.
-enum Entry<V> {
-    /// Nothing.
-    End,
-    /// Something that was removed meanwhile.
-    Gone,
-    /// A value.
-    There(V),
 }
 
 /// A handle to a map with one value per key and CPU.

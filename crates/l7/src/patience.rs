@@ -3,8 +3,9 @@
 //! A kind is a method and a path template of a service. Of one of which few were answered nobody can say what is long; and where answers
 //! come when there is something to tell, those before took long as well.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::BuildHasher;
+
+use hashbrown::HashMap;
 
 use crate::record::{Http, Seen};
 
@@ -63,21 +64,19 @@ impl Kind {
     }
 }
 
-/// Number of a request's kind; none if its name was not seen.
-fn kind(service: u64, of: &Http) -> Option<u64> {
-    let (Seen::Known(method), Seen::Known(template)) = (&of.method, &of.template) else {
-        return None;
-    };
-    let mut hasher = DefaultHasher::new();
-    (service, method, template).hash(&mut hasher);
-    Some(hasher.finish())
-}
-
 impl Patience {
+    /// Number of a request's kind; none if its name was not seen.
+    fn kind(&self, service: u64, of: &Http) -> Option<u64> {
+        let (Seen::Known(method), Seen::Known(template)) = (&of.method, &of.template) else {
+            return None;
+        };
+        Some(self.kinds.hasher().hash_one((service, method, template)))
+    }
+
     /// Takes in how long an answer took; its request has its template.
     pub(crate) fn note(&mut self, service: u64, of: &Http) {
         let (Some(kind), Some(start_ns), Some(answer_ns)) =
-            (kind(service, of), of.start_ns, of.answer_ns)
+            (self.kind(service, of), of.start_ns, of.answer_ns)
         else {
             return;
         };
@@ -93,7 +92,9 @@ impl Patience {
 
     /// Whether a request that has waited for so long is overdue; it has its template.
     pub(crate) fn is_over(&self, service: u64, of: &Http, waited_ns: u64) -> bool {
-        let known = kind(service, of).and_then(|kind| self.kinds.get(&kind));
+        let known = self
+            .kind(service, of)
+            .and_then(|kind| self.kinds.get(&kind));
         let long_ns = known.and_then(Kind::long_ns);
         long_ns.is_some_and(|long_ns| waited_ns > long_ns.max(LEAST_NS))
     }

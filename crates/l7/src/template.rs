@@ -3,7 +3,7 @@
 //! The same path always has the same template, whatever came before it, until a service has [`TEMPLATES`] of them; then
 //! paths with a new template are `/*`.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,9 @@ mod shares;
 mod tests;
 mod undecided;
 
-use std::{collections::HashMap, hash::Hash};
+use std::hash::Hash;
+
+use hashbrown::{HashMap, hash_map::Entry};
 
 use crate::{
     classify::Protocol, conversation::Direction, dns, kafka::TopicNames, record::Record,
@@ -157,8 +159,9 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
         }
     }
 
-    /// Takes a sample of a TCP segment. Those of both directions have to come in the order in which they cause each other,
-    /// as from one ring they do; each direction for itself may be out of order.
+    /// Takes a sample of a TCP segment; says which ones are wanted from now on: none, if there is no room for the connection.
+    /// Those of both directions have to come in the order in which they cause each other, as from one ring they do; each
+    /// direction for itself may be out of order.
     pub fn segment(
         &mut self,
         key: K,
@@ -166,25 +169,25 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
         direction: Direction,
         sample: Sample<'_>,
         out: &mut Vec<(K, Record)>,
-    ) {
+    ) -> Want {
         self.shared.heard_ns = self.shared.heard_ns.max(sample.time_ns);
-        let known = self.connections.get(&key);
-        let other =
-            sample.syn && known.is_some_and(|known| known.is_other(direction, sample.sequence));
-        if other {
-            self.closed(key, None, out);
-        }
-        if !self.connections.contains_key(&key) {
-            if !self.taken.has_room(origin.pod, self.budget) {
-                self.over_budget(Protocol::Other);
-                return;
+        if sample.syn {
+            let known = self.connections.get(&key);
+            if known.is_some_and(|known| known.is_other(direction, sample.sequence)) {
+                self.closed(key, None, out);
             }
-            let connection = Connection::new(origin);
-            self.taken.add(origin.pod, connection.octets());
-            self.connections.insert(key, connection);
         }
-        let Some(connection) = self.connections.get_mut(&key) else {
-            return;
+        let connection = match self.connections.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(room) => {
+                if !self.taken.has_room(origin.pod, self.budget) {
+                    self.shared.over_budget(Protocol::Other);
+                    return Want::Nothing;
+                }
+                let connection = room.insert(Connection::new(origin));
+                self.taken.add(origin.pod, connection.octets());
+                connection
+            }
         };
         let (pod, before) = (connection.pod(), connection.octets());
         let records = connection.segment(direction, sample, &mut self.shared);
@@ -193,9 +196,10 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
             let (protocol, kept) = (connection.protocol(), connection.octets());
             connection.drop_state();
             self.taken.change(pod, kept, connection.octets());
-            self.over_budget(protocol);
+            self.shared.over_budget(protocol);
         }
         out.extend(records.into_iter().map(|record| (key, record)));
+        connection.wants()
     }
 
     /// Takes a sample of a UDP datagram that is one of DNS, on the account of that pod.
@@ -210,7 +214,7 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
     ) {
         if !self.resolvers.contains_key(&key) {
             if !self.resolving.has_room(pod, self.budget) {
-                self.over_budget(Protocol::Dns);
+                self.shared.over_budget(Protocol::Dns);
                 return;
             }
             self.resolving.add(pod, 0);
@@ -306,11 +310,9 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
         self.connections.get(&key).map(Connection::protocol)
     }
 
-    /// Which samples of this connection are wanted from now on: none, if there is no room for it.
-    pub fn wants(&self, key: K) -> Want {
-        self.connections
-            .get(&key)
-            .map_or(Want::Nothing, Connection::wants)
+    /// Which samples of this connection are wanted, if it is followed.
+    pub fn wants(&self, key: K) -> Option<Want> {
+        self.connections.get(&key).map(Connection::wants)
     }
 
     /// Connections that are followed.
@@ -341,16 +343,6 @@ impl<K: Copy + Eq + Hash> Tracker<K> {
     /// Names of Kafka's topics.
     pub fn topics(&mut self) -> &mut TopicNames {
         &mut self.shared.topics
-    }
-
-    fn over_budget(&mut self, protocol: Protocol) {
-        self.shared.totals.add(
-            protocol,
-            Counts {
-                over_budget: 1,
-                ..Counts::default()
-            },
-        );
     }
 }
 

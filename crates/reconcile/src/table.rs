@@ -258,6 +258,11 @@ impl<K: Key, V: Value> Table<K, V> {
         }
     }
 
+    /// The revision now.
+    pub fn revision(&self) -> Revision {
+        self.shared.current.load().revision
+    }
+
     /// The row of a key now.
     pub fn get(&self, key: &K) -> Option<Arc<V>> {
         self.shared

@@ -1,10 +1,13 @@
 //! The names that flows have at this moment, out of the view and the store's tables.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use arc_swap::ArcSwapOption;
+use hashbrown::HashMap;
 use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
 use imbl::ordmap::DiffItem;
 use ipnet::IpNet;
@@ -34,6 +37,8 @@ pub struct NamesNow {
 struct Index {
     /// The state of which it is.
     view: Option<Arc<View>>,
+    /// How often it has followed what changed.
+    follows: u64,
     /// Remote endpoints of which it is.
     remote: Option<Snapshot<PodName, RemoteEndpoint>>,
     /// Who has an address. Nearly always there is one; of several, as while an address is given anew, the last counts.
@@ -45,6 +50,8 @@ struct Index {
     services: HashMap<(IpAddr, u16), Claimants>,
     /// By backend and protocol; it has a name where one service alone has it.
     behind: HashMap<(IpAddr, u16, u8), Claimants>,
+    /// Policies of the rules that were asked for. Any reader may add one, so it has a lock of its own.
+    rules: RwLock<HashMap<u32, Vec<Arc<PolicyOrigin>>>>,
 }
 
 /// Services that have an address. Nearly always there is one.
@@ -54,8 +61,18 @@ type Claimants = Box<[Arc<ServiceName>]>;
 struct Pod {
     name: PodName,
     labels: LabelsOf,
-    /// Of its first flow, with the facts of that moment. Most pods elsewhere never have one.
-    names: OnceLock<Box<(Facts, Arc<EndpointNames>)>>,
+    /// Since its first flow. Most pods elsewhere never have one.
+    names: ArcSwapOption<Named>,
+}
+
+/// The names of a pod, with the facts that they are made of, and of when these are.
+struct Named {
+    facts: Facts,
+    names: Arc<EndpointNames>,
+    /// How often the index had followed what changed; labels are of its view.
+    follows: AtomicU64,
+    /// The revision of this node's pods; the workload is of them.
+    pods: AtomicU64,
 }
 
 /// Where the labels of a pod are found.
@@ -79,11 +96,18 @@ impl Pod {
         Self {
             name: name.clone(),
             labels,
-            names: OnceLock::new(),
+            names: ArcSwapOption::empty(),
         }
     }
 
-    fn names(&self, view: &View, inputs: &Inputs) -> Arc<EndpointNames> {
+    /// Its names at this moment: facts are looked up when something has changed since.
+    fn names(&self, follows: u64, view: &View, inputs: &Inputs) -> Arc<EndpointNames> {
+        let pods = inputs.pods.revision();
+        let known = self.names.load();
+        let known = known.as_ref();
+        if let Some(known) = known.filter(|of| of.is_of(follows, pods)) {
+            return Arc::clone(&known.names);
+        }
         let labels = match &self.labels {
             LabelsOf::Endpoint(labels) => labels.clone(),
             LabelsOf::Identity(identity) => labels_of(view, *identity),
@@ -92,16 +116,19 @@ impl Pod {
         let pod = inputs.pods.get(&self.name);
         let workload = pod.and_then(|pod| pod.workload.clone());
         let facts = Facts { labels, workload };
-        match self.names.get().map(|of| &**of) {
-            Some((of, names)) if *of == facts => Arc::clone(names),
-            Some(_) => Arc::new(self.named(&facts)),
-            None => {
-                let names = Arc::new(self.named(&facts));
-                // Whoever was first has made the same.
-                let _ = self.names.set(Box::new((facts, Arc::clone(&names))));
-                names
-            }
+        if let Some(known) = known.filter(|of| of.facts == facts) {
+            known.follows.store(follows, Ordering::Relaxed);
+            known.pods.store(pods, Ordering::Relaxed);
+            return Arc::clone(&known.names);
         }
+        let names = Arc::new(self.named(&facts));
+        self.names.store(Some(Arc::new(Named {
+            facts,
+            names: Arc::clone(&names),
+            follows: follows.into(),
+            pods: pods.into(),
+        })));
+        names
     }
 
     fn named(&self, facts: &Facts) -> EndpointNames {
@@ -112,6 +139,13 @@ impl Pod {
             workloads: workload.map(|of| (of.name, of.kind)).into_iter().collect(),
             ..labelled(&facts.labels)
         }
+    }
+}
+
+impl Named {
+    /// Labels and workload do not depend on each other, so it does not matter whether both numbers were written by one reader.
+    fn is_of(&self, follows: u64, pods: u64) -> bool {
+        self.follows.load(Ordering::Relaxed) == follows && self.pods.load(Ordering::Relaxed) == pods
     }
 }
 
@@ -133,6 +167,9 @@ impl Index {
     /// Follows what changed: remote endpoints by the log of their table, all else by comparing two states that share what
     /// they have in common.
     fn follow(&mut self, view: &Arc<View>, inputs: &Inputs) {
+        self.follows += 1;
+        let rules = self.rules.get_mut();
+        rules.unwrap_or_else(PoisonError::into_inner).clear();
         self.follow_remote(inputs);
         self.follow_local(&view.endpoints);
         let before = self.view.replace(Arc::clone(view));
@@ -303,6 +340,43 @@ fn take<K: Eq + Hash>(
     }
 }
 
+/// The policies that a rule comes from.
+fn policies_of(view: &View, rule: RuleId) -> Vec<Arc<PolicyOrigin>> {
+    let Some(origin) = view.policy.rule_ids().get(rule) else {
+        return Vec::new();
+    };
+    let of = |key: &ObjectKey, labels: Vec<Arc<str>>, log: &Arc<str>| {
+        Arc::new(PolicyOrigin {
+            name: Arc::clone(&key.name),
+            namespace: Arc::clone(&key.namespace),
+            kind: key.kind.as_str().into(),
+            labels,
+            revision: view.revision,
+            log: Arc::clone(log),
+        })
+    };
+    match &**origin {
+        Origin::Rule {
+            object,
+            labels,
+            log,
+            ..
+        } => vec![of(
+            object,
+            labels
+                .iter()
+                .map(|label| label.to_string().into())
+                .collect(),
+            log,
+        )],
+        Origin::DefaultDeny { policies, .. } => policies
+            .iter()
+            .map(|key| of(key, Vec::new(), &"".into()))
+            .collect(),
+        Origin::Fixed(_) => Vec::new(),
+    }
+}
+
 impl NamesNow {
     /// Over the view, the tables and the node's own devices.
     pub fn new(
@@ -348,7 +422,7 @@ impl Names for NamesNow {
     fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
         self.indexed(|index, view| {
             let pod = index.pods.get(&address)?.last()?;
-            Some(pod.names(view, &self.inputs))
+            Some(pod.names(index.follows, view, &self.inputs))
         })
         .or_else(|| {
             let labels = labels_of(&self.view.get(), Identity(identity));
@@ -380,40 +454,19 @@ impl Names for NamesNow {
     }
 
     fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>> {
-        let view = self.view.get();
-        let Some(origin) = view.policy.rule_ids().get(RuleId(rule)) else {
-            return Vec::new();
-        };
-        let of = |key: &ObjectKey, labels: Vec<Arc<str>>, log: &Arc<str>| {
-            Arc::new(PolicyOrigin {
-                name: Arc::clone(&key.name),
-                namespace: Arc::clone(&key.namespace),
-                kind: key.kind.as_str().into(),
-                labels,
-                revision: view.revision,
-                log: Arc::clone(log),
-            })
-        };
-        match &**origin {
-            Origin::Rule {
-                object,
-                labels,
-                log,
-                ..
-            } => vec![of(
-                object,
-                labels
-                    .iter()
-                    .map(|label| label.to_string().into())
-                    .collect(),
-                log,
-            )],
-            Origin::DefaultDeny { policies, .. } => policies
-                .iter()
-                .map(|key| of(key, Vec::new(), &"".into()))
-                .collect(),
-            Origin::Fixed(_) => Vec::new(),
-        }
+        let found = self.indexed(|index, view| {
+            let known = index.rules.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = known.get(&rule) {
+                return Some(known.clone());
+            }
+            drop(known);
+            let made = policies_of(view, RuleId(rule));
+            let rules = index.rules.write();
+            let mut rules = rules.unwrap_or_else(PoisonError::into_inner);
+            rules.insert(rule, made.clone());
+            Some(made)
+        });
+        found.unwrap_or_default()
     }
 
     fn interface(&self, number: u32) -> Option<Arc<str>> {

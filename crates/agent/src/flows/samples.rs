@@ -1,7 +1,6 @@
 //! From the data plane's ring of samples to the parsers, and what comes of it: records for the flow server, and for the kernel
 //! how it goes on with each connection (docs/decisions/0017).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,6 +9,8 @@ use std::time::Duration;
 use datapath::abi::connection::ConnectionKey;
 use datapath::abi::sample::{Sample, marks, mode};
 use datapath::wire::tcp::flags::{ACK, SYN};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use hubble::intake::Intake;
 use hubble::metrics::Captured;
 use hubble::records::protocol;
@@ -40,20 +41,27 @@ struct Listener {
     tracker: Tracker<Heard>,
     records: Vec<(Heard, Record)>,
     /// What the kernel is to be told about connections.
-    modes: HashMap<ConnectionKey, u8>,
+    telling: HashMap<ConnectionKey, Telling>,
     /// What the kernel was told about connections that are over.
     over: Vec<ConnectionKey>,
 }
 
-/// Reads the ring until `stop`.
-pub async fn follow_samples(
+/// How the kernel is to go on with a connection.
+struct Telling {
+    mode: u8,
+    /// It may have been told something about this connection before.
+    again: bool,
+}
+
+/// Reads the ring until `stop`, on its thread, as [`super::follow_ring`] does.
+pub fn follow_samples(
     mut samples: Samples,
-    followed: Map<ConnectionKey, u32>,
-    intake: Arc<Intake>,
+    followed: &Map<ConnectionKey, u32>,
+    intake: &Intake,
     names: Arc<NamesNow>,
-    heard: HeardUpTo,
+    heard: &HeardUpTo,
     mut topics: Topics,
-    stop: CancellationToken,
+    stop: &CancellationToken,
 ) {
     // What an agent before this one said was of connections that may be others by now.
     let forgotten = followed.dump().and_then(|told| {
@@ -67,45 +75,42 @@ pub async fn follow_samples(
     topics.teach(listener.tracker.topics());
     let (mut lost, mut ticked_ns) = (0, monotonic_ns());
     loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(READ_EVERY) => {}
+        let mut left = BATCH;
+        while left > 0
+            && samples
+                .next(|sample, octets| listener.take(sample, octets))
+                .is_some()
+        {
+            left -= 1;
         }
-        loop {
-            let mut left = BATCH;
-            while left > 0
-                && samples
-                    .next(|sample, octets| listener.take(sample, octets))
-                    .is_some()
-            {
-                left -= 1;
-            }
-            listener.hand_on(&followed, &intake);
-            heard.store(samples.position(), Ordering::Release);
-            if left > 0 {
-                break;
-            }
-            tokio::task::yield_now().await;
+        listener.hand_on(followed, intake);
+        heard.store(samples.position(), Ordering::Release);
+        if stop.is_cancelled() {
+            return;
         }
-        let now_ns = monotonic_ns();
-        if now_ns.saturating_sub(ticked_ns) < TICK_NS {
+        if left == 0 {
+            // What waits for an answer may have it in what waits in the ring.
             continue;
         }
-        ticked_ns = now_ns;
-        match samples.lost() {
-            Ok(more) => {
-                lost += more;
-                listener.lost(more, &intake);
+        let now_ns = monotonic_ns();
+        if now_ns.saturating_sub(ticked_ns) >= TICK_NS {
+            ticked_ns = now_ns;
+            match samples.lost() {
+                Ok(more) => {
+                    lost += more;
+                    listener.lost(more, intake);
+                }
+                Err(error) => tracing::warn!(%error, "lost samples cannot be counted"),
             }
-            Err(error) => tracing::warn!(%error, "lost samples cannot be counted"),
+            listener.tracker.tick(now_ns, &mut listener.records);
+            listener.hand_on(followed, intake);
+            topics.tell(listener.tracker.topics());
+            intake.metrics().captured(Captured {
+                lost: lost + samples.malformed(),
+                totals: listener.tracker.totals().clone(),
+            });
         }
-        listener.tracker.tick(now_ns, &mut listener.records);
-        listener.hand_on(&followed, &intake);
-        topics.tell(listener.tracker.topics());
-        intake.metrics().captured(Captured {
-            lost: lost + samples.malformed(),
-            totals: listener.tracker.totals().clone(),
-        });
+        std::thread::sleep(READ_EVERY);
     }
 }
 
@@ -115,7 +120,7 @@ impl Listener {
             is_private,
             tracker: Tracker::default(),
             records: Vec::new(),
-            modes: HashMap::new(),
+            telling: HashMap::new(),
             over: Vec::new(),
         }
     }
@@ -130,10 +135,11 @@ impl Listener {
         }
         let is_tcp = sample.key.protocol == protocol::TCP;
         let Ends { client, server, .. } = &connection.ends;
-        let is_new = self.tracker.protocol(connection).is_none();
+        let before = self.tracker.wants(connection);
+        let is_new = before.is_none();
         if is_new && ((self.is_private)(client.address) || (self.is_private)(server.address)) {
             if is_tcp {
-                self.say(sample, mode::OPAQUE);
+                self.say(sample, mode::OPAQUE, true);
             }
             return;
         }
@@ -153,27 +159,39 @@ impl Listener {
             // The same ports again, or the same SYN, about which nothing was said yet.
             self.forget(connection);
         }
-        self.tracker.segment(
+        let wanted = self.tracker.segment(
             connection,
             connection.origin(sample),
             direction,
             heard::segment(sample, octets),
             &mut self.records,
         );
-        self.say(sample, mode_of(self.tracker.wants(connection)));
+        // Of one that there is no room for nobody remembers what was said.
+        let again = before.map_or(wanted == Want::Nothing, |before| before != Want::Beginning);
+        self.say(sample, mode_of(wanted), again);
     }
 
-    /// Tells the kernel how to go on, unless it does so.
-    fn say(&mut self, sample: &Sample, wanted: u8) {
-        if wanted != mode::UNDECIDED && wanted != sample.mode {
-            self.modes.insert(sample.key, wanted);
+    /// Tells the kernel how to go on, unless it does so; `again` if it may have been told something before.
+    fn say(&mut self, sample: &Sample, mode: u8, again: bool) {
+        if mode == mode::UNDECIDED || mode == sample.mode {
+            return;
+        }
+        match self.telling.entry(sample.key) {
+            Entry::Occupied(telling) => telling.into_mut().mode = mode,
+            Entry::Vacant(room) => {
+                room.insert(Telling { mode, again });
+            }
         }
     }
 
-    /// The connection is over: what was said of it is not to be found by the next one with its ports.
+    /// The connection is over: what was said of it is not to be found by the next one with its ports. Of one that was over before
+    /// anything was said of it the kernel knows nothing.
     fn forget(&mut self, connection: Heard) {
-        self.modes.remove(&connection.key);
-        if self.tracker.wants(connection) != Want::Beginning {
+        let was_told = match self.telling.remove(&connection.key) {
+            Some(telling) => telling.again,
+            None => self.tracker.wants(connection) != Some(Want::Beginning),
+        };
+        if was_told {
             self.over.push(connection.key);
         }
     }
@@ -193,7 +211,7 @@ impl Listener {
         }
         let (clock, made_ns) = (clock_now(), monotonic_ns());
         for (connection, record) in self.records.drain(..) {
-            intake.spoken(&Spoken {
+            intake.spoken(Spoken {
                 ends: connection.ends,
                 record,
                 made_ns,
@@ -205,8 +223,8 @@ impl Listener {
     fn tell(&mut self, followed: &Map<ConnectionKey, u32>) -> Result<(), MapError> {
         followed.remove_all(&std::mem::take(&mut self.over))?;
         // Not drained: the room that many took once would be walked each time.
-        let modes = std::mem::take(&mut self.modes).into_iter();
-        let modes: Vec<_> = modes.map(|(key, mode)| (key, mode.into())).collect();
+        let telling = std::mem::take(&mut self.telling).into_iter();
+        let modes: Vec<_> = telling.map(|(key, of)| (key, of.mode.into())).collect();
         followed.set_all(&modes)
     }
 }

@@ -58,12 +58,28 @@ struct Batch {
 pub(super) struct Waiting {
     batches: VecDeque<Batch>,
     count: usize,
+    /// Room of events that were dealt with.
+    room: Vec<Event>,
 }
 
 impl Waiting {
+    /// Room for events that are to be read: that of those before, where it was left here.
+    pub(super) fn room(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.room)
+    }
+
+    /// Leaves the room of events that were dealt with.
+    pub(super) fn leave(&mut self, mut events: Vec<Event>) {
+        events.clear();
+        if events.capacity() > self.room.capacity() {
+            self.room = events;
+        }
+    }
+
     /// Takes events that were in the ring before these positions were looked at.
     pub(super) fn push(&mut self, now_ns: u64, positions: Positions, events: Vec<Event>) {
         if events.is_empty() {
+            self.leave(events);
             return;
         }
         self.count += events.len();

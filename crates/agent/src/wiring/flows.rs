@@ -92,12 +92,16 @@ pub(super) async fn start_flows(
         tasks.spawn("samples", {
             let followed = maps.followed.clone();
             let (intake, names) = (Arc::clone(&intake), Arc::clone(&names));
-            move |stop| follow_samples(samples, followed, intake, names, heard, topics, stop)
+            move |stop| {
+                apart(move || {
+                    follow_samples(samples, &followed, &intake, names, &heard, topics, &stop);
+                })
+            }
         });
     }
     tasks.spawn("events", {
         let (maps, intake) = (maps.clone(), Arc::clone(&intake));
-        move |stop| follow_ring(events, maps, unheard, intake, stop)
+        move |stop| apart(move || follow_ring(events, &maps, unheard.as_ref(), &intake, &stop))
     });
     let (nodes, peers) = watch::channel(Arc::from([]));
     let tls = if hubble.disable_tls || hubble.tls.is_none() {
@@ -146,6 +150,15 @@ pub(super) async fn start_flows(
         move |stop| tell_doings(view, names, intake, stop)
     });
     Ok(Some(intake))
+}
+
+/// Runs what sleeps and works by turns on a thread of its own.
+async fn apart(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = tokio::task::spawn_blocking(work).await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
 }
 
 /// Records of before, and who writes them. Without them there are flows all the same, those of the ring.

@@ -205,6 +205,7 @@ fn fault(edge: &Edge, cause: &Cause, completeness: &Completeness) -> Fault {
         | CauseKind::ResetByServer
         | CauseKind::CutByServer
         | CauseKind::FullAtServer
+        | CauseKind::UnclosedAtServer
         | CauseKind::HttpError
         | CauseKind::GrpcError
         | CauseKind::Overdue => Fault::Server,

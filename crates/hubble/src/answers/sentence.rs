@@ -62,6 +62,10 @@ pub(super) fn sentence(edge: &Edge, cause: &Cause, completeness: &Completeness) 
                 "{who} takes nothing more on connections that are open: its program does not read"
             )
         }
+        CauseKind::UnclosedAtServer => format!(
+            "{} does not close connections that {source} has closed: its program keeps them",
+            place(edge, &destination)
+        ),
         CauseKind::CauseUnknown => "several causes".to_owned(),
         _ => said(cause, &source, &destination),
     }

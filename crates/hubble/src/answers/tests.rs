@@ -607,11 +607,13 @@ async fn a_connection_that_does_not_go_on_is_at_fault_where_its_packets_were_las
         tally(CauseKind::StalledAtServer, 5),
         delivered(CauseKind::StalledAtClient, 1),
         tally(CauseKind::FullAtServer, 2),
+        tally(CauseKind::UnclosedAtServer, 6),
     ];
     let of_server = vec![
         delivered(CauseKind::StalledAtServer, 3),
         tally(CauseKind::StalledAtClient, 4),
         tally(CauseKind::FullAtServer, 2),
+        tally(CauseKind::UnclosedAtServer, 6),
     ];
     let answers = ask_of(vec![
         row(web_to_api(Side::Client), opened(9), of_client),
@@ -632,6 +634,7 @@ async fn a_connection_that_does_not_go_on_is_at_fault_where_its_packets_were_las
             "2 Server: port 80 of shop/api takes nothing more on connections that are open: its program does not read",
             "3 Network: what is sent to shop/web on open connections is not acknowledged: lost between the nodes",
             "3 Server: what is sent to port 80 of shop/api on open connections is not acknowledged, and is delivered to the pod",
+            "6 Server: port 80 of shop/api does not close connections that shop/web has closed: its program keeps them",
         ]
     );
 }

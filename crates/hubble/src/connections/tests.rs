@@ -59,7 +59,10 @@ fn a_connection_that_closes_is_told_once_and_what_comes_after_it_as_well() {
     carry(&mut connection.sent, 9, 940);
     let closed = follower.look(&key(1), &connection, at(2), Entry::Stays);
     let closed = closed.unwrap();
-    assert_eq!(closed.outcome, Some(Outcome::Closed));
+    assert_eq!(
+        (closed.outcome, closed.ended),
+        (Some(Outcome::Closed), true)
+    );
     assert_eq!(closed.answered, Some(Duration::from_millis(2)));
     assert_eq!((closed.sent.packets, closed.sent.bytes), (10, 1000));
     assert_eq!(
@@ -70,6 +73,7 @@ fn a_connection_that_closes_is_told_once_and_what_comes_after_it_as_well() {
     let last = follower.look(&key(1), &connection, at(13), Entry::Goes);
     let last = last.unwrap();
     assert_eq!((last.outcome, last.answered), (None, None));
+    assert!(!last.ended, "its end was told");
     assert_eq!(
         last.received,
         Traffic {
@@ -95,7 +99,7 @@ fn an_opening_without_an_answer_is_told_after_three_seconds_and_its_late_answer_
     let waiting = follower.look(&key(1), &connection, at(3), Entry::Stays);
     let waiting = waiting.unwrap();
     assert_eq!(waiting.outcome, Some(Outcome::Unanswered));
-    assert!(waiting.delivered && waiting.syn_retransmits == 2);
+    assert!(waiting.delivered && waiting.syn_retransmits == 2 && !waiting.ended);
     assert_eq!(
         follower.look(&key(1), &connection, at(4), Entry::Stays),
         None
@@ -148,9 +152,8 @@ fn what_is_sent_again_from_look_to_look_and_not_acknowledged_stalls_once() {
         "it may have been sent just now"
     );
     connection.retransmits_sent = 5;
-    let stall = Stall {
+    let stall = Stall::Deaf {
         at: End::Server,
-        full: false,
         delivered: true,
     };
     assert_eq!(look(&connection, 21), Some(stall));
@@ -181,15 +184,66 @@ fn the_client_stalls_as_well_and_who_resets_or_acknowledges_does_not() {
         let told = follower.look(&key(1), &connection, at(21), Entry::Goes);
         told.and_then(|change| change.stalled)
     };
-    let stall = Stall {
+    let stall = Stall::Deaf {
         at: End::Client,
-        full: false,
         delivered: false,
     };
     assert_eq!(second(|_| {}), Some(stall));
     assert_eq!(second(|of| of.sent.ack += 1), None);
     assert_eq!(second(|of| of.retransmits_received = 0), None);
     assert_eq!(second(|of| of.sent.tcp_flags |= u32::from(RST)), None);
+}
+
+#[test]
+fn a_connection_that_its_client_has_closed_is_told_when_its_server_keeps_it_in_silence() {
+    let told = |change: fn(&mut Connection, u64)| {
+        let mut follower = follower();
+        let mut connection = answered();
+        let mut all = Vec::new();
+        for second in (10..=130).step_by(10) {
+            if second == 20 {
+                connection.sent.tcp_flags |= u32::from(FIN);
+                carry(&mut connection.received, 1, 40);
+            }
+            change(&mut connection, second);
+            let told = follower.look(&key(1), &connection, at(second), Entry::Stays);
+            let stall = told.and_then(|change| change.stalled);
+            all.extend(stall.map(|stall| (second, stall)));
+        }
+        all
+    };
+    assert_eq!(told(|_, _| {}), [(80, Stall::Unclosed)], "once");
+    let speaks: fn(&mut Connection, u64) = |of, second| {
+        if second <= 50 {
+            carry(&mut of.received, 3, 400);
+        }
+    };
+    assert_eq!(
+        told(speaks),
+        [(110, Stall::Unclosed)],
+        "since it fell silent"
+    );
+    let speaks: fn(&mut Connection, u64) = |of, _| carry(&mut of.received, 3, 400);
+    assert_eq!(told(speaks), []);
+    let closes: fn(&mut Connection, u64) = |of, second| {
+        if second == 70 {
+            of.received.tcp_flags |= u32::from(FIN);
+        }
+    };
+    assert_eq!(told(closes), []);
+    let resets: fn(&mut Connection, u64) = |of, second| {
+        if second == 70 {
+            of.sent.tcp_flags |= u32::from(RST);
+        }
+    };
+    assert_eq!(told(resets), []);
+    // How clients keep what their servers have closed.
+    let servers: fn(&mut Connection, u64) = |of, _| {
+        std::mem::swap(&mut of.sent.tcp_flags, &mut of.received.tcp_flags);
+        of.sent.tcp_flags &= !u32::from(FIN);
+        of.received.tcp_flags |= u32::from(FIN);
+    };
+    assert_eq!(told(servers), []);
 }
 
 #[test]
@@ -205,12 +259,7 @@ fn a_window_that_stays_closed_while_it_is_asked_about_stalls() {
         let told = follower.look(&key(1), &connection, at(21), Entry::Stays);
         told.and_then(|change| change.stalled)
     };
-    let stall = Stall {
-        at: End::Server,
-        full: true,
-        delivered: true,
-    };
-    assert_eq!(second(|_| {}), Some(stall));
+    assert_eq!(second(|_| {}), Some(Stall::Full(End::Server)));
     assert_eq!(second(|of| of.received.full = 0), None);
     assert_eq!(second(|of| of.received.ack += 1), None);
     let answers: fn(&mut Connection) = |of| of.received.seq_end += 10;
@@ -338,6 +387,49 @@ fn what_was_before_the_follower_began_is_not_told_again() {
         (change.answered, change.outcome),
         (None, Some(Outcome::Idle))
     );
+}
+
+#[test]
+fn the_end_of_a_connection_from_before_is_told_if_nobody_can_have_told_it() {
+    let mut open = answered();
+    open.created_ns = BEGAN - SECOND;
+    let mut closed = open;
+    closed.sent.tcp_flags |= u32::from(FIN);
+    closed.received.tcp_flags |= u32::from(FIN);
+    let mut waits = opening();
+    waits.created_ns = BEGAN - SECOND;
+    for (connection, entry, told) in [
+        (open, Entry::Stays, None),
+        (closed, Entry::Stays, None),
+        (closed, Entry::Goes, None),
+        (open, Entry::Closes, None),
+        // Its event has waited until now.
+        (closed, Entry::Closes, Some(Some(Outcome::Closed))),
+        (open, Entry::Goes, Some(Some(Outcome::Idle))),
+        // That nobody answered was told when it had waited for three seconds.
+        (waits, Entry::Goes, Some(None)),
+    ] {
+        let change = follower().look(&key(1), &connection, at(9), entry);
+        let expected = told.map(|outcome| Change {
+            outcome,
+            ended: true,
+            ..Change::default()
+        });
+        assert_eq!(change, expected, "{entry:?} {connection:?}");
+    }
+}
+
+#[test]
+fn an_opening_that_nobody_answers_ends_when_its_entry_goes() {
+    let mut follower = follower();
+    let waiting = follower.look(&key(1), &opening(), at(3), Entry::Stays);
+    assert!(waiting.is_some_and(|of| !of.ended));
+    let gone = follower.look(&key(1), &opening(), at(63), Entry::Goes);
+    let ended = Change {
+        ended: true,
+        ..Change::default()
+    };
+    assert_eq!(gone, Some(ended));
 }
 
 #[test]

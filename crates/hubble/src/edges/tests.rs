@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::enrich::enrich;
-use crate::names::{Names, NoNames, PolicyOrigin};
+use crate::names::{Names, NoNames, PolicyOrigin, ServiceName};
 use crate::sample::{Shop, opened};
 
 #[test]
@@ -36,6 +36,18 @@ fn an_edge_has_the_names_of_its_moment_and_the_service_that_was_asked_for() {
     assert_eq!(made.service, "shop/api");
     assert_eq!((made.port, made.protocol), (8080, 6));
     assert_eq!(made.side(), Side::Client);
+}
+
+#[test]
+fn an_edge_is_found_by_what_is_borrowed_from_a_record() {
+    let enriched = enrich(opened(), &Shop);
+    let nameless = enrich(opened(), &NoNames);
+    for of in [&enriched, &nameless] {
+        let made = edge(of);
+        assert_eq!(EdgeKey::from(&made), EdgeKey::from(of));
+        assert_eq!(EdgeKey::from(&made).into_edge(), made);
+    }
+    assert_ne!(EdgeKey::from(&enriched), EdgeKey::from(&nameless));
 }
 
 #[test]

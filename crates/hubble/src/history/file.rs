@@ -116,9 +116,8 @@ pub(super) fn encode(rows: &[Row]) -> Result<Vec<u8>, ParquetError> {
     for block in flat.chunks_mut(BLOCK) {
         Flattener::sort(block);
     }
-    let columns: Vec<Column> = Column::all()
-        .filter(|column| flat.iter().any(|row| row.says(*column)))
-        .collect();
+    let used = flattener.used();
+    let columns: Vec<Column> = Column::all().filter(|of| used.has(*of)).collect();
     let properties = properties(&columns)?;
     let mut writer =
         SerializedFileWriter::new(Vec::new(), schema(&columns)?, Arc::new(properties))?;
@@ -164,6 +163,7 @@ fn write_group(
     rows: &[Flat],
     flattener: &Flattener,
 ) -> Result<(), ParquetError> {
+    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
     for column in columns {
         let Some(mut writer) = group.next_column()? else {
             return Ok(());
@@ -171,15 +171,16 @@ fn write_group(
         for rows in rows.chunks(BLOCK) {
             match column {
                 Column::Number(of) => {
-                    let values: Vec<i64> = rows.iter().map(|row| row.number(*of)).collect();
+                    numbers.clear();
+                    numbers.extend(rows.iter().map(|row| row.number(*of)));
                     let writer = writer.typed::<Int64Type>();
-                    writer.write_batch(&values, None, None)?;
+                    writer.write_batch(&numbers, None, None)?;
                 }
                 Column::Text(of) => {
-                    let texts = rows.iter().map(|row| flattener.text(row, *of));
-                    let values: Vec<ByteArray> = texts.collect();
+                    texts.clear();
+                    texts.extend(rows.iter().map(|row| flattener.text(row, *of)));
                     let writer = writer.typed::<ByteArrayType>();
-                    writer.write_batch(&values, None, None)?;
+                    writer.write_batch(&texts, None, None)?;
                 }
             }
         }

@@ -222,12 +222,36 @@ impl<T> Flat<T> {
     }
 }
 
-impl Flat {
-    /// Whether it has anything in a column.
-    pub(super) fn says(&self, column: Column) -> bool {
+/// In which columns any row has anything.
+pub(super) struct Used {
+    numbers: [bool; Number::ALL.len()],
+    texts: [bool; Text::ALL.len()],
+}
+
+impl Default for Used {
+    fn default() -> Self {
+        Self {
+            numbers: [false; Number::ALL.len()],
+            texts: [false; Text::ALL.len()],
+        }
+    }
+}
+
+impl Used {
+    fn note(&mut self, row: &Flat) {
+        let numbers = self.numbers.iter_mut().zip(Number::ALL).zip(row.numbers);
+        for ((used, of), number) in numbers {
+            *used |= number != of.nothing();
+        }
+        for (used, text) in self.texts.iter_mut().zip(row.texts) {
+            *used |= text != 0;
+        }
+    }
+
+    pub(super) fn has(&self, column: Column) -> bool {
         match column {
-            Column::Number(of) => self.number(of) != of.nothing(),
-            Column::Text(of) => self.texts[of as usize] != 0,
+            Column::Number(of) => self.numbers[of as usize],
+            Column::Text(of) => self.texts[of as usize],
         }
     }
 }

@@ -319,7 +319,7 @@ async fn what_was_said_is_told_of_the_past_as_it_was_told_when_it_came() {
     let mut came = Vec::new();
     // The columns have no place for an empty method.
     for (second, method) in [(1, "GET"), (2, ""), (3, "PUT"), (4, "GET")] {
-        agent.intake.spoken(&request(second, method));
+        agent.intake.spoken(request(second, method));
         let newest: Vec<pb::Flow> = agent
             .flows(GetFlowsRequest::default())
             .await

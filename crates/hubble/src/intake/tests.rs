@@ -57,7 +57,7 @@ fn what_was_said_becomes_flows_and_counts() {
         ending: Ending::Whole,
         ..Http::default()
     };
-    intake.spoken(&Spoken {
+    intake.spoken(Spoken {
         ends: Ends::from(&opened()),
         record: Said::Http(Box::new(http)),
         made_ns: 3,
@@ -97,7 +97,7 @@ fn who_is_outside_is_called_as_its_client_asked_for_it() {
         all_answers: true,
         truncated: false,
     };
-    intake.spoken(&Spoken {
+    intake.spoken(Spoken {
         ends: Ends::from(&opened()),
         record: Said::Dns(Box::new(dns)),
         made_ns: 3,

@@ -1,10 +1,10 @@
 //! Rows while they are counted, and their sums.
 
-use std::collections::HashMap;
-
 use api::hubble::answers::{
     Cause, CauseKind, Counters, Outsider, Row, Sample, Sketch as Message, Tally, Window,
 };
+
+use hashbrown::HashMap;
 
 use super::Counted;
 use super::said::Said;
@@ -95,7 +95,7 @@ impl OpenRow {
         }
     }
 
-    fn changed(&mut self, change: &Change, sample: Sample, now_ns: u64) {
+    fn changed(&mut self, change: &Change, sample: Option<Sample>, now_ns: u64) {
         let counters = &mut self.counters;
         if let Some(waited) = change.answered {
             counters.answered += 1;
@@ -206,29 +206,32 @@ impl OpenRow {
     }
 }
 
-fn once(cause: Cause, packets: u64, sample: Sample, now_ns: u64) -> Tally {
+fn once(cause: Cause, packets: u64, sample: Option<Sample>, now_ns: u64) -> Tally {
     Tally {
         cause: Some(cause),
         count: 1,
         packets,
         first_ns: now_ns,
         last_ns: now_ns,
-        samples: vec![sample],
+        samples: sample.into_iter().collect(),
         excused: 0,
     }
 }
 
 fn cause_of(stall: Stall) -> Cause {
-    let kind = match (stall.at, stall.full) {
-        (End::Server, false) => CauseKind::StalledAtServer,
-        (End::Client, false) => CauseKind::StalledAtClient,
-        (End::Server, true) => CauseKind::FullAtServer,
-        (End::Client, true) => CauseKind::FullAtClient,
+    let (kind, delivered) = match stall {
+        Stall::Deaf { at, delivered } => match at {
+            End::Server => (CauseKind::StalledAtServer, delivered),
+            End::Client => (CauseKind::StalledAtClient, delivered),
+        },
+        // Who says it himself.
+        Stall::Full(End::Server) => (CauseKind::FullAtServer, false),
+        Stall::Full(End::Client) => (CauseKind::FullAtClient, false),
+        Stall::Unclosed => (CauseKind::UnclosedAtServer, false),
     };
     Cause {
         kind: kind.into(),
-        // Who is full has said so himself.
-        delivered: stall.delivered && !stall.full,
+        delivered,
         ..Cause::default()
     }
 }
@@ -288,7 +291,8 @@ pub(crate) fn is_said(cause: &Cause) -> bool {
         | CauseKind::StalledAtServer
         | CauseKind::StalledAtClient
         | CauseKind::FullAtServer
-        | CauseKind::FullAtClient => false,
+        | CauseKind::FullAtClient
+        | CauseKind::UnclosedAtServer => false,
         CauseKind::DnsTimeout
         | CauseKind::DnsError
         | CauseKind::DnsNoSuchName

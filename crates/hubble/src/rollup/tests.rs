@@ -27,7 +27,7 @@ fn edge_of(name: &str) -> Edge {
 
 fn opened(rollup: &Rollup, name: &str, at: u64) {
     let counted = Counted::Opened(PEER);
-    rollup.count(edge_of(name), counted, at * 1_000_000_000);
+    rollup.count(&edge_of(name), counted, at * 1_000_000_000);
 }
 
 fn opened_of(part: &Part, name: &str) -> u64 {
@@ -180,8 +180,8 @@ fn failures_have_their_cause_their_count_and_the_newest_samples() {
             time_ns: number,
             ..Sample::default()
         };
-        let counted = Counted::Changed(change(Outcome::Refused), sample);
-        rollup.count(edge_of("api"), counted, START * 1_000_000_000 + number);
+        let counted = Counted::Changed(change(Outcome::Refused), Some(sample));
+        rollup.count(&edge_of("api"), counted, START * 1_000_000_000 + number);
         rollup.tick(START + 10 * (number + 1)).unwrap();
     }
     let part = rollup.rows(START, u64::MAX).unwrap();
@@ -223,7 +223,11 @@ fn what_was_said_is_there_after_a_restart_and_in_all_spans() {
     let rollup = open(START);
     for second in 0..7300 {
         let path = if second % 2 == 0 { "/a" } else { "/b" };
-        rollup.count(edge_of("api"), said(path), (START + second) * 1_000_000_000);
+        rollup.count(
+            &edge_of("api"),
+            said(path),
+            (START + second) * 1_000_000_000,
+        );
         rollup.tick(START + second + 1).unwrap();
     }
     let requests = |part: &Part| {
@@ -249,7 +253,7 @@ fn what_was_said_is_there_after_a_restart_and_in_all_spans() {
 #[test]
 fn what_fails_of_what_is_said_leaves_room_for_what_fails_of_connections() {
     let rollup = node();
-    let count = |counted| rollup.count(edge_of("api"), counted, START * 1_000_000_000);
+    let count = |counted| rollup.count(&edge_of("api"), counted, START * 1_000_000_000);
     for number in 0..1000 {
         let cause = Cause {
             kind: CauseKind::DnsNoSuchName.into(),
@@ -269,7 +273,7 @@ fn what_fails_of_what_is_said_leaves_room_for_what_fails_of_connections() {
     }
     count(Counted::Changed(
         change(Outcome::Refused),
-        Sample::default(),
+        Some(Sample::default()),
     ));
     let part = rollup.rows(0, u64::MAX).unwrap();
     let failures = &part.rows[0].failures;
@@ -307,7 +311,7 @@ fn who_comes_from_outside_is_named_and_who_does_not_is_not() {
         kind: PartyKind::Entity.into(),
         ..Party::default()
     });
-    rollup.count(outside, Counted::Opened(PEER), 1);
+    rollup.count(&outside, Counted::Opened(PEER), 1);
     opened(&rollup, "api", START);
     let part = rollup.rows(START, START + 1).unwrap();
     let named: Vec<usize> = part.rows.iter().map(|row| row.outsiders.len()).collect();

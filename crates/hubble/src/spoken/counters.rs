@@ -25,8 +25,9 @@ pub(crate) const GRPC_FAULTS: [u32; 6] = [2, 4, 12, 13, 14, 15];
 /// Code of DNS that there is no such name.
 pub(crate) const NO_SUCH_NAME: u16 = 3;
 
-/// The row of one record, without its edge. `now_ns`: when it was made, nanoseconds since the Unix epoch.
-pub(crate) fn row(record: &Record, sample: &Sample, now_ns: u64) -> Row {
+/// The row of one record, without its edge; `sample` makes the evidence of what fails. `now_ns`: when it was made, nanoseconds
+/// since the Unix epoch.
+pub(crate) fn row(record: &Record, sample: impl Fn() -> Sample, now_ns: u64) -> Row {
     let mut row = Row {
         first_ns: now_ns,
         last_ns: now_ns,
@@ -56,7 +57,7 @@ pub(crate) fn row(record: &Record, sample: &Sample, now_ns: u64) -> Row {
         packets: 0,
         first_ns: now_ns,
         last_ns: now_ns,
-        samples: vec![sample.clone()],
+        samples: vec![sample()],
         excused: 0,
     };
     row.failures = causes.into_iter().map(tally).collect();

@@ -10,7 +10,6 @@ use l7::record::Record;
 use l7::track::Tracker;
 
 use super::{Step, Town};
-use crate::connections::Entry;
 use crate::history::{History, Place};
 use crate::intake::{Intake, LossSource};
 use crate::recorder::Recorder;
@@ -112,10 +111,8 @@ impl Reader {
                 let change = self.recorder.look(key, connection, at_ns, *entry);
                 let mut record = **record;
                 record.time_ns = self.clock.wall_ns(at_ns);
-                match (entry, change) {
-                    (Entry::Goes, change) => self.intake.ended(record, change),
-                    (Entry::Stays, Some(change)) => self.intake.changed(record, change),
-                    (Entry::Stays, None) => {}
+                if let Some(change) = change {
+                    self.intake.changed(record, change);
                 }
             }
             Step::Sample(sample, octets) => self.sample(sample, octets),
@@ -125,7 +122,7 @@ impl Reader {
         for (connection, record) in self.records.drain(..) {
             let spoke = (connection.ends.client, record);
             each(&spoke);
-            self.intake.spoken(&Spoken {
+            self.intake.spoken(Spoken {
                 ends: connection.ends,
                 record: spoke.1,
                 made_ns: at_ns,

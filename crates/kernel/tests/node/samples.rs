@@ -108,8 +108,7 @@ fn take(
         expected: (sample.marks & marks::EXPECTED != 0).then_some(sample.expected),
         time_ns: sample.time_ns,
     };
-    tracker.segment(key, Origin::default(), direction, segment, out);
-    let wanted = match tracker.wants(key) {
+    let wanted = match tracker.segment(key, Origin::default(), direction, segment, out) {
         Want::Beginning => return None,
         Want::Nothing => mode::OPAQUE,
         Want::Heads => mode::HEADS,

@@ -221,7 +221,7 @@ fn times_are_those_of_hellos_and_of_the_clients_last_word() {
     );
     assert_eq!(
         tracker.wants(1),
-        crate::track::Want::Nothing,
+        Some(crate::track::Want::Nothing),
         "nothing inside is looked at"
     );
 }

@@ -28,6 +28,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Counts something there was no room for.
+    pub(super) fn over_budget(&mut self, protocol: Protocol) {
+        let counts = Counts {
+            over_budget: 1,
+            ..Counts::default()
+        };
+        self.totals.add(protocol, counts);
+    }
+
     /// Counts what DNS lost, and its records.
     pub(super) fn dns(&mut self, losses: dns::Losses, records: usize) {
         self.totals.add(

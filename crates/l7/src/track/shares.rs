@@ -1,6 +1,6 @@
 //! What each pod takes of what all connections may. None leaves the others without room: see [`Shares::has_room`].
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::Budget;
 

@@ -3,6 +3,8 @@
 
 #[path = "answers/again.rs"]
 mod again;
+#[path = "answers/overdue.rs"]
+mod overdue;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -26,6 +28,8 @@ use crate::truth::deafen;
 const FRESH: Duration = Duration::from_secs(8);
 /// A connection does not go on when that is seen twice, ten seconds apart; the first time is ten seconds after it began.
 const STALLED: Duration = Duration::from_secs(45);
+/// A connection that its client has closed is told after a minute of silence, with the next look.
+const KEPT: Duration = Duration::from_secs(75);
 /// How long a client tries: less than the second until a SYN is sent again.
 const PATIENCE: Duration = Duration::from_millis(600);
 pub(crate) const PORT: u16 = 8080;
@@ -79,6 +83,8 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
         .collect();
     let _relay = cluster.start_relay().expect("the relay starts");
     settle(cluster, &pods);
+    // It is told after a minute: the others are made meanwhile.
+    let kept = again::keep(&pods["b"], &pods["c"]);
     for name in ["deaf", "numb"] {
         deafen(&pods[name]);
     }
@@ -100,11 +106,20 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
         again::told(&ask(cluster, "map", &since)?, again)
     });
     told.expect("the answers tell of all faults and of nothing else");
+    let mut waits = overdue::Waits::make(&pods["a"], &pods["c"]);
     let told = within(STALLED, || {
-        again::stalled_told(&ask(cluster, "failing", &since)?)
+        let failing = ask(cluster, "failing", &since)?;
+        again::stalled_told(&failing)?;
+        overdue::told(&failing)
     });
-    told.expect("the answers tell what does not go on");
+    told.expect("the answers tell what does not go on, and which answer is overdue");
     drop(stalled);
+    waits.go_on();
+    let told = within(FRESH, || overdue::went_on(&ask(cluster, "http", &since)?));
+    told.expect("a late answer belongs to its request");
+    let told = within(KEPT, || again::kept_told(&ask(cluster, "failing", &since)?));
+    told.expect("the answers tell what its server does not close");
+    drop(kept);
     println!(
         "ok    {} faults are told with cause, fault and count",
         FAILURES.len()

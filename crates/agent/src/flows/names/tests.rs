@@ -85,28 +85,25 @@ fn names_are_those_of_the_view_of_now_wherever_it_lies_in_memory() {
     }
 }
 
-/// The names of an address, where this pod has it, as (pod, workloads, cluster).
-fn of_pod(workload: Option<Workload>, labels: &[&str]) -> (String, Vec<String>, String) {
-    let pod = PodName {
+fn web() -> PodName {
+    PodName {
         namespace: "shop".into(),
         name: "web-5d9c7-x".into(),
-    };
-    let (mut pods, table) = Table::new("pods", &["store"]);
-    pods.set(
-        pod.clone(),
-        PodRow {
-            workload,
-            ..PodRow::default()
-        },
-    );
-    let inputs = Inputs {
-        pods: table,
-        ..Inputs::nothing()
-    };
-    let (writer, reader) = view::channel();
-    let row = EndpointRow {
+    }
+}
+
+fn workload() -> Workload {
+    Workload {
+        name: "web".into(),
+        kind: "Deployment".into(),
+    }
+}
+
+/// That pod's endpoint on this node.
+fn endpoint_of_web(labels: &[&str]) -> EndpointRow {
+    EndpointRow {
         id: EndpointId(7),
-        pod: Some(pod),
+        pod: Some(web()),
         pod_uid: None,
         container_id: "c".into(),
         container_interface: "eth0".into(),
@@ -124,9 +121,26 @@ fn of_pod(workload: Option<Workload>, labels: &[&str]) -> (String, Vec<String>, 
         skip_masquerade: model::endpoint::SkipMasquerade::default(),
         policy_revision: 0,
         life: LifeCycle::created(),
+    }
+}
+
+/// The names of an address, where that pod has it, as (pod, workloads, cluster).
+fn of_pod(workload: Option<Workload>, labels: &[&str]) -> (String, Vec<String>, String) {
+    let (mut pods, table) = Table::new("pods", &["store"]);
+    pods.set(
+        web(),
+        PodRow {
+            workload,
+            ..PodRow::default()
+        },
+    );
+    let inputs = Inputs {
+        pods: table,
+        ..Inputs::nothing()
     };
+    let (writer, reader) = view::channel();
     writer.publish(View {
-        endpoints: vec![row],
+        endpoints: vec![endpoint_of_web(labels)],
         ..View::default()
     });
     let all = NamesNow::new(reader, inputs, [(2, "eth0".into())]);
@@ -149,13 +163,9 @@ fn of_pod(workload: Option<Workload>, labels: &[&str]) -> (String, Vec<String>, 
 
 #[test]
 fn a_pod_of_this_node_has_its_workload_and_the_cluster_of_its_labels() {
-    let web = Workload {
-        name: "web".into(),
-        kind: "Deployment".into(),
-    };
     assert_eq!(
         of_pod(
-            Some(web),
+            Some(workload()),
             &["k8s:app=web", "k8s:io.cilium.k8s.policy.cluster=east"]
         ),
         (
@@ -168,6 +178,42 @@ fn a_pod_of_this_node_has_its_workload_and_the_cluster_of_its_labels() {
         of_pod(None, &["k8s:app=web"]),
         ("shop/web-5d9c7-x".into(), Vec::new(), String::new())
     );
+}
+
+/// Its first flow may come before its object does.
+#[test]
+fn a_workload_that_comes_late_is_told_from_then_on_and_names_are_made_when_something_changes() {
+    let (mut pods, table) = Table::new("pods", &["store"]);
+    let inputs = Inputs {
+        pods: table,
+        ..Inputs::nothing()
+    };
+    let (writer, reader) = view::channel();
+    let publish = |labels: &[&str]| {
+        writer.publish(View {
+            endpoints: vec![endpoint_of_web(labels)],
+            ..View::default()
+        });
+    };
+    publish(&["k8s:app=web"]);
+    let all = NamesNow::new(reader, inputs, []);
+    let names = || all.endpoint(BACKEND, 1000).unwrap();
+    let first = names();
+    assert_eq!(first.workloads, []);
+    let object = |workload| PodRow {
+        workload,
+        ..PodRow::default()
+    };
+    pods.set(web(), object(None));
+    assert!(Arc::ptr_eq(&first, &names()), "nothing of it has changed");
+    pods.set(web(), object(Some(workload())));
+    let second = names();
+    assert_eq!(second.workloads.len(), 1);
+    assert!(Arc::ptr_eq(&second, &names()), "made once");
+    publish(&["k8s:app=web"]);
+    assert!(Arc::ptr_eq(&second, &names()), "another view, the same pod");
+    publish(&["k8s:app=api"]);
+    assert_eq!(names().labels, ["k8s:app=api".into()]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use datapath::abi::Address;
 use kernel::fake::Faults;
+use kernel::operations::Operation;
 use kernel::{Config, Maps};
 use l7::record::{DnsOutcome, Seen};
 
@@ -186,6 +187,29 @@ fn nothing_that_was_said_of_a_connection_is_left_for_the_next_one_with_its_ports
     assert_eq!(node.told(), Some(mode::HEADS));
     node.next = [9000, 9000];
     node.opens();
+    assert_eq!(node.told(), None);
+}
+
+#[test]
+fn of_connections_that_are_over_at_once_the_kernel_is_told_nothing() {
+    let mut node = Node::new(protocol::TCP, 80);
+    for _ in 0..2 {
+        node.opens();
+        node.sample(0, ACK, REQUEST);
+        node.sample(1, ACK, ANSWER);
+        node.ends();
+        node.next = [9000, 9000];
+    }
+    assert_eq!(node.told(), None);
+    let operations = node.followed.operations();
+    let done = [Operation::Update, Operation::Delete].map(|of| operations.of(of).0);
+    assert_eq!(done, [0, 0]);
+    // One of which something was said, and which is over when there would be more to say.
+    node.opens();
+    node.sample(0, ACK, REQUEST);
+    assert_eq!(node.told(), Some(mode::HEADS));
+    node.sample(1, ACK, ANSWER);
+    node.ends();
     assert_eq!(node.told(), None);
 }
 

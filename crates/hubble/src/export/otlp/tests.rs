@@ -288,7 +288,7 @@ impl Exporting {
 
     fn said(&self, of: Http) {
         self.intake
-            .spoken(&spoken(&opened(), Record::Http(Box::new(of))));
+            .spoken(spoken(&opened(), Record::Http(Box::new(of))));
     }
 
     /// Items that were taken and lost.

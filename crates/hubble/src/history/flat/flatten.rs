@@ -1,31 +1,36 @@
 //! From a record with its names to a flat row.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use api::hubble::flow as pb;
+use hashbrown::HashMap;
 use parquet::data_type::ByteArray;
 use prost::Message;
 use serde::Serialize;
 
 use super::{
     DESTINATION, DESTINATION_NUMBERS, EGRESS, Flat, INGRESS, NONE, Number, Policy, SOURCE,
-    SOURCE_NUMBERS, Text, Word,
+    SOURCE_NUMBERS, Text, Used, Word,
 };
 use crate::enrich::Enriched;
 use crate::history::{Kept, Row};
-use crate::names::{EndpointNames, PolicyOrigin};
+use crate::names::{EndpointNames, PolicyOrigin, ServiceName};
 use crate::records::{Judgement, Mode, Party, Side, What};
 
 /// Makes rows flat, and remembers what was written before: most names come again and again.
 #[derive(Default)]
 pub(in crate::history) struct Flattener {
     texts: Vec<ByteArray>,
-    addresses: HashMap<IpAddr, Word>,
     words: HashMap<Vec<u8>, Word>,
+    addresses: HashMap<IpAddr, Word>,
+    sockets: HashMap<SocketAddr, Word>,
+    macs: HashMap<[u8; 6], Word>,
     /// By where they lie; what is written now lives until it is written.
     ends: HashMap<*const EndpointNames, [Word; 5]>,
+    services: HashMap<*const ServiceName, Word>,
+    policies: HashMap<Vec<*const PolicyOrigin>, Word>,
+    used: Used,
 }
 
 /// What rows of a block are sorted by, and when they came: most columns are the same for the same ends.
@@ -49,7 +54,13 @@ impl Flattener {
             }
             Kept::Message(flow) => self.message(&mut flat, flow),
         }
+        self.used.note(&flat);
         flat
+    }
+
+    /// In which columns any of the rows so far has anything.
+    pub(in crate::history) const fn used(&self) -> &Used {
+        &self.used
     }
 
     /// A message is kept as it came; what it shares with records is in their columns too, for other readers.
@@ -103,14 +114,14 @@ impl Flattener {
             self.address(record.destination.address),
         );
         if let Some(asked) = record.asked {
-            flat.tell(Text::Asked, self.word(&asked.to_string()));
+            flat.tell(Text::Asked, self.socket(asked));
         }
         if let Some(translated) = record.translated_source {
             flat.tell(Text::TranslatedSource, self.address(translated));
         }
         if let Some([destination, source]) = record.macs {
-            flat.tell(Text::SourceMac, self.word(&mac(source)));
-            flat.tell(Text::DestinationMac, self.word(&mac(destination)));
+            flat.tell(Text::SourceMac, self.mac(source));
+            flat.tell(Text::DestinationMac, self.mac(destination));
         }
         self.names(flat, enriched);
     }
@@ -172,8 +183,7 @@ impl Flattener {
             (&enriched.destination_service, Text::DestinationService),
         ] {
             if let Some(service) = service {
-                let text = self.word(&format!("{}/{}", service.namespace, service.name));
-                flat.tell(column, text);
+                flat.tell(column, self.service(service));
             }
         }
         for (names, column) in [
@@ -189,8 +199,7 @@ impl Flattener {
             (&enriched.ingress_policies, Text::IngressPolicies),
         ] {
             if !policies.is_empty() {
-                let policies: Vec<Policy> = policies.iter().map(|origin| policy(origin)).collect();
-                flat.tell(column, self.json(&policies));
+                flat.tell(column, self.policies(policies));
             }
         }
         if let Some(name) = &enriched.interface {
@@ -213,12 +222,52 @@ impl Flattener {
         texts
     }
 
+    fn service(&mut self, service: &Arc<ServiceName>) -> Word {
+        let at = Arc::as_ptr(service);
+        if let Some(word) = self.services.get(&at) {
+            return *word;
+        }
+        let word = self.word(&format!("{}/{}", service.namespace, service.name));
+        self.services.insert(at, word);
+        word
+    }
+
+    fn policies(&mut self, policies: &[Arc<PolicyOrigin>]) -> Word {
+        let at: Vec<_> = policies.iter().map(Arc::as_ptr).collect();
+        if let Some(word) = self.policies.get(&at) {
+            return *word;
+        }
+        let policies: Vec<Policy> = policies.iter().map(|origin| policy(origin)).collect();
+        let word = self.json(&policies);
+        self.policies.insert(at, word);
+        word
+    }
+
     fn address(&mut self, address: IpAddr) -> Word {
         if let Some(word) = self.addresses.get(&address) {
             return *word;
         }
         let word = self.word(&address.to_string());
         self.addresses.insert(address, word);
+        word
+    }
+
+    fn socket(&mut self, address: SocketAddr) -> Word {
+        if let Some(word) = self.sockets.get(&address) {
+            return *word;
+        }
+        let word = self.word(&address.to_string());
+        self.sockets.insert(address, word);
+        word
+    }
+
+    fn mac(&mut self, mac: [u8; 6]) -> Word {
+        if let Some(word) = self.macs.get(&mac) {
+            return *word;
+        }
+        let text = mac.map(|octet| format!("{octet:02x}")).join(":");
+        let word = self.word(&text);
+        self.macs.insert(mac, word);
         word
     }
 
@@ -248,7 +297,8 @@ impl Flattener {
 
     /// Puts rows that have most in common beside each other.
     pub(in crate::history) fn sort(rows: &mut [Flat]) {
-        rows.sort_by_key(|row| {
+        // Rows are long: their keys are sorted, and they are moved once.
+        rows.sort_by_cached_key(|row| {
             let ends = ORDER.map(|of| row.texts[of as usize]);
             (
                 ends,
@@ -281,8 +331,4 @@ fn policy(origin: &PolicyOrigin) -> Policy {
         revision: origin.revision,
         log: Arc::clone(&origin.log),
     }
-}
-
-fn mac(octets: [u8; 6]) -> String {
-    octets.map(|octet| format!("{octet:02x}")).join(":")
 }

@@ -216,7 +216,7 @@ fn what_connections_say_is_counted() {
         ending: Ending::Whole,
         ..Http::default()
     };
-    intake.spoken(&Spoken {
+    intake.spoken(Spoken {
         ends: Ends::from(&opened()),
         record: Record::Http(Box::new(http)),
         made_ns: 40_000_000,

@@ -14,6 +14,10 @@ fn edge() -> Edge {
             name: "web".into(),
             ..Party::default()
         }),
+        destination: Some(Party {
+            name: "api".into(),
+            ..Party::default()
+        }),
         port: 80,
         protocol: 6,
         ..Edge::default()
@@ -25,7 +29,7 @@ fn node(seconds: u64) -> Rollup {
     let rollup = Rollup::open(None, START).unwrap();
     let peer: IpAddr = [192, 0, 2, 1].into();
     for second in START..START + seconds {
-        rollup.count(edge(), Counted::Opened(peer), second * 1_000_000_000);
+        rollup.count(&edge(), Counted::Opened(peer), second * 1_000_000_000);
         rollup.tick(second + 1).unwrap();
     }
     rollup

@@ -47,6 +47,7 @@ pub(super) fn stalls(_: &Edge, row: &Row, to: &mut Add<'_>) {
         (CauseKind::StalledAtClient, "client", "unacknowledged"),
         (CauseKind::FullAtServer, "server", "window"),
         (CauseKind::FullAtClient, "client", "window"),
+        (CauseKind::UnclosedAtServer, "server", "unclosed"),
     ];
     for (kind, at, why) in kinds {
         let alike = row

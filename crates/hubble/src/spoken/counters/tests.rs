@@ -28,7 +28,7 @@ fn get(status: Seen<u16>) -> Http {
 }
 
 fn row_of(record: &Record) -> Row {
-    row(record, &Sample::default(), NOW)
+    row(record, Sample::default, NOW)
 }
 
 /// Kind, name and code of the failures.

@@ -1,9 +1,10 @@
 //! Whether what is in the files is what came.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use api::hubble::flow as pb;
+use datapath::wire::tcp::flags::{FIN, RST};
 use l7::record::{DnsData, DnsOutcome, Record as Said};
 
 use crate::connections::Entry;
@@ -100,11 +101,19 @@ impl Kept {
     }
 }
 
-/// The records of events, and of entries that went, in the order in which they came.
+/// The records of events, and of connections that ended, in the order in which they came.
 fn came(reader: &Reader, batch: &Batch) -> Vec<Record> {
+    let mut ended = HashSet::new();
     let records = batch.steps.iter().filter_map(|(_, step)| match step {
         Step::Event(_, record) => Some(**record),
-        Step::Entry(_, _, Entry::Goes, record) => {
+        Step::Entry(key, connection, entry, record) => {
+            let (sent, received) = (connection.sent.tcp_flags, connection.received.tcp_flags);
+            let is_closed =
+                sent & received & u32::from(FIN) != 0 || (sent | received) & u32::from(RST) != 0;
+            let ends = *entry == Entry::Goes || is_closed;
+            if !ends || !ended.insert((*key, connection.created_ns)) {
+                return None;
+            }
             let is_closed = matches!(
                 record.what,
                 What::Closed {

@@ -107,10 +107,10 @@ fn fill(rollup: &Rollup, minutes: u64) -> anyhow::Result<()> {
             };
             for counted in [
                 rollup::Counted::Opened(from),
-                rollup::Counted::Changed(change, sample),
+                rollup::Counted::Changed(change, Some(sample)),
                 rollup::Counted::Said(Box::new(said(number, minute, at_ns))),
             ] {
-                rollup.count(edge(number), counted, at_ns);
+                rollup.count(&edge(number), counted, at_ns);
             }
         }
         rollup.tick(at + 60)?;

@@ -92,6 +92,7 @@ pub(super) fn told(map: &Value, again: u64) -> anyhow::Result<()> {
 
 const DEAF_PORT: u16 = 9091;
 const FULL_PORT: u16 = 9092;
+const KEPT_PORT: u16 = 9094;
 
 /// Connections that do not go on as long as they are kept: one whose server hears nothing any more, and one whose server reads
 /// nothing.
@@ -119,21 +120,34 @@ pub(super) fn stall(client: &RunningPod, server: &RunningPod) -> Vec<[TcpStream;
     vec![deaf, full]
 }
 
+/// A connection that its client closes, and its server does not, as long as it is kept.
+pub(super) fn keep(client: &RunningPod, server: &RunningPod) -> TcpStream {
+    let to = at(server, KEPT_PORT);
+    let listener = server.sandbox.run(|| TcpListener::bind(to));
+    let listener = listener.expect("it is entered").expect("the pod listens");
+    let stream = client.sandbox.run(|| TcpStream::connect(to));
+    drop(stream.expect("it is entered").expect("it is answered"));
+    listener.accept().expect("a connection").0
+}
+
+/// The failures must have it, once.
+pub(super) fn kept_told(failing: &Value) -> anyhow::Result<()> {
+    told_of(failing, KEPT_PORT, "UNCLOSED_AT_SERVER")
+}
+
 /// The failures must have both, once each, with who is at fault.
 pub(super) fn stalled_told(failing: &Value) -> anyhow::Result<()> {
+    told_of(failing, DEAF_PORT, "STALLED_AT_SERVER")?;
+    told_of(failing, FULL_PORT, "FULL_AT_SERVER")
+}
+
+/// Of this port the one failure must be this one.
+fn told_of(failing: &Value, port: u16, cause: &str) -> anyhow::Result<()> {
     let failures = failing["failures"].as_array().context("failures")?;
-    for (port, cause) in [
-        (DEAF_PORT, "STALLED_AT_SERVER"),
-        (FULL_PORT, "FULL_AT_SERVER"),
-    ] {
-        let found: Vec<_> = failures
-            .iter()
-            .map(failure)
-            .filter(|of| of.2 == port)
-            .collect();
-        let [from, to, cause, fault] = ["b", "c", cause, "FAULT_SERVER"].map(str::to_owned);
-        let wanted = [(from, to, port, cause, fault, 1)];
-        ensure!(found == wanted, "{found:?} and not {wanted:?}: {failing}");
-    }
+    let of_port = failures.iter().map(failure).filter(|of| of.2 == port);
+    let found: Vec<_> = of_port.collect();
+    let [from, to, cause, fault] = ["b", "c", cause, "FAULT_SERVER"].map(str::to_owned);
+    let wanted = [(from, to, port, cause, fault, 1)];
+    ensure!(found == wanted, "{found:?} and not {wanted:?}: {failing}");
     Ok(())
 }
