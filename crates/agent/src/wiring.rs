@@ -71,6 +71,8 @@ pub async fn run(config: Config, stop: CancellationToken) -> anyhow::Result<()> 
     let requests = store::Metrics::default();
     let client = store(&config, &requests).await?;
     let tasks = TaskGroup::new();
+    // However this ends: threads that sleep and work by turns would hold the program until they are told.
+    let _ended = tasks.token().drop_guard();
     tasks.spawn("API server health", {
         let client = client.clone();
         move |stop| async move { client.guard(stop).await }

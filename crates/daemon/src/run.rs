@@ -2,9 +2,13 @@
 
 use std::fmt::Display;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// So long may work that the program left on threads of its own hold it.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Runs `program` until it ends. SIGTERM and SIGINT cancel its token; it ends itself then.
 pub fn run<F, R>(name: &str, program: F) -> ExitCode
@@ -20,7 +24,9 @@ where
         Ok(runtime) => runtime,
         Err(error) => return refuse(name, format_args!("start the runtime: {error}")),
     };
-    match runtime.block_on(until_told(program)) {
+    let ended = runtime.block_on(until_told(program));
+    runtime.shutdown_timeout(LAST);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "{name} cannot go on");
@@ -58,3 +64,6 @@ pub fn refuse(name: &str, reason: impl Display) -> ExitCode {
     eprintln!("{name}: {reason}");
     ExitCode::FAILURE
 }
+
+#[cfg(test)]
+mod tests;
