@@ -80,7 +80,7 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stall {
     /// From one look to the next segments were sent again in vain.
-    Deaf {
+    Unacknowledged {
         /// Who acknowledges nothing.
         at: End,
         /// He is a pod of this node, to which the packets were handed.
@@ -451,7 +451,7 @@ fn stall(connection: &Connection, before: &Told) -> Option<Stall> {
             Stall::Full(at)
         } else {
             let delivered = endpoint != 0;
-            Stall::Deaf { at, delivered }
+            Stall::Unacknowledged { at, delivered }
         };
         stalled.then_some(how)
     })

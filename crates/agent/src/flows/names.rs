@@ -455,11 +455,13 @@ impl Names for NamesNow {
 
     fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>> {
         let found = self.indexed(|index, view| {
-            let known = index.rules.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(known) = known.get(&rule) {
-                return Some(known.clone());
+            let known = {
+                let rules = index.rules.read().unwrap_or_else(PoisonError::into_inner);
+                rules.get(&rule).cloned()
+            };
+            if known.is_some() {
+                return known;
             }
-            drop(known);
             let made = policies_of(view, RuleId(rule));
             let rules = index.rules.write();
             let mut rules = rules.unwrap_or_else(PoisonError::into_inner);

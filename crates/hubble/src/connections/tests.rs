@@ -152,7 +152,7 @@ fn what_is_sent_again_from_look_to_look_and_not_acknowledged_stalls_once() {
         "it may have been sent just now"
     );
     connection.retransmits_sent = 5;
-    let stall = Stall::Deaf {
+    let stall = Stall::Unacknowledged {
         at: End::Server,
         delivered: true,
     };
@@ -184,7 +184,7 @@ fn the_client_stalls_as_well_and_who_resets_or_acknowledges_does_not() {
         let told = follower.look(&key(1), &connection, at(21), Entry::Goes);
         told.and_then(|change| change.stalled)
     };
-    let stall = Stall::Deaf {
+    let stall = Stall::Unacknowledged {
         at: End::Client,
         delivered: false,
     };

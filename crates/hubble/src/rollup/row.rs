@@ -220,7 +220,7 @@ fn once(cause: Cause, packets: u64, sample: Option<Sample>, now_ns: u64) -> Tall
 
 fn cause_of(stall: Stall) -> Cause {
     let (kind, delivered) = match stall {
-        Stall::Deaf { at, delivered } => match at {
+        Stall::Unacknowledged { at, delivered } => match at {
             End::Server => (CauseKind::StalledAtServer, delivered),
             End::Client => (CauseKind::StalledAtClient, delivered),
         },

@@ -1,5 +1,6 @@
 //! From a record with its names to a flat row.
 
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -222,14 +223,37 @@ impl Flattener {
         texts
     }
 
-    fn service(&mut self, service: &Arc<ServiceName>) -> Word {
-        let at = Arc::as_ptr(service);
-        if let Some(word) = self.services.get(&at) {
+    /// The word of what was written before, or of the text that it has.
+    fn known<K: Hash + Eq>(
+        &mut self,
+        words: fn(&mut Self) -> &mut HashMap<K, Word>,
+        key: K,
+        text: impl FnOnce() -> String,
+    ) -> Word {
+        if let Some(word) = words(self).get(&key) {
             return *word;
         }
-        let word = self.word(&format!("{}/{}", service.namespace, service.name));
-        self.services.insert(at, word);
+        let word = self.word(&text());
+        words(self).insert(key, word);
         word
+    }
+
+    fn service(&mut self, service: &Arc<ServiceName>) -> Word {
+        let text = || format!("{}/{}", service.namespace, service.name);
+        self.known(|of| &mut of.services, Arc::as_ptr(service), text)
+    }
+
+    fn address(&mut self, address: IpAddr) -> Word {
+        self.known(|of| &mut of.addresses, address, || address.to_string())
+    }
+
+    fn socket(&mut self, address: SocketAddr) -> Word {
+        self.known(|of| &mut of.sockets, address, || address.to_string())
+    }
+
+    fn mac(&mut self, mac: [u8; 6]) -> Word {
+        let text = || mac.map(|octet| format!("{octet:02x}")).join(":");
+        self.known(|of| &mut of.macs, mac, text)
     }
 
     fn policies(&mut self, policies: &[Arc<PolicyOrigin>]) -> Word {
@@ -240,34 +264,6 @@ impl Flattener {
         let policies: Vec<Policy> = policies.iter().map(|origin| policy(origin)).collect();
         let word = self.json(&policies);
         self.policies.insert(at, word);
-        word
-    }
-
-    fn address(&mut self, address: IpAddr) -> Word {
-        if let Some(word) = self.addresses.get(&address) {
-            return *word;
-        }
-        let word = self.word(&address.to_string());
-        self.addresses.insert(address, word);
-        word
-    }
-
-    fn socket(&mut self, address: SocketAddr) -> Word {
-        if let Some(word) = self.sockets.get(&address) {
-            return *word;
-        }
-        let word = self.word(&address.to_string());
-        self.sockets.insert(address, word);
-        word
-    }
-
-    fn mac(&mut self, mac: [u8; 6]) -> Word {
-        if let Some(word) = self.macs.get(&mac) {
-            return *word;
-        }
-        let text = mac.map(|octet| format!("{octet:02x}")).join(":");
-        let word = self.word(&text);
-        self.macs.insert(mac, word);
         word
     }
 
