@@ -284,6 +284,17 @@ pub(crate) fn talk(client: &Namespace, to: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A connection between two pods: the client's end and the server's.
+fn connected(client: &RunningPod, server: &RunningPod, port: u16) -> [TcpStream; 2] {
+    let to = at(server, port);
+    let listener = server.sandbox.run(|| TcpListener::bind(to));
+    let listener = listener.expect("it is entered").expect("the pod listens");
+    let stream = client.sandbox.run(|| TcpStream::connect(to));
+    let stream = stream.expect("it is entered").expect("it is answered");
+    let (accepted, _) = listener.accept().expect("a connection");
+    [stream, accepted]
+}
+
 /// An attempt that fails for this cause.
 fn fail(client: &Namespace, to: SocketAddr, cause: &str) {
     let connected = client

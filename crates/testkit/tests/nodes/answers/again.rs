@@ -1,7 +1,7 @@
 //! Segments that are sent again: as many as the kernel of who sent them says.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use netlink::Namespace;
 use serde_json::Value;
 use testkit::kubelet::RunningPod;
 
-use super::{at, ends, failure, number};
+use super::{connected, ends, failure, number};
 
 const PORT: u16 = 9090;
 /// Long enough for two segments more: Linux sends again after 200 ms, and then after twice as long.
@@ -18,12 +18,7 @@ const DEAF: Duration = Duration::from_millis(900);
 
 /// A connection whose server loses all that comes for a while; how many segments were sent again.
 pub(super) fn lose(client: &RunningPod, server: &RunningPod) -> u64 {
-    let to = at(server, PORT);
-    let listener = server.sandbox.run(|| TcpListener::bind(to));
-    let listener = listener.expect("it is entered").expect("the pod listens");
-    let stream = client.sandbox.run(|| TcpStream::connect(to));
-    let mut stream = stream.expect("it is entered").expect("it is answered");
-    let (mut accepted, _) = listener.accept().expect("a connection");
+    let [mut stream, mut accepted] = connected(client, server, PORT);
     let before = sent_again(&client.sandbox);
     takes(&accepted, false);
     stream.write_all(b"x").expect("it is sent");
@@ -97,19 +92,10 @@ const KEPT_PORT: u16 = 9094;
 /// Connections that do not go on as long as they are kept: one whose server hears nothing any more, and one whose server reads
 /// nothing.
 pub(super) fn stall(client: &RunningPod, server: &RunningPod) -> Vec<[TcpStream; 2]> {
-    let open = |port| {
-        let to = at(server, port);
-        let listener = server.sandbox.run(|| TcpListener::bind(to));
-        let listener = listener.expect("it is entered").expect("the pod listens");
-        let stream = client.sandbox.run(|| TcpStream::connect(to));
-        let stream = stream.expect("it is entered").expect("it is answered");
-        let (accepted, _) = listener.accept().expect("a connection");
-        [stream, accepted]
-    };
-    let mut deaf = open(DEAF_PORT);
+    let mut deaf = connected(client, server, DEAF_PORT);
     takes(&deaf[1], false);
     deaf[0].write_all(b"x").expect("it is sent");
-    let mut full = open(FULL_PORT);
+    let mut full = connected(client, server, FULL_PORT);
     full[0].set_nonblocking(true).expect("not blocking");
     let filled = loop {
         if let Err(error) = full[0].write(&[0; 8192]) {
@@ -122,12 +108,8 @@ pub(super) fn stall(client: &RunningPod, server: &RunningPod) -> Vec<[TcpStream;
 
 /// A connection that its client closes, and its server does not, as long as it is kept.
 pub(super) fn keep(client: &RunningPod, server: &RunningPod) -> TcpStream {
-    let to = at(server, KEPT_PORT);
-    let listener = server.sandbox.run(|| TcpListener::bind(to));
-    let listener = listener.expect("it is entered").expect("the pod listens");
-    let stream = client.sandbox.run(|| TcpStream::connect(to));
-    drop(stream.expect("it is entered").expect("it is answered"));
-    listener.accept().expect("a connection").0
+    let [_closed, kept] = connected(client, server, KEPT_PORT);
+    kept
 }
 
 /// The failures must have it, once.

@@ -1,13 +1,13 @@
 //! A request that waits for longer than the others of its kind did.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use testkit::kubelet::RunningPod;
 
-use super::{at, failure, number};
+use super::{connected, failure, number};
 
 const PORT: u16 = 9093;
 /// Answers after which it is known how long they take.
@@ -23,12 +23,7 @@ pub(super) struct Waits {
 
 impl Waits {
     pub(super) fn make(client: &RunningPod, server: &RunningPod) -> Self {
-        let to = at(server, PORT);
-        let listener = server.sandbox.run(|| TcpListener::bind(to));
-        let listener = listener.expect("it is entered").expect("the pod listens");
-        let stream = client.sandbox.run(|| TcpStream::connect(to));
-        let client = stream.expect("it is entered").expect("it is answered");
-        let (server, _) = listener.accept().expect("a connection");
+        let [client, server] = connected(client, server, PORT);
         let mut waits = Self { client, server };
         for _ in 0..ANSWERS {
             waits.ask();
