@@ -157,6 +157,8 @@ export type Row = {
   kafka?: KafkaCounters[];
   tls?: TlsCounters[];
   served?: Sketch;
+  round_trip?: Sketch;
+  least_round_trip?: Sketch;
 };
 
 export type Completeness = {

@@ -4,6 +4,7 @@ mod container;
 mod host;
 mod netdev;
 mod overlay;
+mod round_trip;
 mod sock;
 
 use aya_ebpf::{

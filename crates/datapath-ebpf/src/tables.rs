@@ -100,6 +100,11 @@ pub static DROPS: PerCpuHashMap<DropKey, Count, 16384, ON_USE> = PerCpuHashMap::
 #[btf_map(name = "hooks")]
 pub static HOOKS: PerCpuArray<Count, { (hook::COUNT * outcome::COUNT) as usize }> =
     PerCpuArray::new();
+/// When what sockets measure was last noted, jiffies, by the hash of their connections: those that share a row take turns. Not of
+/// the ABI, not pinned.
+#[btf_map(name = "noted")]
+static NOTED: Array<u32, { NOTED_ROWS as usize }> = Array::new();
+const NOTED_ROWS: u32 = 4096;
 /// Where a new connection is put together: it is too large for the stack. Not of the ABI, not pinned.
 #[btf_map(name = "scratch")]
 static SCRATCH: PerCpuArray<Connection, 1> = PerCpuArray::new();
@@ -127,6 +132,22 @@ pub fn state<'a>() -> Option<&'a mut State> {
     }
     // SAFETY: the row belongs to this CPU, and classifiers do not nest on one; each run asks once.
     Some(unsafe { &mut *state })
+}
+
+/// Whether nothing was noted for a second of what has this hash; from now on something was.
+#[inline(always)]
+pub fn is_due(hash: u32, jiffies: u32, hz: u32) -> bool {
+    let Some(noted) = NOTED.get_ptr_mut(hash & (NOTED_ROWS - 1)) else {
+        return false;
+    };
+    // SAFETY: a live, aligned word; who reads it at the same time notes once more.
+    unsafe {
+        if jiffies.wrapping_sub(noted.read_volatile()) < hz {
+            return false;
+        }
+        noted.write_volatile(jiffies);
+    }
+    true
 }
 
 const EEXIST: i32 = -17;

@@ -4,6 +4,7 @@ mod from_container;
 mod from_host;
 mod from_netdev;
 mod from_overlay;
+pub mod round_trip;
 pub mod sock;
 mod to_container;
 mod to_netdev;

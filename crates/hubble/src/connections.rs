@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use datapath::abi::connection::{Connection, ConnectionKey, Direction};
+use datapath::abi::connection::{self, Connection, ConnectionKey, Direction};
 use datapath::wire::tcp::flags::{ACK, FIN, PSH, RST, SYN};
 use hashbrown::{DefaultHashBuilder, HashMap};
 
@@ -93,6 +93,15 @@ pub enum Stall {
     Unclosed,
 }
 
+/// How long octets of an established connection and their acknowledgement take, by the kernel of one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// Smoothed (RFC 6298). It has in it what an acknowledgement waits for an answer to go with.
+    pub smoothed: Duration,
+    /// The shortest of the last minutes: that of the way alone.
+    pub least: Duration,
+}
+
 /// What was added to a connection since it was last told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
@@ -110,6 +119,8 @@ pub struct Change {
     pub received: Traffic,
     /// SYN segments beyond the first.
     pub syn_retransmits: u64,
+    /// What its ends measure, if anything was sent.
+    pub round_trip: Option<RoundTrip>,
     /// Its packets were handed to who was asked, a pod of this node.
     pub delivered: bool,
     /// It does not go on, and did when it was last told.
@@ -229,6 +240,7 @@ impl Follower {
         let stall = stall(connection, &before).or_else(|| after.unclosed(now_ns));
         after.stalled = stall.is_some() || (before.stalled && after.is_stuck_since(&before));
         self.remember(hash, after, now_ns, entry);
+        let is_used = after.sent != before.sent || after.received != before.received;
         let change = Change {
             answered: (after.answered && !before.answered).then(|| waited(connection)),
             late: after.answered && !before.answered && before.unanswered,
@@ -241,6 +253,7 @@ impl Follower {
                 .syn_retransmits
                 .saturating_sub(before.syn_retransmits)
                 .into(),
+            round_trip: is_used.then(|| round_trip(connection)).flatten(),
             delivered: false,
             stalled: stall.filter(|_| !before.stalled),
         };
@@ -331,6 +344,16 @@ const fn is_answered(connection: &Connection) -> bool {
 const fn waited(connection: &Connection) -> Duration {
     let from = connection.sent.first_ns;
     Duration::from_nanos(connection.received.first_ns.saturating_sub(from))
+}
+
+/// What the client's socket measures or, where that is none of this node, the server's.
+fn round_trip(connection: &Connection) -> Option<RoundTrip> {
+    let of = |of: connection::RoundTrip| RoundTrip {
+        smoothed: Duration::from_micros(of.smoothed_us.into()),
+        least: Duration::from_micros(of.least_us.into()),
+    };
+    let mut ends = [connection.round_trip_sent, connection.round_trip_received].into_iter();
+    ends.find(|end| end.smoothed_us != 0).map(of)
 }
 
 /// The end of a connection that began before its follower did, and of which nothing else is told. That it closed was told already,

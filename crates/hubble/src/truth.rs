@@ -21,7 +21,7 @@ use rand::{Rng, SeedableRng};
 use api::hubble::answers::{Cause, Counters, Edge};
 use std::time::Duration;
 
-use crate::connections::Entry;
+use crate::connections::{Entry, RoundTrip};
 use crate::records::{Party, Record};
 pub use reader::{Reader, Spoke};
 pub use town::Town;
@@ -66,6 +66,8 @@ pub struct Case {
     pub counters: Counters,
     /// How long its first answer took.
     pub connect: Option<Duration>,
+    /// What the client measured or, if it did not, the server.
+    pub round_trip: Option<RoundTrip>,
     /// Why it failed, and with how many packets.
     pub failure: Option<(Cause, u64)>,
     /// What was said, in order.

@@ -31,6 +31,9 @@ pub const SOCKET_PROGRAMS: [&str; 8] = [
     "sock6_getpeer",
 ];
 
+/// The program on the node's cgroup that notes what sockets measure.
+const ROUND_TRIPS: &str = "sock_round_trip";
+
 /// Why a program could not be attached.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
@@ -259,6 +262,23 @@ pub fn detach_device(pins: &PinDirectory, name: &str, hook: Hook) -> Result<(), 
 
 /// Attaches the socket programs to `cgroup` (the node's own, with its pods below) by pinned links.
 pub fn attach_cgroup(kernel: &Kernel, cgroup: &Path) -> Result<(), AttachError> {
+    attach_to_cgroup(
+        kernel,
+        cgroup,
+        SOCKET_PROGRAMS.into_iter().zip(SOCKET_TYPES),
+    )
+}
+
+/// Attaches the program that notes round trips, in the same way.
+pub fn attach_round_trips(kernel: &Kernel, cgroup: &Path) -> Result<(), AttachError> {
+    attach_to_cgroup(kernel, cgroup, [(ROUND_TRIPS, AttachType::SockOps)])
+}
+
+fn attach_to_cgroup(
+    kernel: &Kernel,
+    cgroup: &Path,
+    programs: impl IntoIterator<Item = (&'static str, AttachType)>,
+) -> Result<(), AttachError> {
     let directory = File::open(cgroup).map_err(|source| {
         AttachError::Pin(PinError::Io {
             operation: "open cgroup",
@@ -266,7 +286,7 @@ pub fn attach_cgroup(kernel: &Kernel, cgroup: &Path) -> Result<(), AttachError> 
             source,
         })
     })?;
-    for (program_name, attach_type) in SOCKET_PROGRAMS.into_iter().zip(SOCKET_TYPES) {
+    for (program_name, attach_type) in programs {
         let link = Target {
             path: kernel.pins.link("cgroup", program_name),
             program_name,
@@ -288,6 +308,11 @@ pub fn detach_cgroup(pins: &PinDirectory) -> Result<(), AttachError> {
         PinDirectory::remove(&pins.link("cgroup", program))?;
     }
     Ok(())
+}
+
+/// Detaches the program that notes round trips; none is fine.
+pub fn detach_round_trips(pins: &PinDirectory) -> Result<(), AttachError> {
+    Ok(PinDirectory::remove(&pins.link("cgroup", ROUND_TRIPS))?)
 }
 
 const SOCKET_TYPES: [AttachType; 8] = [

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier};
+use aya::programs::{CgroupSockAddr, Program, ProgramError, SchedClassifier, SockOps};
 use aya::{EbpfError, EbpfLoader, Pod};
 use datapath::abi::node::Features;
 
@@ -301,6 +301,10 @@ fn load_program(program: &mut Program) -> Result<OwnedFd, ProgramError> {
         }
         Program::CgroupSockAddr(program) => {
             CgroupSockAddr::load(program)?;
+            program.fd()?
+        }
+        Program::SockOps(program) => {
+            SockOps::load(program)?;
             program.fd()?
         }
         _ => return Err(ProgramError::UnexpectedProgramType),

@@ -11,6 +11,8 @@ mod bell;
 mod pods;
 #[path = "node/resize.rs"]
 mod resize;
+#[path = "node/round_trips.rs"]
+mod round_trips;
 #[path = "node/samples.rs"]
 mod samples;
 #[path = "node/stage.rs"]

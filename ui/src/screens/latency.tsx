@@ -14,14 +14,14 @@ import { view } from "../view";
 import { type Asked, failsInRequests, worse, worst } from "../worst";
 
 /** An edge with what its durations come to, microseconds. */
-type Timed = { row: Row; count: number; p50: number; p95: number; p99: number; said: Summary; said95: number; said99: number };
+type Timed = { row: Row; count: number; p50: number; p95: number; p99: number; said: Summary; said95: number; said99: number; trip: Map<number, number>; least: Map<number, number> };
 
 function timed(row: Row): Timed {
   const buckets = merged([row.connect]);
   const of = (share: number): number => quantile(buckets, share) ?? 0;
   const said = summary(row);
   const ofSaid = (share: number): number => quantile(said.latency, share) ?? 0;
-  return { row, count: total(buckets), p50: of(0.5), p95: of(0.95), p99: of(0.99), said, said95: ofSaid(0.95), said99: ofSaid(0.99) };
+  return { row, count: total(buckets), p50: of(0.5), p95: of(0.95), p99: of(0.99), said, said95: ofSaid(0.95), said99: ofSaid(0.99), trip: merged([row.round_trip]), least: merged([row.least_round_trip]) };
 }
 
 const edgeOf = (of: Timed) => of.row.edge;
@@ -34,6 +34,7 @@ const COLUMNS: Column<Timed>[] = [
   { name: "p50", number: true, minor: true, title: "Of the time to the first answer", cell: (of) => (of.count > 0 ? duration(of.p50) : ""), by: (of) => of.p50 },
   { name: "p95", number: true, cell: (of) => (of.count > 0 ? duration(of.p95) : ""), by: (of) => of.p95 },
   { name: "p99", number: true, minor: true, cell: (of) => (of.count > 0 ? duration(of.p99) : ""), by: (of) => of.p99 },
+  { name: "Round trip p95", number: true, title: "Of octets on open connections and their acknowledgement, as the kernel of one end smooths it", cell: (of) => (of.trip.size > 0 ? duration(p95(of.trip)) : ""), by: (of) => p95(of.trip) },
   { name: "Requests", number: true, minor: true, title: "Requests and questions that were seen on the edge", cell: (of) => (of.said.requests > 0 ? count(of.said.requests) : ""), by: (of) => of.said.requests },
   { name: "Request p95", number: true, title: "Of requests over HTTP, questions to DNS servers, and producing to Kafka", cell: (of) => (of.said.latency.size > 0 ? duration(of.said95) : ""), by: (of) => of.said95 },
   { name: "Request p99", number: true, minor: true, cell: (of) => (of.said.latency.size > 0 ? duration(of.said99) : ""), by: (of) => of.said99 },
@@ -44,7 +45,7 @@ export function Latency(props: { answers: Answers }): JSX.Element {
   const rows = createMemo(() => {
     const filter = parse(view().q);
     return (answer().value?.edges ?? [])
-      .filter((row) => row.connect || summary(row).latency.size > 0)
+      .filter((row) => row.connect || row.round_trip || summary(row).latency.size > 0)
       .filter((row) => selects(filter, { text: edgeKey(row.edge), port: port(row.edge?.port, row.edge?.protocol) }))
       .map(timed)
       .sort((a, b) => Math.max(b.p95, b.said95) - Math.max(a.p95, a.said95));
@@ -70,6 +71,16 @@ export function Latency(props: { answers: Answers }): JSX.Element {
                   ["Failed", `${count(failed(of().row.counters))} of ${count(attempts(of().row.counters))} attempts`],
                 ]}
               />
+              <Show when={of().trip.size > 0}>
+                <h3>Round trips on open connections</h3>
+                <Facts
+                  of={[
+                    ["p50", duration(quantile(of().trip, 0.5) ?? 0)],
+                    ["p95", duration(p95(of().trip))],
+                    ["Shortest in five minutes, median", duration(quantile(of().least, 0.5) ?? 0)],
+                  ]}
+                />
+              </Show>
               <Show when={of().said.latency.size > 0}>
                 <h3>{`Requests (${of().said.protocols.filter((name) => name !== "TLS").join(", ")})`}</h3>
                 <Facts

@@ -94,7 +94,20 @@ pub(super) fn attach_devices(
         attach::attach_cgroup(kernel, cgroup)
             .with_context(|| format!("cgroup-root {}", cgroup.display()))?;
     }
+    note_round_trips(kernel, config);
     Ok(())
+}
+
+/// What sockets measure is told of, not needed: a node without it goes on.
+fn note_round_trips(kernel: &Kernel, config: &Config) {
+    let done = if config.hubble.enabled && config.hubble.capture {
+        attach::attach_round_trips(kernel, &config.datapath.cgroup_root)
+    } else {
+        attach::detach_round_trips(&kernel.pins)
+    };
+    if let Err(error) = done {
+        tracing::warn!(%error, "round trips of open connections are not told");
+    }
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn edges(rows: &[Row], seconds: f64) -> Cells {
             rate(counters.opened, seconds),
             bytes_per_second(bytes, seconds),
             share(failed(&counters), attempts(&counters)),
-            quantile(row, 0.95),
+            quantile(row.connect.as_ref(), 0.95),
             said.protocols,
             unless_none(said.requests, rate(said.requests, seconds)),
             unless_none(said.requests, share(said.failed, said.requests)),
@@ -169,8 +169,9 @@ fn tcp(rows: &[Row]) -> Cells {
 
 fn latency(rows: &[Row]) -> Cells {
     let slow = |row: &Row| {
-        let connect = sketch(row).quantile(0.95);
-        connect.max(summary(row).latency.quantile(0.95))
+        let of = |of| sketch(of).quantile(0.95);
+        let connections = of(row.connect.as_ref()).max(of(row.round_trip.as_ref()));
+        connections.max(summary(row).latency.quantile(0.95))
     };
     let mut rows: Vec<(Option<Duration>, &Row)> = rows
         .iter()
@@ -181,8 +182,8 @@ fn latency(rows: &[Row]) -> Cells {
     let row = |(_, row): (_, &Row)| {
         let [source, destination, service, port] = ends(row.edge.as_ref());
         let mut cells = vec![source, destination, service, port];
-        cells.push(sketch(row).count().to_string());
-        cells.extend([0.5, 0.95, 0.99].map(|of| quantile(row, of)));
+        cells.push(sketch(row.connect.as_ref()).count().to_string());
+        cells.extend([0.5, 0.95, 0.99].map(|of| quantile(row.connect.as_ref(), of)));
         let said = summary(row);
         cells.push(unless_none(said.requests, said.requests.to_string()));
         let of = |share| said.latency.quantile(share).map(duration);
@@ -190,6 +191,8 @@ fn latency(rows: &[Row]) -> Cells {
         let shares = said.shares.map(|(server, network)| [server, network]);
         let shares = shares.map(|of| of.map(duration));
         cells.extend(shares.unwrap_or_default());
+        cells.extend([0.5, 0.95].map(|of| quantile(row.round_trip.as_ref(), of)));
+        cells.push(quantile(row.least_round_trip.as_ref(), 0.5));
         cells
     };
     Cells {
@@ -208,6 +211,9 @@ fn latency(rows: &[Row]) -> Cells {
             "P99",
             "SERVER P50",
             "NETWORK",
+            "RTT P50",
+            "P95",
+            "LEAST RTT",
         ],
         rows: rows.into_iter().map(row).collect(),
     }
@@ -401,12 +407,12 @@ fn fault(of: Fault) -> &'static str {
     }
 }
 
-fn sketch(row: &Row) -> Sketch {
-    row.connect.as_ref().map(Sketch::from).unwrap_or_default()
+fn sketch(of: Option<&api::hubble::answers::Sketch>) -> Sketch {
+    of.map(Sketch::from).unwrap_or_default()
 }
 
-fn quantile(row: &Row, of: f64) -> String {
-    sketch(row).quantile(of).map(duration).unwrap_or_default()
+fn quantile(all: Option<&api::hubble::answers::Sketch>, of: f64) -> String {
+    sketch(all).quantile(of).map(duration).unwrap_or_default()
 }
 
 /// Three digits and a unit.

@@ -157,6 +157,16 @@ pub struct Direction {
     pub full: u8,
 }
 
+/// Round trips as the socket of one end measures them (TCP); zero where it has told nothing.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoundTrip {
+    /// Smoothed (RFC 6298), microseconds. An acknowledgement that waits for an answer to go with is part of it.
+    pub smoothed_us: u32,
+    /// The shortest of the last five minutes (`net.ipv4.tcp_min_rtt_wlen`), microseconds.
+    pub least_us: u32,
+}
+
 /// The value of the tables `connections` (answered) and `openings` (not yet answered).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -211,8 +221,12 @@ pub struct Connection {
     pub retransmits_sent: u32,
     /// The same from the responder.
     pub retransmits_received: u32,
+    /// What the initiator's socket measures, where it is one of this node.
+    pub round_trip_sent: RoundTrip,
+    /// The same of the responder's.
+    pub round_trip_received: RoundTrip,
     /// Room to grow; fills what is mostly read to a cache line.
-    pub reserved: [u8; 20],
+    pub reserved: [u8; 4],
     /// Responder to initiator.
     pub received: Direction,
 }
@@ -254,6 +268,7 @@ pub struct FragmentPorts {
 plain!(
     ConnectionKey = 40,
     Direction = 64,
+    RoundTrip = 8,
     Connection = 256,
     Alias = 40,
     FragmentKey = 40,

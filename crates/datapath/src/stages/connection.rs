@@ -106,8 +106,9 @@ pub(crate) fn orient_by_alias<S: Seams>(cx: &mut Cx<'_, S>) -> Step {
     Step::Next
 }
 
+/// Which way who is the lower end, or the higher one, sends.
 #[inline(always)]
-fn way(source_is_low: bool, flags: u16) -> Way {
+pub(crate) fn way(source_is_low: bool, flags: u16) -> Way {
     if source_is_low == (flags & flags::INITIATOR_LOW != 0) {
         Way::Forward
     } else {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use api::hubble::answers::{Edge, Party, Row, Side};
+use api::hubble::answers::{Edge, Party, Row, Side, Sketch};
 
 use crate::rollup::{attempts, sum};
 use crate::sketch;
@@ -79,6 +79,12 @@ impl<'a> Pair<'a> {
         }
     }
 
+    /// What the client's side measured or, if its socket is none that is seen, the other.
+    fn measured(&self, of: impl Fn(&Row) -> &Option<Sketch>) -> Option<Sketch> {
+        let other = || self.other.and_then(|row| of(row).clone());
+        of(self.own).clone().or_else(other)
+    }
+
     /// The edge's row, and of what was said one sum each.
     pub(super) fn summed(&self) -> Row {
         let (said, other) = self.said();
@@ -96,6 +102,8 @@ impl<'a> Pair<'a> {
             number: self.own.number,
             counters: self.own.counters,
             connect: self.own.connect.clone(),
+            round_trip: self.measured(|row| &row.round_trip),
+            least_round_trip: self.measured(|row| &row.least_round_trip),
             failures: self.own.failures.clone(),
             outsiders: self.own.outsiders.clone(),
             first_ns: self.own.first_ns,

@@ -348,6 +348,35 @@ fn a_connection_that_lasts_is_told_in_parts_that_add_up() {
 }
 
 #[test]
+fn what_the_client_measures_is_told_whenever_something_was_sent_or_what_the_server_does() {
+    let measured = |smoothed_us, least_us| connection::RoundTrip {
+        smoothed_us,
+        least_us,
+    };
+    let told = |smoothed, least| {
+        Some(RoundTrip {
+            smoothed: Duration::from_micros(smoothed),
+            least: Duration::from_micros(least),
+        })
+    };
+    let mut follower = follower();
+    let mut connection = answered();
+    let mut look = |connection: &Connection, second| {
+        let change = follower.look(&key(1), connection, at(second), Entry::Stays);
+        change.and_then(|change| change.round_trip)
+    };
+    assert_eq!(look(&connection, 10), None, "nobody measured anything");
+    connection.round_trip_received = measured(900, 300);
+    assert_eq!(look(&connection, 20), None, "nothing was sent");
+    carry(&mut connection.received, 1, 60);
+    assert_eq!(look(&connection, 30), told(900, 300));
+    connection.round_trip_sent = measured(700, 200);
+    carry(&mut connection.sent, 1, 60);
+    assert_eq!(look(&connection, 40), told(700, 200));
+    assert_eq!(look(&connection, 50), None);
+}
+
+#[test]
 fn an_entry_that_another_connection_took_over_is_another_one() {
     let mut follower = follower();
     let mut first = answered();

@@ -29,6 +29,8 @@ pub(crate) struct Open {
 struct OpenRow {
     counters: Counters,
     connect: Sketch,
+    round_trip: Sketch,
+    least_round_trip: Sketch,
     failures: Vec<Tally>,
     outsiders: HashMap<String, u64>,
     said: Said,
@@ -102,6 +104,10 @@ impl OpenRow {
             counters.late += u64::from(change.late);
             self.connect.add(waited);
         }
+        if let Some(measured) = change.round_trip {
+            self.round_trip.add(measured.smoothed);
+            self.least_round_trip.add(measured.least);
+        }
         counters.packets_sent += change.sent.packets;
         counters.bytes_sent += change.sent.bytes;
         counters.packets_received += change.received.packets;
@@ -171,8 +177,14 @@ impl OpenRow {
         if let Some(counters) = &row.counters {
             add(&mut self.counters, counters);
         }
-        if let Some(connect) = &row.connect {
-            self.connect.merge(connect);
+        for (into, of) in [
+            (&mut self.connect, &row.connect),
+            (&mut self.round_trip, &row.round_trip),
+            (&mut self.least_round_trip, &row.least_round_trip),
+        ] {
+            if let Some(of) = of {
+                into.merge(of);
+            }
         }
         for tally in row.failures {
             self.fails(tally);
@@ -191,10 +203,13 @@ impl OpenRow {
             })
             .collect();
         sort(&mut outsiders);
+        let told = |of: &Sketch| (of.count() > 0).then(|| Message::from(of));
         let mut row = Row {
             number,
             counters: Some(self.counters),
-            connect: (self.connect.count() > 0).then(|| Message::from(&self.connect)),
+            connect: told(&self.connect),
+            round_trip: told(&self.round_trip),
+            least_round_trip: told(&self.least_round_trip),
             failures: self.failures,
             outsiders,
             first_ns: self.first_ns,

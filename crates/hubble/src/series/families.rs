@@ -78,6 +78,22 @@ pub(crate) static FAMILIES: &[Family] = &[
             durations,
         )
     },
+    Family {
+        is_histogram: true,
+        ..counter(
+            "hubble_tcp_rtt_seconds",
+            "Round trips of established connections, smoothed by the kernel of one end",
+            tcp::round_trips,
+        )
+    },
+    Family {
+        is_histogram: true,
+        ..counter(
+            "hubble_tcp_least_rtt_seconds",
+            "The shortest round trip of established connections within five minutes",
+            tcp::least_round_trips,
+        )
+    },
     counter(
         "hubble_tcp_closes_total",
         "TCP connections by how they ended",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::hubble::answers::{Cause, CauseKind, Counters, Direction, PolicyRef};
+use datapath::abi::connection::Connection;
 use datapath::abi::event::kind;
 use datapath::abi::sample::{marks, mode};
 use datapath::wire::tcp::flags::{ACK, SYN};
@@ -14,7 +15,7 @@ use rand::rngs::StdRng;
 use super::talk::{Form, Talk, judgement};
 use super::town::{self, CLIENTS, LOCAL, SERVERS, Server, Speaks};
 use super::{Case, Step, Way, speech};
-use crate::connections::Entry;
+use crate::connections::{Entry, RoundTrip};
 use crate::records::{Side, What};
 
 /// The first port of clients, and how many they have.
@@ -52,6 +53,7 @@ pub(super) fn case(
         client: party,
         counters: Counters::default(),
         connect: None,
+        round_trip: None,
         failure: None,
         said: Vec::new(),
         searched: 0,
@@ -90,7 +92,17 @@ fn traffic(talk: &Talk, case: &mut Case) {
     if received.packets > 0 {
         counters.answered = 1;
         case.connect = Some(Duration::from_nanos(received.first_ns - sent.first_ns));
+        case.round_trip = measured(&talk.entry);
     }
+}
+
+fn measured(entry: &Connection) -> Option<RoundTrip> {
+    let (client, server) = (entry.round_trip_sent, entry.round_trip_received);
+    let of = if client.least_us > 0 { client } else { server };
+    (of.smoothed_us > 0).then(|| RoundTrip {
+        smoothed: Duration::from_micros(of.smoothed_us.into()),
+        least: Duration::from_micros(of.least_us.into()),
+    })
 }
 
 /// One sample of a connection does not come.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use datapath::abi::Address;
-use datapath::abi::connection::{Connection, ConnectionKey, Direction, flags};
+use datapath::abi::connection::{Connection, ConnectionKey, Direction, RoundTrip, flags};
 use datapath::abi::endpoint::hop_kind;
 use datapath::abi::event::{self, Event};
 use datapath::abi::sample::{BEGINNING, FRAME_OCTETS, OCTETS, Sample, marks, mode};
@@ -191,6 +191,23 @@ impl Talk {
         self.packet(1, SYN | ACK, &[]);
         self.now_ns += GAP_NS;
         self.packet(0, ACK, &[]);
+        self.measures();
+    }
+
+    /// One in three connections is measured by nobody, and one by its server alone.
+    fn measures(&mut self) {
+        let [spread, _] = first_numbers(self.now_ns);
+        let of = |smoothed_us| RoundTrip {
+            smoothed_us,
+            least_us: smoothed_us / 3,
+        };
+        let measured = of(spread % 50_000 + 10);
+        let ends = match spread % 3 {
+            0 => <[RoundTrip; 2]>::default(),
+            1 => [RoundTrip::default(), measured],
+            _ => [measured, of(7)],
+        };
+        [self.entry.round_trip_sent, self.entry.round_trip_received] = ends;
     }
 
     /// A packet without payload, or a datagram.

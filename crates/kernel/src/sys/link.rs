@@ -25,6 +25,7 @@ pub(crate) fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum AttachType {
+    SockOps = 3,
     Connect4 = 10,
     Connect6 = 11,
     SendMsg4 = 14,

@@ -5,6 +5,8 @@
 mod again;
 #[path = "answers/overdue.rs"]
 mod overdue;
+#[path = "answers/round_trips.rs"]
+mod round_trips;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -89,16 +91,7 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
         deafen(&pods[name]);
     }
     let since = now();
-    for (from, to, count) in WELL {
-        for _ in 0..*count {
-            talk(&pods[from].sandbox, at(&pods[to], PORT)).expect("it is answered");
-        }
-    }
-    for (from, to, port, cause, _, count) in FAILURES {
-        for _ in 0..*count {
-            fail(&pods[from].sandbox, at(&pods[to], *port), cause);
-        }
-    }
+    make(&pods);
     let again = again::lose(&pods["a"], &pods["c"]);
     let stalled = again::stall(&pods["b"], &pods["c"]);
     let told = within(FRESH, || {
@@ -120,10 +113,25 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
     let told = within(KEPT, || again::kept_told(&ask(cluster, "failing", &since)?));
     told.expect("the answers tell what its server does not close");
     drop(kept);
+    round_trips::told_of(cluster, &pods);
     println!(
         "ok    {} faults are told with cause, fault and count",
         FAILURES.len()
     );
+}
+
+/// Connections that go well, and others.
+fn make(pods: &Pods) {
+    for (from, to, count) in WELL {
+        for _ in 0..*count {
+            talk(&pods[from].sandbox, at(&pods[to], PORT)).expect("it is answered");
+        }
+    }
+    for (from, to, port, cause, _, count) in FAILURES {
+        for _ in 0..*count {
+            fail(&pods[from].sandbox, at(&pods[to], *port), cause);
+        }
+    }
 }
 
 pub(crate) fn at(pod: &RunningPod, port: u16) -> SocketAddr {

@@ -2,7 +2,7 @@
 
 use core::{cell::UnsafeCell, marker::PhantomData, ptr::NonNull};
 
-use super::{Connection, Decision, Direction};
+use super::{Connection, Decision, Direction, RoundTrip};
 
 /// One entry of `connections` or `openings`, in place. Words are read and written whole; counters are added
 /// atomically; nothing here takes a lock.
@@ -181,6 +181,21 @@ impl<'a> Entry<'a> {
                 Way::Reply => &raw mut (*entry).retransmits_received,
             };
             count.write_volatile(count.read_volatile().wrapping_add(1));
+        }
+    }
+
+    /// Writes what the socket of the end that sends this way measures.
+    #[inline(always)]
+    pub fn set_round_trip(self, way: Way, measured: RoundTrip) {
+        let entry = self.value.as_ptr();
+        // SAFETY: aligned words of a live, writable value.
+        unsafe {
+            let to = match way {
+                Way::Forward => &raw mut (*entry).round_trip_sent,
+                Way::Reply => &raw mut (*entry).round_trip_received,
+            };
+            (&raw mut (*to).smoothed_us).write_volatile(measured.smoothed_us);
+            (&raw mut (*to).least_us).write_volatile(measured.least_us);
         }
     }
 

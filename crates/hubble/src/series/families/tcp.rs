@@ -2,7 +2,7 @@
 
 use api::hubble::answers::{CauseKind, Edge, Row};
 
-use super::{Add, TCP, add, counters};
+use super::{Add, TCP, add, counters, histogram};
 
 pub(super) fn closes(edge: &Edge, row: &Row, to: &mut Add<'_>) {
     if edge.protocol != TCP {
@@ -17,6 +17,18 @@ pub(super) fn closes(edge: &Edge, row: &Row, to: &mut Add<'_>) {
     ];
     for (cause, count) in causes {
         add(to, "hubble_tcp_closes_total", &[("cause", cause)], count);
+    }
+}
+
+pub(super) fn round_trips(_: &Edge, row: &Row, to: &mut Add<'_>) {
+    if let Some(sketch) = &row.round_trip {
+        histogram("hubble_tcp_rtt_seconds", &[], sketch, to);
+    }
+}
+
+pub(super) fn least_round_trips(_: &Edge, row: &Row, to: &mut Add<'_>) {
+    if let Some(sketch) = &row.least_round_trip {
+        histogram("hubble_tcp_least_rtt_seconds", &[], sketch, to);
     }
 }
 

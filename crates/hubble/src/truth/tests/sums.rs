@@ -14,6 +14,7 @@ use l7::record::{Dns, DnsOutcome, Ending, Http, Kafka, Record as Said, Seen, Tls
 use tonic::Request;
 
 use crate::answers::{Answers, OwnNode};
+use crate::connections::RoundTrip;
 use crate::recorder::Recorder;
 use crate::sketch::Sketch;
 use crate::truth::Case;
@@ -28,6 +29,7 @@ type Failures = HashMap<String, (u64, u64, u64)>;
 struct Sum {
     counters: Counters,
     connects: Vec<Duration>,
+    round_trips: Vec<RoundTrip>,
     failures: Failures,
     http: BTreeMap<(String, String), Timed<HttpCounters>>,
     dns: BTreeMap<String, Timed<DnsCounters>>,
@@ -66,6 +68,7 @@ impl Sums {
         let sum = self.edges.entry(case.edge.clone()).or_default();
         add(&mut sum.counters, &case.counters);
         sum.connects.extend(case.connect);
+        sum.round_trips.extend(case.round_trip);
         if let Some((cause, packets)) = &case.failure {
             let of = sum.failures.entry(format!("{cause:?}")).or_default();
             of.0 += 1;
@@ -111,6 +114,11 @@ impl Sums {
             let sum = self.edges.get(edge).expect("an edge that was used");
             assert_eq!(row.counters, Some(sum.counters), "{edge:?}");
             alike(row.connect.as_ref(), &sum.connects);
+            let times = |of: fn(&RoundTrip) -> Duration| -> Vec<_> {
+                sum.round_trips.iter().map(of).collect()
+            };
+            alike(row.round_trip.as_ref(), &times(|of| of.smoothed));
+            alike(row.least_round_trip.as_ref(), &times(|of| of.least));
             let from_outside: u64 = row.outsiders.iter().map(|of| of.connections).sum();
             let is_outside = edge.source.as_ref().is_some_and(crate::rollup::is_outside);
             let opened = if is_outside { sum.counters.opened } else { 0 };

@@ -293,6 +293,50 @@ fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_wel
     }
 }
 
+#[test]
+fn a_way_that_became_longer_is_told_also_of_connections_that_stay_open() {
+    let groups = read(super::super::BUILT_IN).unwrap();
+    let mut rules = groups.iter().flat_map(|group| &group.rules);
+    let rule = rules.find(|rule| rule.name == "EdgeRTTHigh").unwrap();
+    let expr = promql::parse(&rule.query).unwrap();
+    let fires = |before: u32, now: u32| {
+        let times = Times {
+            base: DAY - 24 * 3600,
+            since: NOW - 25 * 3600,
+            until: NOW,
+            seconds: 10,
+        };
+        let mut counts = Counts::new(times, FAMILIES.iter().collect());
+        let before = (NOW - 89_400..NOW - 88_800).map(|start| (start, before));
+        let now = (NOW - 240..NOW).map(|start| (start, now));
+        for (start, bucket) in before.chain(now).step_by(10) {
+            let row = Row {
+                edge: trouble().edge,
+                least_round_trip: Some(lasted(bucket, 20)),
+                ..Row::default()
+            };
+            let part = Part {
+                rows: vec![row],
+                ..Part::default()
+            };
+            let span = Span {
+                start,
+                end: start + 10,
+                part: Some(part),
+            };
+            counts.add(&mut Edges::default(), span);
+        }
+        let now = NOW as i64 * 1000;
+        match promql::instant(&expr, now, &counts, &Limits::default()).unwrap() {
+            promql::Value::Vector(lines) => lines.len(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (millisecond, second) = (345, 690);
+    assert_eq!(fires(millisecond, second), 1);
+    assert_eq!(fires(second, second), 0, "as ever");
+}
+
 /// A file of the repository.
 fn file(path: &str) -> String {
     std::fs::read_to_string(std::path::Path::new("../..").join(path)).unwrap()
