@@ -5,6 +5,7 @@
 
 mod answers;
 mod api;
+mod overdue;
 mod requests;
 mod session;
 mod side;
@@ -26,6 +27,7 @@ use session::Session;
 use side::{Message, Side};
 use topics::{Topic, name_of};
 
+pub(crate) use overdue::waits_for_others;
 pub use topics::TopicNames;
 
 /// Octets of one message that are kept; of a longer one the beginning is read.
@@ -56,7 +58,7 @@ pub const MEMORY_OCTETS: usize = 512 << 10;
 const AHEAD: i32 = 10_000;
 
 /// A request that waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     correlation: i32,
     version: i16,
@@ -65,6 +67,8 @@ struct Waiting {
     text_octets: usize,
     /// Its answer may have been missed.
     missed: bool,
+    /// It is overdue, and that was told.
+    told: bool,
 }
 
 /// One connection.
@@ -84,6 +88,8 @@ pub struct Connection {
     pub malformed: u64,
     /// Requests there was no room for.
     pub over_budget: u64,
+    /// Requests that were told as overdue, with what became of them.
+    pub late: Vec<Kafka>,
 }
 
 /// What the first octets of both directions say of it: a request, and an answer that has its number.
@@ -139,6 +145,7 @@ impl Connection {
             doubts: midway.into(),
             malformed: 0,
             over_budget: 0,
+            late: Vec::new(),
         }
     }
 
@@ -215,7 +222,7 @@ impl Connection {
             } else {
                 Ending::Unknown
             };
-            out.push(waiting.finish(ending, names));
+            self.give(waiting.told, waiting.finish(ending, names), out);
         }
         self.text_octets = 0;
     }
@@ -311,6 +318,7 @@ impl Connection {
             version: head.version,
             text_octets: 0,
             missed,
+            told: false,
             record: Kafka {
                 api: head.key,
                 version: head.version,
@@ -383,7 +391,7 @@ impl Connection {
         // A broker answers in order: what was asked before has been answered.
         for earlier in self.waiting.drain(..at).collect::<Vec<_>>() {
             self.text_octets -= earlier.text_octets;
-            out.push(earlier.finish(Ending::Unknown, names));
+            self.give(earlier.told, earlier.finish(Ending::Unknown, names), out);
         }
         let Some(waiting) = self.waiting.pop_front() else {
             return;
@@ -402,6 +410,7 @@ impl Connection {
         if key == api::FETCH {
             self.session.told(&told);
         }
+        let was_told = waiting.told;
         let mut record = waiting.finish(Ending::Whole, names);
         record.tell(&told, names);
         // What was sent first may have come last.
@@ -409,7 +418,7 @@ impl Connection {
         if !message.is_unproven {
             record.response_octets = Seen::Known(u64::from(message.length) + 4);
         }
-        out.push(record);
+        self.give(was_told, record, out);
     }
 }
 

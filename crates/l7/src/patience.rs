@@ -1,13 +1,14 @@
 //! How long answers take of late, by kind of request: what waits for longer than nearly all of its kind did is overdue.
 //!
-//! A kind is a method and a path template of a service. Of one of which few were answered nobody can say what is long; and where answers
+//! A kind is a method and a path template of a service, or a call of Kafka's. Of one of which few were answered nobody can say what is long; and where answers
 //! come when there is something to tell, those before took long as well.
 
 use std::hash::BuildHasher;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
 
-use crate::record::{Http, Seen};
+use crate::kafka;
+use crate::record::{Ending, Http, Kafka, Seen};
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,41 @@ const MANY: u32 = 1 << 14;
 /// Latencies by powers of two of milliseconds; the last is for all that took more than an hour.
 const BUCKETS: usize = 24;
 const MS: u64 = 1_000_000;
+
+/// A request that somebody waits for.
+pub(crate) trait Request {
+    /// Number of its kind; none if that was not seen, or what waits for something else than the server.
+    fn kind(&self, service: u64, hasher: &DefaultHashBuilder) -> Option<u64>;
+    /// How long its answer took; none if there was none.
+    fn took_ns(&self) -> Option<u64>;
+}
+
+/// It has its template.
+impl Request for Http {
+    fn kind(&self, service: u64, hasher: &DefaultHashBuilder) -> Option<u64> {
+        let (Seen::Known(method), Seen::Known(template)) = (&self.method, &self.template) else {
+            return None;
+        };
+        Some(hasher.hash_one((service, method, template)))
+    }
+
+    fn took_ns(&self) -> Option<u64> {
+        Some(self.answer_ns?.saturating_sub(self.start_ns?))
+    }
+}
+
+impl Request for Kafka {
+    fn kind(&self, service: u64, hasher: &DefaultHashBuilder) -> Option<u64> {
+        let waits_for_others = kafka::waits_for_others(self.api);
+        (!waits_for_others).then(|| hasher.hash_one((service, self.api)))
+    }
+
+    fn took_ns(&self) -> Option<u64> {
+        let is_answered = self.ending == Ending::Whole && self.response_octets != Seen::Absent;
+        let end_ns = self.end_ns.filter(|_| is_answered)?;
+        Some(end_ns.saturating_sub(self.start_ns))
+    }
+}
 
 /// How long answers took.
 #[derive(Debug, Default)]
@@ -65,19 +101,10 @@ impl Kind {
 }
 
 impl Patience {
-    /// Number of a request's kind; none if its name was not seen.
-    fn kind(&self, service: u64, of: &Http) -> Option<u64> {
-        let (Seen::Known(method), Seen::Known(template)) = (&of.method, &of.template) else {
-            return None;
-        };
-        Some(self.kinds.hasher().hash_one((service, method, template)))
-    }
-
-    /// Takes in how long an answer took; its request has its template.
-    pub(crate) fn note(&mut self, service: u64, of: &Http) {
-        let (Some(kind), Some(start_ns), Some(answer_ns)) =
-            (self.kind(service, of), of.start_ns, of.answer_ns)
-        else {
+    /// Takes in how long an answer took.
+    pub(crate) fn note(&mut self, service: u64, of: &impl Request) {
+        let kind = of.kind(service, self.kinds.hasher());
+        let (Some(kind), Some(took_ns)) = (kind, of.took_ns()) else {
             return;
         };
         if self.kinds.len() >= KINDS && !self.kinds.contains_key(&kind) {
@@ -86,15 +113,13 @@ impl Patience {
                 self.kinds.clear();
             }
         }
-        let known = self.kinds.entry(kind).or_default();
-        known.note(answer_ns.saturating_sub(start_ns));
+        self.kinds.entry(kind).or_default().note(took_ns);
     }
 
-    /// Whether a request that has waited for so long is overdue; it has its template.
-    pub(crate) fn is_over(&self, service: u64, of: &Http, waited_ns: u64) -> bool {
-        let known = self
-            .kind(service, of)
-            .and_then(|kind| self.kinds.get(&kind));
+    /// Whether a request that has waited for so long is overdue.
+    pub(crate) fn is_over(&self, service: u64, of: &impl Request, waited_ns: u64) -> bool {
+        let kind = of.kind(service, self.kinds.hasher());
+        let known = kind.and_then(|kind| self.kinds.get(&kind));
         let long_ns = known.and_then(Kind::long_ns);
         long_ns.is_some_and(|long_ns| waited_ns > long_ns.max(LEAST_NS))
     }

@@ -219,7 +219,8 @@ fn kafka(of: &Kafka) -> Vec<KafkaCounters> {
         &of.topics
     };
     let latency = between(Some(of.start_ns), of.end_ns).filter(|_| of.ending == Ending::Whole);
-    let is_unknown = !matches!(of.ending, Ending::Whole | Ending::Closed);
+    let is_unanswered = matches!(of.ending, Ending::Closed | Ending::Overdue);
+    let is_unknown = !is_unanswered && of.ending != Ending::Whole;
     let group = of.group.known().map(|name| NameCount {
         name: name.clone(),
         count: 1,
@@ -239,7 +240,7 @@ fn kafka(of: &Kafka) -> Vec<KafkaCounters> {
             produced_octets: if of.api == PRODUCE { octets } else { 0 },
             fetched_octets: if fetches { octets } else { 0 },
             errors: error.map(one).unwrap_or_default(),
-            unanswered: u64::from(of.ending == Ending::Closed),
+            unanswered: u64::from(is_unanswered),
             unknown: u64::from(is_unknown),
             groups: group.clone().into_iter().collect(),
             produce_latency: latency.clone().filter(|_| of.api == PRODUCE),
@@ -259,9 +260,14 @@ pub(crate) fn named(topic: &KafkaTopic) -> (String, String) {
 }
 
 fn kafka_causes(of: &Kafka) -> Vec<Cause> {
-    if of.ending == Ending::Closed {
+    let without_answer = match of.ending {
+        Ending::Closed => Some(CauseKind::NoAnswer),
+        Ending::Overdue => Some(CauseKind::Overdue),
+        Ending::Whole | Ending::Reset(..) | Ending::Refused | Ending::Unknown => None,
+    };
+    if let Some(kind) = without_answer {
         let name = of.topics.first().map(shown).unwrap_or_default();
-        return vec![cause(CauseKind::NoAnswer, &name, 0)];
+        return vec![cause(kind, &name, 0)];
     }
     let is_error = |code: &i16| *code != 0 && !ORDINARY.contains(code);
     let of_topics = of.topics.iter().filter_map(|topic| {

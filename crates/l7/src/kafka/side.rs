@@ -54,6 +54,11 @@ impl Side {
         };
     }
 
+    /// Whether it is between two messages.
+    pub(super) fn is_between(&self) -> bool {
+        !self.lost && !self.unproven && self.head.is_empty() && self.left == 0
+    }
+
     pub(super) fn is_unproven(&self) -> bool {
         self.unproven
     }

@@ -90,3 +90,31 @@ fn many_kinds_take_the_place_of_those_that_hardly_anybody_asks_for() {
     assert!(patience.kinds.len() <= KINDS);
     assert!(patience.is_over(1, &request("/cart", None), LEAST_NS + 1));
 }
+
+#[test]
+fn a_call_of_kafka_waits_for_the_broker_unless_it_is_answered_when_others_come() {
+    let call = |api: i16, took_ns: Option<u64>| Kafka {
+        api,
+        start_ns: SECOND,
+        end_ns: took_ns.map(|took| SECOND + took),
+        ending: took_ns.map_or(Ending::Unknown, |_| Ending::Whole),
+        ..Kafka::default()
+    };
+    let (produce, fetch, join, sync) = (0, 1, 11, 14);
+    let mut patience = Patience::default();
+    for api in [produce, join, sync] {
+        for _ in 0..ENOUGH {
+            patience.note(1, &call(api, Some(MS)));
+        }
+    }
+    let is_over = |api| patience.is_over(1, &call(api, None), 60 * SECOND);
+    assert!(is_over(produce));
+    assert!(!is_over(fetch), "another call");
+    assert!(!is_over(join) && !is_over(sync));
+    // What wants no answer tells nothing of how long they take.
+    let unanswered = Kafka {
+        response_octets: Seen::Absent,
+        ..call(fetch, Some(0))
+    };
+    assert_eq!(unanswered.took_ns(), None);
+}

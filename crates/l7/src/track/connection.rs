@@ -11,6 +11,7 @@ use crate::{
     template::Templates,
     tls,
 };
+use overdue::took;
 
 mod overdue;
 
@@ -171,17 +172,15 @@ impl Connection {
             };
             for record in &mut records {
                 counts.unknown += u64::from(complete(record, live.service, &mut shared.templates));
-                if let Record::Http(http) = record {
-                    shared.patience.note(live.service, http);
-                }
+                took(record, live.service, &mut shared.patience);
             }
             shared.totals.add(self.protocol, counts);
         }
         for mut late in live.reading.late() {
-            name(&mut late, live.service, &mut shared.templates);
-            shared.patience.note(live.service, &late);
+            complete(&mut late, live.service, &mut shared.templates);
+            let is_answered = took(&late, live.service, &mut shared.patience);
             let counts = Counts {
-                late: u64::from(late.answer_ns.is_some()),
+                late: is_answered.into(),
                 ..Counts::default()
             };
             shared.totals.add(self.protocol, counts);

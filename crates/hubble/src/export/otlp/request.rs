@@ -212,9 +212,10 @@ pub(super) fn kafka(of: &Kafka, operation: &str, to: &mut Attributes) {
 
 /// The error of an answer of Kafka.
 pub(super) fn kafka_error(of: &Kafka, code: i32, to: &mut Attributes) {
-    if of.ending == Ending::Closed {
-        to.text("error.type", "closed");
-    } else if code != 0 {
-        to.text("error.type", kafka_code(code));
+    match of.ending {
+        Ending::Closed => to.text("error.type", "closed"),
+        Ending::Overdue => to.text("error.type", "timeout"),
+        _ if code != 0 => to.text("error.type", kafka_code(code)),
+        _ => {}
     }
 }

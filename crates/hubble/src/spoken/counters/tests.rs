@@ -226,6 +226,27 @@ fn what_kafka_says_in_its_ordinary_course_is_no_failure() {
 }
 
 #[test]
+fn what_a_broker_does_not_answer_fails_by_its_topic_whether_the_connection_ends_or_not() {
+    for (ending, kind) in [
+        (Ending::Overdue, CauseKind::Overdue),
+        (Ending::Closed, CauseKind::NoAnswer),
+    ] {
+        let produce = Kafka {
+            api: 0,
+            topics: vec![KafkaTopic {
+                name: text("orders"),
+                ..KafkaTopic::default()
+            }],
+            ending,
+            ..Kafka::default()
+        };
+        let row = row_of(&Record::Kafka(Box::new(produce)));
+        assert_eq!((row.kafka[0].unanswered, row.kafka[0].unknown), (1, 0));
+        assert_eq!(failures(&row), [(kind, "orders".to_owned(), 0)]);
+    }
+}
+
+#[test]
 fn a_handshake_counts_for_the_servers_name_with_version_protocol_and_alert() {
     let tls = Tls {
         server_name: text("api.example.com"),

@@ -104,3 +104,73 @@ fn an_answer_of_which_nobody_knows_how_long_it_takes_may_take_long() {
     player.say(1, ToClient, 10, ANSWER);
     assert_eq!(player.endings(), [WHOLE]);
 }
+
+/// A heartbeat of Kafka's with this number, and its answer (version 1 of both).
+fn beat(number: i32) -> [Vec<u8>; 2] {
+    let framed = |parts: &[&[u8]]| {
+        let message = parts.concat();
+        [&(message.len() as u32).to_be_bytes()[..], &message].concat()
+    };
+    let number = number.to_be_bytes();
+    let (api, version) = ([0, 12], [0, 1]);
+    [
+        framed(&[
+            &api,
+            &version,
+            &number,
+            b"\0\x03app",
+            b"\0\x07billing",
+            &[0; 4],
+            b"\0\x01m",
+        ]),
+        framed(&[&number, &[0; 4], &[0; 2]]),
+    ]
+}
+
+#[test]
+fn what_a_broker_does_not_answer_is_told_once_and_its_late_answer_belongs_to_it() {
+    let mut player = Player::default();
+    let mut next = [10, 10];
+    let mut say = |player: &mut Player, direction: Direction, octets: &[u8]| {
+        let sequence = &mut next[direction as usize];
+        player.say(1, direction, *sequence, octets);
+        *sequence += octets.len() as u32;
+    };
+    let endings = |player: &mut Player| -> Vec<Ending> {
+        let records = player.out.drain(..);
+        let endings = records.map(|(_, record)| match record {
+            Record::Kafka(kafka) => kafka.ending,
+            other => panic!("{other:?}"),
+        });
+        endings.collect()
+    };
+    player.syn(1, 9);
+    for number in 0..ENOUGH as i32 {
+        let [asked, told] = beat(number);
+        say(&mut player, ToServer, &asked);
+        say(&mut player, ToClient, &told);
+    }
+    assert_eq!(endings(&mut player), vec![Ending::Whole; ENOUGH as usize]);
+    let [asked, told] = beat(500);
+    let [asked_next, told_next] = beat(501);
+    say(&mut player, ToServer, &asked);
+    // The broker answers in order: what waits behind it is not the one that is overdue.
+    say(&mut player, ToServer, &asked_next);
+    player.wait(LEAST_NS / 2);
+    assert_eq!(endings(&mut player), []);
+    player.wait(LEAST_NS / 2 + 2000);
+    assert_eq!(endings(&mut player), [Ending::Overdue]);
+    player.wait(LEAST_NS);
+    assert_eq!(endings(&mut player), [], "once");
+    say(&mut player, ToClient, &told);
+    assert_eq!(endings(&mut player), [], "it is a record already");
+    assert_eq!(player.tracker.totals().of(Protocol::Kafka).late, 1);
+    say(&mut player, ToClient, &told_next);
+    assert_eq!(endings(&mut player), [Ending::Whole]);
+    // Its beginning is there.
+    let [asked, told] = beat(502);
+    say(&mut player, ToServer, &asked);
+    say(&mut player, ToClient, &told[..6]);
+    player.wait(2 * LEAST_NS);
+    assert_eq!(endings(&mut player), []);
+}
