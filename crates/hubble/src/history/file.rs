@@ -1,5 +1,7 @@
 //! A segment as a file: Parquet, which any tool reads.
 
+mod dictionary;
+
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use thiserror::Error;
 
 use super::Row;
 use super::flat::{Column, Flat, Flattener, Number, Raiser, Text};
+use dictionary::{Dictionaries, LEVEL};
 
 /// What this release writes; in the files' metadata.
 const VERSION: &str = "2";
@@ -93,7 +96,7 @@ impl Column {
 fn properties(columns: &[Column]) -> Result<WriterProperties, ParquetError> {
     let pair = KeyValue::new(VERSION_KEY.to_owned(), VERSION.to_owned());
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_column_statistics_enabled(Number::Time.name().into(), EnabledStatistics::Chunk)
         .set_offset_index_disabled(true)
@@ -121,8 +124,20 @@ pub(super) fn encode(rows: &[Row]) -> Result<Vec<u8>, ParquetError> {
     let properties = properties(&columns)?;
     let mut writer =
         SerializedFileWriter::new(Vec::new(), schema(&columns)?, Arc::new(properties))?;
+    let descriptors = writer.schema_descr().columns().to_vec();
     let mut group = writer.next_row_group()?;
-    write_group(&mut group, &columns, &flat, &flattener)?;
+    let mut dictionaries = Dictionaries::new()?;
+    for (column, descriptor) in columns.into_iter().zip(descriptors) {
+        if column.coding().is_some() {
+            write_coded(&mut group, column, &flat, &flattener)?;
+            continue;
+        }
+        match column {
+            Column::Number(of) => dictionaries.numbers(&flat, of),
+            Column::Text(of) => dictionaries.texts(&flat, of, &flattener),
+        }
+        dictionaries.write(&mut group, descriptor)?;
+    }
     group.close()?;
     writer.into_inner()
 }
@@ -157,36 +172,32 @@ fn sum(path: &Path) -> Option<u32> {
     u32::from_str_radix(name.rsplit_once('-')?.1, 16).ok()
 }
 
-fn write_group(
+/// Writes a column by a coding of the library's.
+fn write_coded(
     group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
-    columns: &[Column],
+    column: Column,
     rows: &[Flat],
     flattener: &Flattener,
 ) -> Result<(), ParquetError> {
-    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-    for column in columns {
-        let Some(mut writer) = group.next_column()? else {
-            return Ok(());
-        };
-        for rows in rows.chunks(BLOCK) {
-            match column {
-                Column::Number(of) => {
-                    numbers.clear();
-                    numbers.extend(rows.iter().map(|row| row.number(*of)));
-                    let writer = writer.typed::<Int64Type>();
-                    writer.write_batch(&numbers, None, None)?;
-                }
-                Column::Text(of) => {
-                    texts.clear();
-                    texts.extend(rows.iter().map(|row| flattener.text(row, *of)));
-                    let writer = writer.typed::<ByteArrayType>();
-                    writer.write_batch(&texts, None, None)?;
-                }
+    let Some(mut writer) = group.next_column()? else {
+        return Ok(());
+    };
+    for rows in rows.chunks(BLOCK) {
+        match column {
+            Column::Number(of) => {
+                let numbers: Vec<i64> = rows.iter().map(|row| row.number(of)).collect();
+                let writer = writer.typed::<Int64Type>();
+                writer.write_batch(&numbers, None, None)?;
+            }
+            Column::Text(of) => {
+                let texts: Vec<ByteArray> =
+                    rows.iter().map(|row| flattener.text(row, of)).collect();
+                let writer = writer.typed::<ByteArrayType>();
+                writer.write_batch(&texts, None, None)?;
             }
         }
-        writer.close()?;
     }
-    Ok(())
+    writer.close()
 }
 
 /// A column that is read block by block.

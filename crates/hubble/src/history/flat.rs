@@ -256,6 +256,13 @@ impl Used {
     }
 }
 
+impl Flat {
+    /// The number of a column's text.
+    pub(super) fn word(&self, of: Text) -> Word {
+        self.texts[of as usize]
+    }
+}
+
 impl Flat<ByteArray> {
     /// Where it was in the ring.
     pub(super) fn position(&self) -> u64 {

@@ -286,9 +286,23 @@ impl Flattener {
 
     /// The text of a column.
     pub(in crate::history) fn text(&self, row: &Flat, of: Text) -> ByteArray {
-        let number = row.texts[of as usize] as usize;
-        let text = number.checked_sub(1).and_then(|at| self.texts.get(at));
+        let text = self.known_text(row.word(of));
         text.cloned().unwrap_or_else(|| ByteArray::from(""))
+    }
+
+    /// The octets of a word.
+    pub(in crate::history) fn octets_of(&self, word: Word) -> &[u8] {
+        self.known_text(word).map_or(&[], ByteArray::data)
+    }
+
+    fn known_text(&self, word: Word) -> Option<&ByteArray> {
+        let at = (word as usize).checked_sub(1);
+        at.and_then(|at| self.texts.get(at))
+    }
+
+    /// How many words there are: they count from 0.
+    pub(in crate::history) fn words(&self) -> usize {
+        self.texts.len() + 1
     }
 
     /// Puts rows that have most in common beside each other.
