@@ -40,7 +40,7 @@ const SUITES: &[Suite] = &[
         name: "oracle",
         shows: "1,000,000 policy cases, engine against oracle",
         command: |place| {
-            let words = ["--package", "testkit", "--test", "policy_oracle"];
+            let words = ["--workspace", "--test", "policy_oracle"];
             Ok(tests(place, &words, "", ("AXONEME_CASES", "1000000")))
         },
     },
@@ -48,7 +48,7 @@ const SUITES: &[Suite] = &[
         name: "packets",
         shows: "1,000,000 random packets, loaded object against `World`",
         command: |place| {
-            let words = ["--package", "kernel", "--test", "loaded"];
+            let words = ["--workspace", "--test", "loaded"];
             Ok(tests(
                 place,
                 &words,
@@ -61,7 +61,7 @@ const SUITES: &[Suite] = &[
         name: "kills",
         shows: "agents, API server, operator, relay and plugins killed at random, 200 times, under probers while pods come and go",
         command: |place| {
-            let words = ["--package", "testkit", "--test", "nodes"];
+            let words = ["--workspace", "--test", "nodes"];
             Ok(tests(
                 place,
                 &words,
@@ -74,7 +74,7 @@ const SUITES: &[Suite] = &[
         name: "churn",
         shows: "500 pods made and deleted, the agent killed at every fifth",
         command: |place| {
-            let words = ["--package", "testkit", "--test", "nodes"];
+            let words = ["--workspace", "--test", "nodes"];
             Ok(tests(
                 place,
                 &words,
@@ -87,7 +87,7 @@ const SUITES: &[Suite] = &[
         name: "soak",
         shows: "ten minutes of pods, policies, backends, an agent and the store that come and go under probers",
         command: |place| {
-            let words = ["--package", "testkit", "--test", "nodes"];
+            let words = ["--workspace", "--test", "nodes"];
             Ok(tests(
                 place,
                 &words,
@@ -100,7 +100,7 @@ const SUITES: &[Suite] = &[
         name: "upgrade",
         shows: "agents and plugins of the previous release, of this one and of the previous again, three times, under connections",
         command: |place| {
-            let words = ["--package", "testkit", "--test", "nodes"];
+            let words = ["--workspace", "--test", "nodes"];
             let folder = previous::programs(place)?;
             let folder = folder.to_string_lossy();
             Ok(tests(
@@ -175,7 +175,7 @@ const SUITES: &[Suite] = &[
         command: |place| {
             Ok(tests(
                 place,
-                &["--package", "hubble", "--lib"],
+                &["--workspace", "--lib"],
                 "every_record_and_every_count",
                 ("AXONEME_CONNECTIONS", "1000000"),
             ))
@@ -187,7 +187,7 @@ const SUITES: &[Suite] = &[
         command: |place| {
             Ok(tests(
                 place,
-                &["--package", "hubble", "--lib"],
+                &["--workspace", "--lib"],
                 "a_week_is_answered",
                 ("AXONEME_MINUTES", "10260"),
             ))
@@ -231,7 +231,8 @@ fn cluster(verb: &str) -> Result<Command> {
     Ok(command)
 }
 
-/// Tests of the workspace, with one variable that makes them long.
+/// Tests of the workspace, as the fast gate builds them (a part of it would be built with other features), with one variable that makes
+/// them long.
 fn tests(place: &Place, which: &[&str], filter: &str, variable: (&str, &str)) -> Command {
     let mut command = cargo::cargo(place);
     command
