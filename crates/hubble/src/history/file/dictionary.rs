@@ -16,7 +16,7 @@ use parquet::file::writer::{SerializedPageWriter, SerializedRowGroupWriter, Trac
 use parquet::schema::types::ColumnDescPtr;
 use zstd::bulk::Compressor;
 
-use super::super::flat::{Flat, Flattener, Number, Text};
+use crate::history::flat::{Flat, Flattener, Number, Text};
 
 /// How hard pages are compressed, the library's and ours.
 pub(super) const LEVEL: i32 = 3;

@@ -237,41 +237,54 @@ fn health() -> Row {
     row
 }
 
-#[test]
-fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_well() {
+/// What was counted in spans of ten seconds: when each begins, its rows, and how much was lost.
+fn counted(spans: impl Iterator<Item = (u64, Vec<Row>, u64)>) -> Counts {
     let times = Times {
         base: DAY - 24 * 3600,
         since: NOW - 25 * 3600,
         until: NOW,
         seconds: 10,
     };
+    let mut counts = Counts::new(times, FAMILIES.iter().collect());
+    for (start, rows, lost) in spans {
+        let part = Part {
+            rows,
+            lost,
+            seen: 1000,
+            ..Part::default()
+        };
+        let span = Span {
+            start,
+            end: start + 10,
+            part: Some(part),
+        };
+        counts.add(&mut Edges::default(), span);
+    }
+    counts
+}
+
+/// How many lines a rule finds now.
+fn found(rule: &Rule, counts: &Counts) -> usize {
+    let expr = promql::parse(&rule.query).unwrap();
+    match promql::instant(&expr, NOW as i64 * 1000, counts, &Limits::default()).unwrap() {
+        promql::Value::Vector(lines) => lines.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_well() {
     // A day ago all was well also with who came from outside, and an hour and a half ago it was.
     let mut from_outside = health();
     from_outside.edge = trouble().edge;
     let long_before = (NOW - 89_400..NOW - 88_800).step_by(10);
-    let long_before = long_before.map(|start| (start, vec![from_outside.clone()]));
+    let long_before = long_before.map(|start| (start, vec![from_outside.clone()], 0));
     let before = (NOW - 6000..NOW - 5400).step_by(10);
-    let before = long_before.chain(before.map(|start| (start, vec![health()])));
+    let before = long_before.chain(before.map(|start| (start, vec![health()], 0)));
     let counts = |rows: Vec<Row>, lost: u64| {
-        let mut counts = Counts::new(times, FAMILIES.iter().collect());
         let now = (NOW - 240..NOW).step_by(10);
         let now = now.map(|start| (start, rows.clone(), lost));
-        let before = before.clone().map(|(start, rows)| (start, rows, 0));
-        for (start, rows, lost) in before.chain(now) {
-            let part = Part {
-                rows,
-                lost,
-                seen: 1000,
-                ..Part::default()
-            };
-            let span = Span {
-                start,
-                end: start + 10,
-                part: Some(part),
-            };
-            counts.add(&mut Edges::default(), span);
-        }
-        counts
+        counted(before.clone().chain(now))
     };
     let bad = vec![
         trouble(),
@@ -281,15 +294,8 @@ fn every_built_in_rule_fires_when_everything_goes_wrong_and_none_when_all_is_wel
     let (bad, good) = (counts(bad, 2), counts(vec![health()], 0));
     let groups = read(super::super::BUILT_IN).unwrap();
     for rule in groups.iter().flat_map(|group| &group.rules) {
-        let expr = promql::parse(&rule.query).unwrap();
-        let found = |counts: &Counts| {
-            let now = NOW as i64 * 1000;
-            match promql::instant(&expr, now, counts, &Limits::default()).unwrap() {
-                promql::Value::Vector(lines) => lines.len(),
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!((found(&bad), found(&good)), (1, 0), "{}", rule.name);
+        let lines = (found(rule, &bad), found(rule, &good));
+        assert_eq!(lines, (1, 0), "{}", rule.name);
     }
 }
 
@@ -298,39 +304,18 @@ fn a_way_that_became_longer_is_told_also_of_connections_that_stay_open() {
     let groups = read(super::super::BUILT_IN).unwrap();
     let mut rules = groups.iter().flat_map(|group| &group.rules);
     let rule = rules.find(|rule| rule.name == "EdgeRTTHigh").unwrap();
-    let expr = promql::parse(&rule.query).unwrap();
     let fires = |before: u32, now: u32| {
-        let times = Times {
-            base: DAY - 24 * 3600,
-            since: NOW - 25 * 3600,
-            until: NOW,
-            seconds: 10,
-        };
-        let mut counts = Counts::new(times, FAMILIES.iter().collect());
         let before = (NOW - 89_400..NOW - 88_800).map(|start| (start, before));
         let now = (NOW - 240..NOW).map(|start| (start, now));
-        for (start, bucket) in before.chain(now).step_by(10) {
+        let spans = before.chain(now).step_by(10).map(|(start, bucket)| {
             let row = Row {
                 edge: trouble().edge,
                 least_round_trip: Some(lasted(bucket, 20)),
                 ..Row::default()
             };
-            let part = Part {
-                rows: vec![row],
-                ..Part::default()
-            };
-            let span = Span {
-                start,
-                end: start + 10,
-                part: Some(part),
-            };
-            counts.add(&mut Edges::default(), span);
-        }
-        let now = NOW as i64 * 1000;
-        match promql::instant(&expr, now, &counts, &Limits::default()).unwrap() {
-            promql::Value::Vector(lines) => lines.len(),
-            other => panic!("{other:?}"),
-        }
+            (start, vec![row], 0)
+        });
+        found(rule, &counted(spans))
     };
     let (millisecond, second) = (345, 690);
     assert_eq!(fires(millisecond, second), 1);
