@@ -5,6 +5,7 @@ mod exposed;
 mod failing;
 pub mod http;
 pub mod kafka;
+mod led_on;
 mod pairs;
 mod resolved;
 mod sentence;
@@ -170,6 +171,7 @@ impl<R: Rows> Answers<R> {
         let (asker, _, question) = request.into_parts();
         check(&question)?;
         let mut gathered = self.rows.rows(question.clone(), &asker).await?;
+        led_on::join(&mut gathered.rows);
         let rows = by_edge(gathered.rows.drain(..).filter(|row| {
             let edge = row.edge.as_ref();
             edge.is_some_and(|edge| may_be_asked(edge, &question))
@@ -386,17 +388,21 @@ fn is_asked(edge: &Edge, question: &Question) -> bool {
         && (question.namespace.is_empty() || of(source) || of(destination))
 }
 
-/// Whether it is asked for as far as its node can tell: the node of who was asked does not know by which service.
+/// Whether it is asked for as far as its node can tell: the node of who was asked does not know by which service, nor who is behind
+/// a node.
 pub(crate) fn may_be_asked(edge: &Edge, question: &Question) -> bool {
-    let of_any_service = Question {
-        to: String::new(),
-        ..question.clone()
-    };
+    let is_of_a_node = led_on::is_of_a_node(edge);
     let namespace = question.to.split_once('/').map(|(namespace, _)| namespace);
     let destination = edge.destination.as_ref();
     let is_near = destination.is_some_and(|of| Some(of.namespace.as_str()) == namespace);
-    is_asked(edge, question)
-        || (edge.side() == Side::Server && is_near && is_asked(edge, &of_any_service))
+    let mut wide = question.clone();
+    if is_near && (is_of_a_node || edge.side() == Side::Server) {
+        wide.to.clear();
+    }
+    if is_of_a_node {
+        wide.from.clear();
+    }
+    is_asked(edge, &wide)
 }
 
 /// Whether a pattern means a text: `*` stands for any letters, and an empty pattern for any text.

@@ -1,9 +1,11 @@
-//! What the ring forgets: every record with the names of its moment, in segments on disk, oldest first when there are too many.
+//! What the ring forgets: records with the names of their moment, in segments on disk. The oldest go when there are too many, and
+//! of what is healthy a part is left out, and counted, where a day of it would have no room.
 //!
 //! A record is in memory until its segment is written, a minute at most: that is what a killed agent loses.
 
 mod file;
 mod flat;
+mod keep_rate;
 mod past;
 
 use std::collections::VecDeque;
@@ -23,6 +25,7 @@ use crate::spoken::Spoken;
 pub use file::FileError;
 use file::{SUFFIX, write};
 pub(crate) use flat::holds;
+use keep_rate::{Room, choose};
 pub(crate) use past::{Past, Want};
 
 /// A segment is written when it has so many rows …
@@ -53,9 +56,23 @@ pub(crate) struct Row {
     pub(crate) position: u64,
     /// What it is.
     pub(crate) kept: Kept,
+    /// It is the end of a connection that failed. Files do not say so.
+    pub(crate) is_failure: bool,
+    /// Rows after it that were left out.
+    pub(crate) left_out: u32,
 }
 
 impl Row {
+    /// A row of what went well, or of which nobody knows.
+    pub(crate) const fn new(position: u64, kept: Kept) -> Self {
+        Self {
+            position,
+            kept,
+            is_failure: false,
+            left_out: 0,
+        }
+    }
+
     /// When its first and its last flow were, nanoseconds since the Unix epoch.
     fn span(&self) -> (u64, u64) {
         let time = match &self.kept {
@@ -90,13 +107,14 @@ pub struct History {
     full: Notify,
 }
 
-#[derive(Default)]
 struct State {
     open: Vec<Row>,
     /// What is being written.
     sealing: Arc<Vec<Row>>,
     segments: VecDeque<Segment>,
+    room: Room,
     lost: u64,
+    left_out: u64,
 }
 
 /// A segment that is written.
@@ -140,8 +158,12 @@ impl History {
         }
         segments.sort_by_key(|segment| (segment.first_ns, segment.last_ns));
         let state = State {
+            open: Vec::new(),
+            sealing: Arc::default(),
             segments: segments.into(),
-            ..State::default()
+            room: Room::new(place.bytes),
+            lost: 0,
+            left_out: 0,
         };
         Ok(Self {
             place,
@@ -172,6 +194,11 @@ impl History {
     /// Records that could not be kept since the start.
     pub fn lost(&self) -> u64 {
         self.with(|state| state.lost)
+    }
+
+    /// Records of what was healthy that were left out since the start.
+    pub fn left_out(&self) -> u64 {
+        self.with(|state| state.left_out)
     }
 
     /// Bytes on disk.
@@ -222,18 +249,25 @@ impl History {
         let Some((first_ns, last_ns)) = spans.reduce(all) else {
             return Ok(());
         };
+        let room = self.with(|state| state.room.rows(first_ns, last_ns));
+        let chosen = choose(&rows, room);
+        let chosen = chosen.as_ref().unwrap_or(&rows);
         let name = format!("records-{first_ns:020}-{last_ns:020}");
-        let written = write(&self.place.directory, &name, &rows);
+        let written = write(&self.place.directory, &name, chosen);
         let gone = self.with(|state| {
             state.sealing = Arc::default();
             match &written {
-                Ok((path, bytes)) => state.segments.push_back(Segment {
-                    path: path.clone(),
-                    first_ns,
-                    last_ns,
-                    bytes: *bytes,
-                    run: Run::Now,
-                }),
+                Ok((path, bytes)) => {
+                    state.segments.push_back(Segment {
+                        path: path.clone(),
+                        first_ns,
+                        last_ns,
+                        bytes: *bytes,
+                        run: Run::Now,
+                    });
+                    state.room.written(last_ns, chosen.len(), *bytes);
+                    state.left_out += (rows.len() - chosen.len()) as u64;
+                }
                 Err(_) => state.lost += rows.len() as u64,
             }
             state.too_much(self.place.bytes)

@@ -126,7 +126,7 @@ impl Intake {
         if let Some(recorder) = &self.recorder {
             recorder.record(&enriched);
         }
-        self.append(enriched);
+        self.append(enriched, false);
     }
 
     /// Counts what became of a connection, by its record; if it ended, appends its flow.
@@ -134,7 +134,9 @@ impl Intake {
         let enriched = self.named(record);
         self.count(&enriched, change);
         if change.ended {
-            self.append(Arc::new(enriched));
+            // The outcome of one that was told as unanswered, or began before this agent did, is not told once more.
+            let is_failure = change.is_failure() || change.outcome.is_none();
+            self.append(Arc::new(enriched), is_failure);
         }
     }
 
@@ -175,13 +177,12 @@ impl Intake {
             let position = self.ring.push(Entry::Flow(flow));
             first.get_or_insert(position);
             if let (Some(history), Some(message), false) = (history, message, is_held) {
-                let kept = Kept::Message(Arc::new(message));
-                history.push(Row { position, kept });
+                history.push(Row::new(position, Kept::Message(Arc::new(message))));
             }
         }
         if let (Some(history), Some(position), true) = (history, first, is_held) {
             let kept = Kept::Said(Arc::new(enriched), spoken);
-            history.push(Row { position, kept });
+            history.push(Row::new(position, kept));
         }
     }
 
@@ -201,7 +202,7 @@ impl Intake {
         resolutions.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn append(&self, enriched: Arc<Enriched>) {
+    fn append(&self, enriched: Arc<Enriched>, is_failure: bool) {
         let node = self.metrics.counts_flows().then(|| self.node.load());
         let (mut first, mut told) = (None, None);
         for flow in enrich::flows(Arc::clone(&enriched)) {
@@ -222,8 +223,8 @@ impl Intake {
             first.get_or_insert(position);
         }
         if let (Some(history), Some(position)) = (&self.history, first) {
-            let kept = Kept::Record(enriched);
-            history.push(Row { position, kept });
+            let row = Row::new(position, Kept::Record(enriched));
+            history.push(Row { is_failure, ..row });
         }
     }
 
@@ -242,8 +243,7 @@ impl Intake {
         let flow = Arc::new(flow);
         let position = self.ring.push(Entry::Message(Arc::clone(&flow)));
         if let Some(history) = &self.history {
-            let kept = Kept::Message(flow);
-            history.push(Row { position, kept });
+            history.push(Row::new(position, Kept::Message(flow)));
         }
     }
 

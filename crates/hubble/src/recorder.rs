@@ -12,7 +12,7 @@ use crate::connections::{Change, Entry, Follower};
 use crate::edges::edge;
 use crate::enrich::Enriched;
 use crate::names::{EndpointNames, PolicyOrigin};
-use crate::records::{Party, Record, Side, What, protocol};
+use crate::records::{Party, Point, Record, Side, What, protocol};
 use crate::rollup::{Counted, Rollup};
 use crate::spoken::counters::{self, NO_SUCH_NAME};
 use crate::spoken::search::{Missing, Searches};
@@ -68,7 +68,10 @@ impl Recorder {
             return;
         }
         let counted = match record.what {
-            What::New { .. } => Counted::Opened(record.source.address),
+            What::New { point, .. } => Counted::Opened {
+                from: record.source.address,
+                led_on: is_led_on(record, point),
+            },
             What::Closed { .. } => return,
             What::Denied { side, reason, .. } => {
                 let cause = denied(enriched, side, reason);
@@ -138,6 +141,14 @@ impl Recorder {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         attempts.is_new(record)
     }
+}
+
+/// Whether a service led it on to another node with native routing: it goes there with this node's address.
+const fn is_led_on(record: &Record, point: Point) -> bool {
+    record.asked.is_some()
+        && record.source.endpoint == 0
+        && record.destination.endpoint == 0
+        && matches!(point, Point::ToNetwork | Point::ToStack)
 }
 
 /// What stacks tell their link (solicitations, reports of groups) is nobody's talk, and what has no addresses has no ends.

@@ -32,8 +32,13 @@ const TENS: usize = 360;
 /// Something to be counted for an edge.
 #[derive(Clone, Debug)]
 pub enum Counted {
-    /// A connection that began, from this address.
-    Opened(IpAddr),
+    /// A connection that began.
+    Opened {
+        /// From this address.
+        from: IpAddr,
+        /// If it came from outside, it was led on from this node's address.
+        led_on: bool,
+    },
     /// What was added to a connection, and who had it; nobody asks that of one that is well.
     Changed(Change, Option<Sample>),
     /// A packet that was denied or dropped: why, whether it is another attempt than those before, and whose it was.

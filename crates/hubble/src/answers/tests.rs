@@ -153,6 +153,67 @@ async fn a_silent_pod_is_told_from_a_network_that_loses() {
     );
 }
 
+/// What a node led on from the world to the pod of another, and what that one saw as of a node.
+fn led_on(from_nodes: u64) -> Gathered {
+    let mut silent = tally(CauseKind::Unanswered, 3);
+    silent.cause.as_mut().unwrap().delivered = true;
+    let first = Counters {
+        led_on: 300,
+        ..opened(400)
+    };
+    let node = Party {
+        name: "remote-node".into(),
+        ..world()
+    };
+    let by_a_node = Edge {
+        service: String::new(),
+        ..edge(node, workload("api"), Side::Client)
+    };
+    two_nodes(vec![
+        row(
+            edge(world(), workload("api"), Side::Client),
+            first,
+            vec![tally(CauseKind::Unanswered, 3)],
+        ),
+        row(by_a_node, opened(from_nodes), vec![silent]),
+    ])
+}
+
+#[tokio::test]
+async fn what_a_node_led_on_is_put_together_with_what_the_pods_node_saw_as_of_a_node() {
+    for came in [250, 300, 305] {
+        let found = failing(led_on(came)).await;
+        assert_eq!(short(&found), [(CauseKind::Unanswered, 3, Fault::Server)]);
+        assert_eq!(
+            found[0].sentence,
+            "delivered to the pod, which does not answer on port 80 of shop/api"
+        );
+        let from_world = Question {
+            from: "world".into(),
+            to: "shop/api".into(),
+            ..Question::default()
+        };
+        let answers = Answers::new(Arc::new(Told(led_on(came))));
+        let map = answers.map(Request::new(from_world)).await;
+        let edges = map.unwrap().into_inner().edges;
+        assert_eq!(edges.len(), 1);
+        assert_eq!(edges[0].counters.unwrap().opened, 400);
+    }
+}
+
+#[tokio::test]
+async fn what_programs_of_nodes_ask_for_as_well_stays_beside() {
+    let answers = Answers::new(Arc::new(Told(led_on(420))));
+    let map = answers.map(Request::new(Question::default())).await;
+    let edges = map.unwrap().into_inner().edges;
+    let sources = edges.iter().map(|row| {
+        let source = row.edge.as_ref().unwrap().source.as_ref().unwrap();
+        (source.name.as_str(), row.counters.unwrap().opened)
+    });
+    let sources: Vec<_> = sources.collect();
+    assert_eq!(sources, [("remote-node", 420), ("world", 400)]);
+}
+
 #[tokio::test]
 async fn what_is_not_known_is_not_guessed() {
     let rows = || {

@@ -67,6 +67,7 @@ columns! {
     ResponseOctets "response_octets"
     Attempts "attempts"
     Ttl "ttl_s"
+    LeftOut "left_out"
 }
 
 columns! {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use api::hubble::Timestamp;
+use api::hubble::{Timestamp, flow as pb};
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use super::file::{self, FileError};
 use super::{History, Kept, Row, Run, Segment, nanoseconds};
 use crate::enrich;
 use crate::flow::said;
-use crate::ring::Entry;
+use crate::ring::{Entry, Lost};
 
 /// Which records are wanted.
 #[derive(Clone, Copy, Debug)]
@@ -119,9 +119,12 @@ impl Source {
     }
 }
 
+/// The entries of rows that are wanted, and how many of what was healthy were left out between them.
 fn entries(rows: &[Row], run: Run, want: Want) -> Vec<Entry> {
     let mut wanted = Vec::new();
+    let mut left_out = LeftOut::default();
     for row in rows {
+        let before = wanted.len();
         for (entry, position) in row.entries().into_iter().zip(row.position..) {
             let time = entry.time();
             let is_in_time = time >= want.since && want.until.is_none_or(|until| time <= until);
@@ -133,8 +136,45 @@ fn entries(rows: &[Row], run: Run, want: Want) -> Vec<Entry> {
                 wanted.push(entry);
             }
         }
+        if wanted.len() > before {
+            left_out.add(row);
+        }
     }
+    wanted.extend(left_out.entry());
     wanted
+}
+
+/// Records that were left out, and when they were.
+#[derive(Default)]
+struct LeftOut {
+    count: u64,
+    first_ns: Option<u64>,
+    last_ns: u64,
+}
+
+impl LeftOut {
+    /// Adds those that came after a row.
+    fn add(&mut self, row: &Row) {
+        if row.left_out > 0 {
+            let (at_ns, _) = row.span();
+            self.count += u64::from(row.left_out);
+            self.first_ns.get_or_insert(at_ns);
+            self.last_ns = at_ns;
+        }
+    }
+
+    fn entry(self) -> Option<Entry> {
+        let first = Timestamp::from_unix_nanos(self.first_ns?);
+        let last = Timestamp::from_unix_nanos(self.last_ns);
+        let event = pb::LostEvent {
+            source: pb::LostEventSource::HubbleRingBuffer.into(),
+            num_events_lost: self.count,
+            cpu: None,
+            first: Some(first),
+            last: Some(last),
+        };
+        Some(Entry::Lost(Arc::new(Lost { time: last, event })))
+    }
 }
 
 impl Row {

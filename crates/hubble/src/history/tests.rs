@@ -8,6 +8,7 @@ use l7::record::{Http, Seen};
 use proptest::prelude::*;
 use tonic::Request;
 
+use std::collections::HashSet;
 use std::time::UNIX_EPOCH;
 
 use super::*;
@@ -21,9 +22,8 @@ use crate::sample::{Shop, denied, opened};
 use crate::spoken::Ends;
 
 fn kept(records: impl IntoIterator<Item = Record>) -> Vec<Row> {
-    let rows = records.into_iter().zip(0..).map(|(record, position)| Row {
-        position,
-        kept: Kept::Record(Arc::new(enrich(record, &Shop))),
+    let rows = records.into_iter().zip(0..).map(|(record, position)| {
+        Row::new(position, Kept::Record(Arc::new(enrich(record, &Shop))))
     });
     rows.collect()
 }
@@ -133,10 +133,7 @@ fn message() -> [Row; 1] {
         l7: Some(pb::Layer7::default()),
         ..pb::Flow::default()
     };
-    [Row {
-        position: 9,
-        kept: Kept::Message(Arc::new(flow)),
-    }]
+    [Row::new(9, Kept::Message(Arc::new(flow)))]
 }
 
 #[test]
@@ -286,6 +283,49 @@ async fn what_the_ring_forgot_is_told_and_what_it_holds_once() {
         [13, 14, 15],
         "who does not ask for a time gets the ring"
     );
+}
+
+#[tokio::test]
+async fn what_was_left_out_of_what_is_healthy_is_told_as_a_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let agent = Agent::start(directory.path());
+    let connections = 4_000;
+    for number in 0..connections {
+        let mut record = opened();
+        record.source.port = 20_000 + number;
+        record.time_ns = 1_000_000_000 + u64::from(number) * 1_000;
+        agent.intake.record(record);
+    }
+    agent.history.seal().unwrap();
+    let left_out = agent.history.left_out();
+    assert!(left_out > 2_000, "{left_out}");
+    assert_eq!(agent.history.lost(), 0);
+    let request = since(0);
+    let replies = agent.observer.get_flows(Request::new(request)).await;
+    let mut replies = replies.unwrap().into_inner();
+    let (mut ports, mut lost) = (HashSet::new(), 0);
+    while let Some(reply) = replies.next().await {
+        match reply.unwrap().response_types {
+            Some(ResponseTypes::Flow(flow)) => {
+                let l4 = flow.l4.unwrap().protocol;
+                let Some(pb::layer4::Protocol::Tcp(tcp)) = l4 else {
+                    panic!("{l4:?}");
+                };
+                ports.insert(tcp.source_port);
+            }
+            Some(ResponseTypes::LostEvents(event)) => {
+                assert_eq!(event.source(), pb::LostEventSource::HubbleRingBuffer);
+                assert!(event.first.is_some() && event.first < event.last);
+                lost += event.num_events_lost;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(lost, left_out);
+    // The ring holds the last one in any case.
+    let told = ports.len() as u64 + lost;
+    let all = u64::from(connections);
+    assert!(told == all || told == all + 1, "{told}");
 }
 
 /// A request over HTTP at a second, and its answer half a second later.

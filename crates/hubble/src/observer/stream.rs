@@ -141,6 +141,9 @@ impl Flows {
                 && !self.reader.has_enough()
                 && let Some(entry) = before.next(&mut self.reader).await
             {
+                if let Entry::Lost(lost) = entry {
+                    return Some(self.lost_response(lost.event));
+                }
                 if let Some(response) = self.response(&entry) {
                     self.reader.delivered();
                     return Some(response);

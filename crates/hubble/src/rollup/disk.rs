@@ -10,22 +10,28 @@ use thiserror::Error;
 
 use super::row::Open;
 
-/// Spans: (seconds of the span, its start in seconds since the Unix epoch) to an encoded [`Window`].
+/// Spans: (seconds of the span, its start in seconds since the Unix epoch) to a [`Window`], encoded and compressed with zstd.
 const SPANS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("spans");
 /// Edges by their numbers.
 const EDGES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("edges");
 /// Version of what is in the file.
 const VERSIONS: TableDefinition<'_, &str, u32> = TableDefinition::new("versions");
-/// What this release writes. A file of another one is put aside.
-const VERSION: u32 = 1;
+/// What this release writes. A file of a later one is put aside; of one before, what is in it stays and is read.
+const VERSION: u32 = 2;
+/// The first version did not compress spans.
+const READABLE: [u32; 2] = [1, VERSION];
+/// How hard zstd tries.
+const LEVEL: i32 = 3;
+/// What begins with these octets is compressed (RFC 8878, section 3.1.1); no message does.
+const COMPRESSED: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 /// Minutes are kept for a week.
 const MINUTES: u64 = 7 * 24 * 3600;
 /// Tens of minutes are kept for two days: they are the ends of a time whose middle is hours.
 const TENS_OF_MINUTES: u64 = 2 * 24 * 3600;
 /// Hours are kept for ninety days.
 const HOURS: u64 = 90 * 24 * 3600;
-/// Bytes of all spans of one length, at most.
-const BYTES: usize = 128 << 20;
+/// A page of the file. A span has as many as the next power of two has.
+const PAGE: usize = 4096;
 
 /// Which span of a level.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +73,16 @@ impl Level {
             Self::Minute => MINUTES,
             Self::TenMinutes => TENS_OF_MINUTES,
             Self::Hour => HOURS,
+        }
+    }
+
+    /// Bytes of the pages of all its spans on disk, at most.
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Ten => 0,
+            Self::Minute => 128 << 20,
+            Self::TenMinutes => 32 << 20,
+            Self::Hour => 64 << 20,
         }
     }
 
@@ -137,14 +153,15 @@ impl Disk {
         let found = self.change(|tables| {
             let mut versions = tables.open_table(VERSIONS)?;
             let found = versions.get("version")?.map(|version| version.value());
-            if found.is_none() {
+            let found = found.unwrap_or(VERSION);
+            if READABLE.contains(&found) {
                 versions.insert("version", VERSION)?;
             }
             tables.open_table(SPANS)?;
             tables.open_table(EDGES)?;
-            Ok(found.unwrap_or(VERSION))
+            Ok(found)
         })?;
-        if found != VERSION {
+        if !READABLE.contains(&found) {
             let text = format!("version {found}, this program reads {VERSION}");
             let error = redb::Error::Corrupted(text);
             return Err(failed(&self.path, error));
@@ -213,7 +230,7 @@ impl Disk {
             }
             let mut spans = tables.open_table(SPANS)?;
             let key = (level.seconds(), start);
-            spans.insert(key, window.encode_to_vec().as_slice())?;
+            spans.insert(key, packed(window)?.as_slice())?;
             Ok(())
         })
     }
@@ -223,7 +240,7 @@ impl Disk {
         self.look(|tables| {
             let table = tables.open_table(SPANS)?;
             let found = table.get((level.seconds(), start))?;
-            Ok(found.map(|of| Window::decode(of.value()).unwrap_or_default()))
+            found.map(|of| unpacked(of.value())).transpose()
         })
     }
 
@@ -283,8 +300,8 @@ impl Disk {
                 let (mut bytes, mut gone) = (0, Vec::new());
                 for row in spans.range(all)?.rev() {
                     let (key, value) = row?;
-                    bytes += value.value().len();
-                    if bytes > BYTES || key.value().1 + level.kept() < now {
+                    bytes += value.value().len().next_power_of_two().max(PAGE);
+                    if bytes > level.bytes() || key.value().1 + level.kept() < now {
                         gone.push(key.value());
                     }
                 }
@@ -295,6 +312,19 @@ impl Disk {
             Ok(())
         })
     }
+}
+
+fn packed(window: &Window) -> Result<Vec<u8>, redb::Error> {
+    Ok(zstd::bulk::compress(&window.encode_to_vec(), LEVEL)?)
+}
+
+fn unpacked(octets: &[u8]) -> Result<Window, redb::Error> {
+    let window = if octets.starts_with(&COMPRESSED) {
+        Window::decode(zstd::decode_all(octets)?.as_slice())
+    } else {
+        Window::decode(octets)
+    };
+    window.map_err(|error| redb::Error::Corrupted(error.to_string()))
 }
 
 fn failed(path: &Path, error: impl Into<redb::Error>) -> DiskError {

@@ -43,9 +43,10 @@ impl Open {
         let row = self.rows.entry(number).or_default();
         row.spans(now_ns, now_ns);
         match counted {
-            Counted::Opened(from) => {
+            Counted::Opened { from, led_on } => {
                 row.counters.opened += 1;
                 if is_outside {
+                    row.counters.led_on += u64::from(led_on);
                     row.came_from(from.to_string(), 1);
                 }
             }
@@ -338,5 +339,5 @@ pub(crate) fn add(into: &mut Counters, of: &Counters) {
         ($($field:ident)+) => { Counters { $($field: into.$field.saturating_add(of.$field)),+ } };
     }
     *into = sum!(opened answered late closed idle refused unanswered reset_by_client reset_by_server denied dropped
-        syn_retransmits packets_sent packets_received bytes_sent bytes_received cut retransmits_sent retransmits_received);
+        syn_retransmits packets_sent packets_received bytes_sent bytes_received cut retransmits_sent retransmits_received led_on);
 }

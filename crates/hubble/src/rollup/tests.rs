@@ -25,8 +25,12 @@ fn edge_of(name: &str) -> Edge {
     }
 }
 
+fn begun(led_on: bool) -> Counted {
+    Counted::Opened { from: PEER, led_on }
+}
+
 fn opened(rollup: &Rollup, name: &str, at: u64) {
-    let counted = Counted::Opened(PEER);
+    let counted = begun(false);
     rollup.count(&edge_of(name), counted, at * 1_000_000_000);
 }
 
@@ -151,7 +155,7 @@ fn a_file_of_another_release_is_put_aside_and_counting_begins_anew() {
     let database = redb::Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     let mut table = transaction.open_table(versions).unwrap();
-    table.insert("version", 2).unwrap();
+    table.insert("version", 3).unwrap();
     drop(table);
     transaction.commit().unwrap();
     drop(database);
@@ -159,6 +163,39 @@ fn a_file_of_another_release_is_put_aside_and_counting_begins_anew() {
     let part = rollup.rows(0, u64::MAX).unwrap();
     assert_eq!(opened_of(&part, "api"), 0);
     assert!(directory.path().join("counts.unreadable").exists());
+}
+
+#[test]
+fn a_file_of_the_first_version_is_read_and_goes_on_as_one_of_this() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("counts.redb");
+    let open = |at| Rollup::open(Some(directory.path()), at).unwrap();
+    let rollup = open(START);
+    opened(&rollup, "api", START);
+    rollup.tick(START + 60).unwrap();
+    let window = rollup.disk.read(Level::Minute, START).unwrap().unwrap();
+    drop(rollup);
+    let versions = redb::TableDefinition::<&str, u32>::new("versions");
+    let spans = redb::TableDefinition::<(u64, u64), &[u8]>::new("spans");
+    let database = redb::Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut table = transaction.open_table(versions).unwrap();
+    table.insert("version", 1).unwrap();
+    drop(table);
+    let mut table = transaction.open_table(spans).unwrap();
+    let plain = window.encode_to_vec();
+    table.insert((60, START), plain.as_slice()).unwrap();
+    drop(table);
+    transaction.commit().unwrap();
+    drop(database);
+    let rollup = open(START + 60);
+    opened(&rollup, "api", START + 60);
+    rollup.tick(START + 120).unwrap();
+    drop(rollup);
+    let rollup = open(START + 120);
+    let part = rollup.rows(0, u64::MAX).unwrap();
+    assert_eq!(opened_of(&part, "api"), 2);
+    assert!(!directory.path().join("counts.unreadable").exists());
 }
 
 #[test]
@@ -311,7 +348,7 @@ fn who_comes_from_outside_is_named_and_who_does_not_is_not() {
         kind: PartyKind::Entity.into(),
         ..Party::default()
     });
-    rollup.count(&outside, Counted::Opened(PEER), 1);
+    rollup.count(&outside, begun(false), 1);
     opened(&rollup, "api", START);
     let part = rollup.rows(START, START + 1).unwrap();
     let named: Vec<usize> = part.rows.iter().map(|row| row.outsiders.len()).collect();

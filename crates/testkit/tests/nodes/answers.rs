@@ -3,6 +3,8 @@
 
 #[path = "answers/again.rs"]
 mod again;
+#[path = "answers/outside.rs"]
+mod outside;
 #[path = "answers/overdue.rs"]
 mod overdue;
 #[path = "answers/round_trips.rs"]
@@ -114,6 +116,7 @@ pub(crate) fn faults_are_told(cluster: &Cluster) {
     told.expect("the answers tell what its server does not close");
     drop(kept);
     round_trips::told_of(cluster, &pods);
+    outside::told_of(cluster);
     println!(
         "ok    {} faults are told with cause, fault and count",
         FAILURES.len()

@@ -50,7 +50,7 @@ pub(crate) fn cluster_ips(service: &Value) -> Vec<IpAddr> {
         .collect()
 }
 
-fn node_port(service: &Value, kind: Kind) -> u16 {
+pub(crate) fn node_port(service: &Value, kind: Kind) -> u16 {
     let port = &service["spec"]["ports"][usize::from(kind != Kind::Tcp)]["nodePort"];
     u16::try_from(port.as_u64().expect("a node port")).expect("16 bits")
 }

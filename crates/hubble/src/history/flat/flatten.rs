@@ -47,6 +47,7 @@ impl Flattener {
     pub(in crate::history) fn row(&mut self, row: &Row) -> Flat {
         let mut flat = Flat::new(&0);
         flat.set(Number::Position, row.position as i64);
+        flat.set(Number::LeftOut, row.left_out);
         match &row.kept {
             Kept::Record(enriched) => self.record(&mut flat, enriched),
             Kept::Said(enriched, spoken) => {

@@ -46,7 +46,11 @@ impl Raiser {
                 Kept::Said(Arc::new(enriched), Arc::new(spoken))
             }
         };
-        Some(Row { position, kept })
+        let left_out = u32::try_from(flat.number(Number::LeftOut)).ok()?;
+        Some(Row {
+            left_out,
+            ..Row::new(position, kept)
+        })
     }
 
     fn enriched(&mut self, flat: &Read) -> Option<Enriched> {

@@ -29,7 +29,14 @@ fn node(seconds: u64) -> Rollup {
     let rollup = Rollup::open(None, START).unwrap();
     let peer: IpAddr = [192, 0, 2, 1].into();
     for second in START..START + seconds {
-        rollup.count(&edge(), Counted::Opened(peer), second * 1_000_000_000);
+        rollup.count(
+            &edge(),
+            Counted::Opened {
+                from: peer,
+                led_on: false,
+            },
+            second * 1_000_000_000,
+        );
         rollup.tick(second + 1).unwrap();
     }
     rollup

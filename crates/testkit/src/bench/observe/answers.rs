@@ -106,7 +106,10 @@ fn fill(rollup: &Rollup, minutes: u64) -> anyhow::Result<()> {
                 ..Sample::default()
             };
             for counted in [
-                rollup::Counted::Opened(from),
+                rollup::Counted::Opened {
+                    from,
+                    led_on: false,
+                },
                 rollup::Counted::Changed(change, Some(sample)),
                 rollup::Counted::Said(Box::new(said(number, minute, at_ns))),
             ] {

@@ -157,10 +157,8 @@ fn told(enriched: &Enriched, spoken: &Arc<Spoken>) -> Vec<pb::Flow> {
 
 /// Writes it and reads it again.
 fn again(directory: &Path, enriched: &Enriched, spoken: &Arc<Spoken>) -> Vec<pb::Flow> {
-    let row = Row {
-        position: 5,
-        kept: Kept::Said(Arc::new(enriched.clone()), Arc::clone(spoken)),
-    };
+    let kept = Kept::Said(Arc::new(enriched.clone()), Arc::clone(spoken));
+    let row = Row::new(5, kept);
     let (path, _) = write(directory, "records-1-2", &[row]).unwrap();
     let rows = read(&path);
     let [row] = rows.as_slice() else {
