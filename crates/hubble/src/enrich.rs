@@ -41,6 +41,8 @@ pub struct Enriched {
 
 /// Looks up all names of a record.
 pub fn enrich(record: Record, names: &dyn Names) -> Enriched {
+    let held = names.held();
+    let names = held.as_deref().unwrap_or(names);
     let (egress, ingress) = judgements(&record.what);
     let policies = |judgement: Option<Judgement>| {
         judgement

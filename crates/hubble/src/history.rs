@@ -208,7 +208,7 @@ impl History {
 
     /// Writes segments until `stop`, and the last one then.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let (mut failing, mut told) = (false, 0);
+        let (mut failing, mut told, mut leaves_out) = (false, 0, false);
         loop {
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -231,6 +231,10 @@ impl History {
             if lost > told {
                 tracing::warn!(records = lost - told, "records of flows were lost");
                 told = lost;
+            }
+            if !leaves_out && self.left_out() > 0 {
+                tracing::info!("a day of records has no room: of what goes well a part is kept");
+                leaves_out = true;
             }
             if stop.is_cancelled() {
                 return;

@@ -39,7 +39,7 @@ pub enum LossSource {
 /// Accepts what is to be observed; shared by all that have something to tell.
 pub struct Intake {
     ring: Arc<Ring>,
-    names: Arc<dyn Names>,
+    names: Arc<dyn Names + Send + Sync>,
     namespaces: Arc<Namespaces>,
     recorder: Option<Arc<Recorder>>,
     meter: Option<Arc<Meter>>,
@@ -52,7 +52,7 @@ pub struct Intake {
 
 impl Intake {
     /// An intake in front of `ring`.
-    pub fn new(ring: Arc<Ring>, names: Arc<dyn Names>) -> Self {
+    pub fn new(ring: Arc<Ring>, names: Arc<dyn Names + Send + Sync>) -> Self {
         Self {
             ring,
             names,

@@ -44,7 +44,11 @@ pub struct PolicyOrigin {
 }
 
 /// Answers with what is true now; called once per record, so that later renames do not change old flows.
-pub trait Names: Send + Sync {
+pub trait Names {
+    /// The same for several names of one moment, where it costs less to be asked all at once; nothing else may be asked meanwhile.
+    fn held(&self) -> Option<Box<dyn Names + '_>> {
+        None
+    }
     /// Names of an address whose identity the data plane gave.
     fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>>;
     /// Whether a node of the cluster has this address.

@@ -57,6 +57,15 @@ fn cluster(letter: char, options: impl FnOnce(Options) -> Options) -> Cluster {
     Cluster::start(options(Options::named(&name))).expect("the cluster starts")
 }
 
+/// Pods of other nodes are reached without an overlay.
+fn natively(options: Options) -> Options {
+    options
+        .with("routing-mode", "native")
+        .with("auto-direct-node-routes", "true")
+        .with("ipv4-native-routing-cidr", "10.244.0.0/16")
+        .with("ipv6-native-routing-cidr", "fd00:10:244::/48")
+}
+
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable)
         .ok()
@@ -81,13 +90,7 @@ fn pods_nodes_and_policies_with_native_routing() {
     if !possible() {
         return;
     }
-    let cluster = cluster('n', |options| {
-        options
-            .with("routing-mode", "native")
-            .with("auto-direct-node-routes", "true")
-            .with("ipv4-native-routing-cidr", "10.244.0.0/16")
-            .with("ipv6-native-routing-cidr", "fd00:10:244::/48")
-    });
+    let cluster = cluster('n', natively);
     let mut cases = Cases::new(&cluster);
     cases.connectivity();
     cases.policy_switch();
@@ -285,7 +288,7 @@ fn faults_are_told_with_their_cause_whose_fault_they_are_and_how_often() {
         return;
     }
     let cluster = cluster('q', |options| {
-        options
+        natively(options)
             .with("hubble-listen-address", ":4244")
             .with("hubble-disable-tls", "true")
     });

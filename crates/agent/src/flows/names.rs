@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
 use hashbrown::HashMap;
@@ -401,52 +401,96 @@ impl NamesNow {
 
     /// The pod that has an address.
     pub fn pod_at(&self, address: IpAddr) -> Option<PodName> {
-        self.indexed(|index, _| Some(index.pods.get(&address)?.last()?.name.clone()))
+        let now = self.now();
+        Some(now.index.pods.get(&address)?.last()?.name.clone())
     }
 
-    fn indexed<T>(&self, look: impl Fn(&Index, &View) -> Option<T>) -> Option<T> {
+    /// The names of this moment.
+    fn now(&self) -> At<'_> {
         let view = self.view.get();
-        {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            if index.view.as_ref().is_some_and(|of| Arc::ptr_eq(of, &view)) {
-                return look(&index, &view);
-            }
+        let is_of = |index: &Index| index.view.as_ref().is_some_and(|of| Arc::ptr_eq(of, &view));
+        let mut index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        if !is_of(&index) {
+            drop(index);
+            let mut behind = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            behind.follow(&view, &self.inputs);
+            index = RwLockWriteGuard::downgrade(behind);
         }
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.follow(&view, &self.inputs);
-        look(&index, &view)
+        At {
+            index,
+            view,
+            inputs: &self.inputs,
+            devices: &self.devices,
+        }
     }
 }
 
 impl Names for NamesNow {
+    fn held(&self) -> Option<Box<dyn Names + '_>> {
+        Some(Box::new(self.now()))
+    }
+
     fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
-        self.indexed(|index, view| {
-            let pod = index.pods.get(&address)?.last()?;
-            Some(pod.names(index.follows, view, &self.inputs))
-        })
-        .or_else(|| {
-            let labels = labels_of(&self.view.get(), Identity(identity));
-            (!labels.is_empty()).then(|| Arc::new(labelled(&labels)))
-        })
+        self.now().endpoint(address, identity)
     }
 
     fn is_node(&self, address: IpAddr) -> bool {
-        let view = self.view.get();
-        let known = view.addresses.get(&IpNet::from(address));
+        self.now().is_node(address)
+    }
+
+    fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
+        self.now().service(address, port)
+    }
+
+    fn service_behind(&self, address: IpAddr, port: u16, protocol: u8) -> Option<Arc<ServiceName>> {
+        self.now().service_behind(address, port, protocol)
+    }
+
+    fn fqdns(&self, asker: u16, address: IpAddr) -> Vec<Arc<str>> {
+        self.now().fqdns(asker, address)
+    }
+
+    fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>> {
+        self.now().rule(rule)
+    }
+
+    fn interface(&self, number: u32) -> Option<Arc<str>> {
+        self.now().interface(number)
+    }
+}
+
+/// The names of one moment. While it is held the index is nobody's to change.
+struct At<'a> {
+    index: RwLockReadGuard<'a, Index>,
+    view: Arc<View>,
+    inputs: &'a Inputs,
+    devices: &'a HashMap<u32, Arc<str>>,
+}
+
+impl Names for At<'_> {
+    fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
+        if let Some(pod) = self.index.pods.get(&address).and_then(|of| of.last()) {
+            return Some(pod.names(self.index.follows, &self.view, self.inputs));
+        }
+        let labels = labels_of(&self.view, Identity(identity));
+        (!labels.is_empty()).then(|| Arc::new(labelled(&labels)))
+    }
+
+    fn is_node(&self, address: IpAddr) -> bool {
+        let known = self.view.addresses.get(&IpNet::from(address));
         known.is_some_and(|of| of.row.location == Location::RemoteNode)
     }
 
     fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
-        self.indexed(|index, _| index.services.get(&(address, port))?.first().cloned())
+        let of = self.index.services.get(&(address, port))?;
+        of.first().cloned()
     }
 
     fn service_behind(&self, address: IpAddr, port: u16, protocol: u8) -> Option<Arc<ServiceName>> {
-        self.indexed(
-            |index, _| match &**index.behind.get(&(address, port, protocol))? {
-                [only] => Some(Arc::clone(only)),
-                _ => None,
-            },
-        )
+        match &**self.index.behind.get(&(address, port, protocol))? {
+            [only] => Some(Arc::clone(only)),
+            _ => None,
+        }
     }
 
     fn fqdns(&self, _asker: u16, _address: IpAddr) -> Vec<Arc<str>> {
@@ -454,26 +498,23 @@ impl Names for NamesNow {
     }
 
     fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>> {
-        let found = self.indexed(|index, view| {
-            let known = {
-                let rules = index.rules.read().unwrap_or_else(PoisonError::into_inner);
-                rules.get(&rule).cloned()
-            };
-            if known.is_some() {
-                return known;
-            }
-            let made = policies_of(view, RuleId(rule));
-            let rules = index.rules.write();
+        let known = {
+            let rules = self.index.rules.read();
+            let rules = rules.unwrap_or_else(PoisonError::into_inner);
+            rules.get(&rule).cloned()
+        };
+        known.unwrap_or_else(|| {
+            let made = policies_of(&self.view, RuleId(rule));
+            let rules = self.index.rules.write();
             let mut rules = rules.unwrap_or_else(PoisonError::into_inner);
             rules.insert(rule, made.clone());
-            Some(made)
-        });
-        found.unwrap_or_default()
+            made
+        })
     }
 
     fn interface(&self, number: u32) -> Option<Arc<str>> {
-        self.indexed(|index, _| index.interfaces.get(&number).cloned())
-            .or_else(|| self.devices.get(&number).cloned())
+        let known = self.index.interfaces.get(&number);
+        known.or_else(|| self.devices.get(&number)).cloned()
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn start_flows(
     let names = NamesNow::new(view.clone(), inputs.clone(), names(devices));
     let names = Arc::new(names);
     let recorder = start_counting(config, tasks)?;
-    let intake = Intake::new(ring, Arc::clone(&names) as Arc<dyn Names>);
+    let intake = Intake::new(ring, Arc::clone(&names) as Arc<dyn Names + Send + Sync>);
     let mut intake = intake.counted_by(Arc::clone(&recorder));
     if let Some(place) = &hubble.records
         && let Some(history) = start_keeping(place, tasks)

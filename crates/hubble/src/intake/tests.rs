@@ -5,7 +5,7 @@ use crate::{
     sample::{Shop, denied, opened},
 };
 
-fn intake(names: Arc<dyn Names>) -> Intake {
+fn intake(names: Arc<dyn Names + Send + Sync>) -> Intake {
     Intake::new(Arc::new(Ring::new(Capacity::default())), names)
 }
 

@@ -142,7 +142,10 @@ impl Flows {
                 && let Some(entry) = before.next(&mut self.reader).await
             {
                 if let Entry::Lost(lost) = entry {
-                    return Some(self.lost_response(lost.event));
+                    return Some(GetFlowsResponse {
+                        time: Some(lost.time),
+                        ..self.lost_response(lost.event)
+                    });
                 }
                 if let Some(response) = self.response(&entry) {
                     self.reader.delivered();
