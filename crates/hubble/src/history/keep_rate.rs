@@ -56,7 +56,8 @@ impl Room {
 
     /// A segment up to this time was written.
     pub(super) fn written(&mut self, last_ns: u64, rows: usize, bytes: u64) {
-        self.reached_ns = self.reached_ns.max(Some(last_ns));
+        // Not the latest of all: a clock that was set back goes on from there.
+        self.reached_ns = Some(last_ns);
         // Of a few rows most is what each file has.
         if rows >= LEAST {
             self.row_bytes = bytes as f64 / rows as f64;

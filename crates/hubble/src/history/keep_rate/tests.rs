@@ -221,4 +221,10 @@ fn there_is_room_for_a_day_by_the_time_of_records_and_the_octets_of_rows() {
         LEAST,
         "a clock that was set back"
     );
+    room.written(30 * SECOND, 10, 4_000);
+    assert_eq!(
+        room.rows(31 * SECOND, 40 * SECOND),
+        20_000,
+        "and goes on from there"
+    );
 }
