@@ -1,19 +1,19 @@
 //! The names that flows have at this moment, out of the view and the store's tables.
 
+mod at;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use arc_swap::ArcSwapOption;
 use hashbrown::HashMap;
 use hubble::names::{EndpointNames, Names, PolicyOrigin, ServiceName};
 use imbl::ordmap::DiffItem;
-use ipnet::IpNet;
 use model::endpoint::{EndpointId, EndpointRow, PodName};
 use model::identity::Identity;
-use model::ipcache::Location;
 use model::labels::{CLUSTER, LabelSet, Source};
 use model::policy::{ObjectKey, Origin, Peer, RuleId};
 use model::service::RowKey;
@@ -22,6 +22,7 @@ use reconcile::{Changes, Snapshot};
 use crate::engine::ServiceRows;
 use crate::inputs::{Inputs, RemoteEndpoint, Workload};
 use crate::view::{View, ViewReader};
+use at::At;
 
 /// Names out of the view and the store's tables; what is looked up for every flow is indexed, and the index follows what
 /// changed.
@@ -456,65 +457,6 @@ impl Names for NamesNow {
 
     fn interface(&self, number: u32) -> Option<Arc<str>> {
         self.now().interface(number)
-    }
-}
-
-/// The names of one moment. While it is held the index is nobody's to change.
-struct At<'a> {
-    index: RwLockReadGuard<'a, Index>,
-    view: Arc<View>,
-    inputs: &'a Inputs,
-    devices: &'a HashMap<u32, Arc<str>>,
-}
-
-impl Names for At<'_> {
-    fn endpoint(&self, address: IpAddr, identity: u32) -> Option<Arc<EndpointNames>> {
-        if let Some(pod) = self.index.pods.get(&address).and_then(|of| of.last()) {
-            return Some(pod.names(self.index.follows, &self.view, self.inputs));
-        }
-        let labels = labels_of(&self.view, Identity(identity));
-        (!labels.is_empty()).then(|| Arc::new(labelled(&labels)))
-    }
-
-    fn is_node(&self, address: IpAddr) -> bool {
-        let known = self.view.addresses.get(&IpNet::from(address));
-        known.is_some_and(|of| of.row.location == Location::RemoteNode)
-    }
-
-    fn service(&self, address: IpAddr, port: u16) -> Option<Arc<ServiceName>> {
-        let of = self.index.services.get(&(address, port))?;
-        of.first().cloned()
-    }
-
-    fn service_behind(&self, address: IpAddr, port: u16, protocol: u8) -> Option<Arc<ServiceName>> {
-        match &**self.index.behind.get(&(address, port, protocol))? {
-            [only] => Some(Arc::clone(only)),
-            _ => None,
-        }
-    }
-
-    fn fqdns(&self, _asker: u16, _address: IpAddr) -> Vec<Arc<str>> {
-        Vec::new()
-    }
-
-    fn rule(&self, rule: u32) -> Vec<Arc<PolicyOrigin>> {
-        let known = {
-            let rules = self.index.rules.read();
-            let rules = rules.unwrap_or_else(PoisonError::into_inner);
-            rules.get(&rule).cloned()
-        };
-        known.unwrap_or_else(|| {
-            let made = policies_of(&self.view, RuleId(rule));
-            let rules = self.index.rules.write();
-            let mut rules = rules.unwrap_or_else(PoisonError::into_inner);
-            rules.insert(rule, made.clone());
-            made
-        })
-    }
-
-    fn interface(&self, number: u32) -> Option<Arc<str>> {
-        let known = self.index.interfaces.get(&number);
-        known.or_else(|| self.devices.get(&number)).cloned()
     }
 }
 
