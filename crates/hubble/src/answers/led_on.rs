@@ -27,10 +27,11 @@ pub(super) fn join(rows: &mut [Row]) {
         let Some(edge) = &row.edge else { continue };
         let counters = row.counters.unwrap_or_default();
         if is_of_a_node(edge) {
-            all.entry(asked(edge)).or_default().came += counters.opened;
+            let both = all.entry(asked(edge)).or_default();
+            both.came = both.came.saturating_add(counters.opened);
         } else if counters.led_on > 0 && edge.source.as_ref().is_some_and(is_outside) {
             let both = all.entry(asked(edge)).or_default();
-            both.led_on += counters.led_on;
+            both.led_on = both.led_on.saturating_add(counters.led_on);
             if both
                 .most
                 .as_ref()
@@ -57,7 +58,7 @@ pub(super) fn join(rows: &mut [Row]) {
 impl Both {
     /// Whether nothing else came. The spans of two nodes do not begin and end in the same moment.
     const fn is_the_same(&self) -> bool {
-        self.came <= self.led_on + self.led_on / 64 + 4
+        self.came <= self.led_on.saturating_add(self.led_on / 64 + 4)
     }
 }
 

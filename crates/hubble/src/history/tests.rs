@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::connections::{Change, Outcome};
 use crate::enrich::enrich;
 use crate::intake::Intake;
 use crate::observer::{Config, Observer};
@@ -326,6 +327,45 @@ async fn what_was_left_out_of_what_is_healthy_is_told_as_a_number() {
     let told = ports.len() as u64 + lost;
     let all = u64::from(connections);
     assert!(told == all || told == all + 1, "{told}");
+}
+
+#[tokio::test]
+async fn connections_that_failed_are_never_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let agent = Agent::start(directory.path());
+    // Of one that was told as unanswered before, the outcome is not told again with its end.
+    let outcomes = [Some(Outcome::CutByServer), None];
+    let failed = |port: u16| port.is_multiple_of(100);
+    for port in 20_000..24_000 {
+        let mut record = opened();
+        record.source.port = port;
+        record.time_ns = 1_000_000_000 + u64::from(port);
+        agent.intake.record(record);
+        record.what = What::Closed {
+            point: Point::ToEndpoint,
+            way: Way::Forward,
+        };
+        let change = Change {
+            outcome: if failed(port) {
+                outcomes[usize::from(port / 100 % 2)]
+            } else {
+                Some(Outcome::Closed)
+            },
+            ended: true,
+            ..Change::default()
+        };
+        agent.intake.changed(record, change);
+    }
+    agent.history.seal().unwrap();
+    assert!(agent.history.left_out() > 4_000);
+    let mut files = std::fs::read_dir(directory.path()).unwrap();
+    let rows = read(&files.next().unwrap().unwrap().path());
+    let ports = rows.iter().filter_map(|row| match &row.kept {
+        Kept::Record(of) => Some(of.record.source.port),
+        _ => None,
+    });
+    let ports = ports.filter(|port| failed(*port));
+    assert_eq!(ports.count(), 40 * 2, "beginnings and ends");
 }
 
 /// A request over HTTP at a second, and its answer half a second later.

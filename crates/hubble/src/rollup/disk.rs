@@ -21,7 +21,7 @@ const VERSION: u32 = 2;
 /// The first version did not compress spans.
 const READABLE: [u32; 2] = [1, VERSION];
 /// How hard zstd tries.
-const LEVEL: i32 = 3;
+const EFFORT: i32 = 3;
 /// What begins with these octets is compressed (RFC 8878, section 3.1.1); no message does.
 const COMPRESSED: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 /// Minutes are kept for a week.
@@ -315,7 +315,7 @@ impl Disk {
 }
 
 fn packed(window: &Window) -> Result<Vec<u8>, redb::Error> {
-    Ok(zstd::bulk::compress(&window.encode_to_vec(), LEVEL)?)
+    Ok(zstd::bulk::compress(&window.encode_to_vec(), EFFORT)?)
 }
 
 fn unpacked(octets: &[u8]) -> Result<Window, redb::Error> {

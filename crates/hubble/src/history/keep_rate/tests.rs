@@ -205,26 +205,13 @@ fn there_is_room_for_a_day_by_the_time_of_records_and_the_octets_of_rows() {
     assert_eq!(room.rows(SECOND, SECOND), LEAST);
     assert_eq!(room.rows(SECOND, 61 * SECOND), 60_000);
     room.written(61 * SECOND, 60_000, 60_000 * 8);
-    assert_eq!(
-        room.rows(50 * SECOND, 71 * SECOND),
-        20_000,
-        "since the segment before"
-    );
+    // Since the segment before.
+    assert_eq!(room.rows(50 * SECOND, 71 * SECOND), 20_000);
+    // A small file says nothing of rows.
     room.written(71 * SECOND, 10, 4_000);
-    assert_eq!(
-        room.rows(71 * SECOND, 81 * SECOND),
-        20_000,
-        "a small file says nothing of rows"
-    );
-    assert_eq!(
-        room.rows(20 * SECOND, 30 * SECOND),
-        LEAST,
-        "a clock that was set back"
-    );
+    assert_eq!(room.rows(71 * SECOND, 81 * SECOND), 20_000);
+    // A clock that was set back goes on from there.
+    assert_eq!(room.rows(20 * SECOND, 30 * SECOND), LEAST);
     room.written(30 * SECOND, 10, 4_000);
-    assert_eq!(
-        room.rows(31 * SECOND, 40 * SECOND),
-        20_000,
-        "and goes on from there"
-    );
+    assert_eq!(room.rows(31 * SECOND, 40 * SECOND), 20_000);
 }
